@@ -1,0 +1,50 @@
+"""Backbones by name. A new family is a file of its own and its rows in MODELS.
+
+    model = build(**config.model, classes=len(label_names))
+    logits = model.apply(variables, clip, train=False)         # [B T H W 3] -> [B K]
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from dnr_jax.models.resnet import RESNETS
+from dnr_jax.normalization import make_norm
+from dnr_jax.registry import choose
+from dnr_jax.relay import RelayCell
+
+MODELS = {**RESNETS}
+
+
+def build(
+    *,
+    backbone: str,
+    norms: str | Sequence[str],
+    norm: Mapping[str, float],
+    width: int,
+    dropout: float,
+    dtype: str,
+    classes: int | None,
+) -> nn.Module:
+    """The model of a config's `model` section; ValueError for an unknown backbone, norm or dtype.
+
+    Args:
+      backbone: a key of MODELS.
+      norms: a preset of `normalization.PRESETS`, or one word of NORMS per convolution of a block.
+      norm: stride, reduction, momentum, epsilon and groups of the norms, see `normalization.make_norm`.
+      width: channels of the first stage. dropout: before the linear layer.
+      dtype: 'float32' or 'bfloat16', of activations.
+      classes: K; None for the features before the head.
+    """
+    dtypes = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+    return choose(MODELS, backbone, 'backbone')(
+        norms=norms,
+        norm=partial(make_norm, **norm),
+        relay_cell=partial(RelayCell, reduction=norm['reduction']),
+        width=width,
+        classes=classes,
+        dropout=dropout,
+        dtype=choose(dtypes, dtype, 'dtype'),
+    )

@@ -1,0 +1,274 @@
+"""Normalization = standardization of the features, then a linear transform of them:
+
+    y = scale * (x - mean) / sqrt(var + epsilon) + shift
+
+A norm is put together from the two. *Statistics* say over what `mean` and `var` are taken (batch or group);
+the *transform* says where `scale` and `shift` come from: learned once for all videos (static), or relayed
+from the previous layer or the previous frames of this very clip. Both need only the moments of x per clip
+and frame group, so one read of x serves statistics and relay alike, and a relayed norm costs what batch
+norm costs.
+
+    norm(x, carry, train) -> (y, carry)      x, y: [B T H W C], carry (h, c): two of [B C]
+
+Static norms pass the carry through, the cross-layer norm moves it, the cross-temporal norm starts its own.
+
+Axes: B clips, T frames, G groups of consecutive frames, H W space, C channels. Moments, statistics and
+transforms are float32 whatever the type of x.
+
+Source: Cai, Yao, Chen, NeurIPS 2021; statistics as released in github.com/caidonkey/dnr.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jax.lax import rsqrt
+from jaxtyping import Float
+
+from dnr_jax.registry import choose
+from dnr_jax.relay import Carry, RelayCell, relay_over_frames, zero_carry
+
+Video = Float[Array, 'B T H W C']
+PerGroup = Float[Array, '#B G C']
+
+
+class Moments(NamedTuple):
+    """Mean and mean of squares of x over the frames and positions of each group, and how many there are."""
+
+    mean: Float[Array, 'B G C']
+    square: Float[Array, 'B G C']
+    count: int
+
+
+def moments(x: Video, groups: int) -> Moments:
+    """One read of x for everything that statistics and relay need."""
+    clips, frames, height, width, channels = x.shape
+    x = x.reshape(clips, groups, -1, channels).astype(jnp.float32)
+    return Moments(x.mean(axis=2), jnp.square(x).mean(axis=2), x.shape[2])
+
+
+def linear_transform(x: Video, mean: PerGroup, var: PerGroup, epsilon: float, scale: PerGroup, shift: PerGroup):
+    """`scale * (x - mean) / sqrt(var + epsilon) + shift` as one multiply-add over x; [B T H W C] in the type of x."""
+    slope = scale * rsqrt(var + epsilon)
+    offset = shift - mean * slope
+    clips, frames, height, width, channels = x.shape
+    grouped = x.reshape(clips, slope.shape[1], -1, channels)
+    y = grouped.astype(jnp.float32) * slope[:, :, None] + offset[:, :, None]
+    return y.astype(x.dtype).reshape(x.shape)
+
+
+# Statistics: statistics(moments, train) -> (mean, var), [1 G C] or [B G C]
+
+
+class BatchStatistics(nn.Module):
+    """Mean and biased variance per channel over all clips at hand; in evaluation, their running averages.
+
+    One running pair serves all frame groups and is updated once per group, in order of time:
+    r <- m^G r + (1 - m) sum_g m^(G-1-g) s_g. The running variance is fed the unbiased variance.
+
+    Attributes:
+      momentum: m, the share of the old running value kept at each update (PyTorch's `momentum` is 1 - m).
+    """
+
+    momentum: float
+
+    @nn.compact
+    def __call__(self, of: Moments, train: bool) -> tuple[PerGroup, PerGroup]:
+        clips, groups, channels = of.mean.shape
+        running_mean = self.variable('batch_stats', 'mean', jnp.zeros, channels)
+        running_var = self.variable('batch_stats', 'var', jnp.ones, channels)
+        if not train:
+            return running_mean.value[None, None], running_var.value[None, None]
+        mean = of.mean.mean(axis=0, keepdims=True)
+        var = jnp.maximum(of.square.mean(axis=0, keepdims=True) - jnp.square(mean), 0.0)
+        if not self.is_initializing():
+            count = clips * of.count
+            unbiased = var * (count / max(count - 1, 1))
+            running_mean.value = self.relax(running_mean.value, mean[0])
+            running_var.value = self.relax(running_var.value, unbiased[0])
+        return mean, var
+
+    def relax(self, running: Float[Array, 'C'], per_group: Float[Array, 'G C']) -> Float[Array, 'C']:
+        for value in per_group:
+            running = self.momentum * running + (1 - self.momentum) * value
+        return running
+
+
+class GroupStatistics(nn.Module):
+    """Mean and biased variance of each clip alone, shared by `groups` groups of neighbouring channels.
+
+    Source: Wu, He, "Group Normalization", ECCV 2018. Errors: ValueError if `groups` does not divide C.
+    """
+
+    groups: int
+
+    def __call__(self, of: Moments, train: bool) -> tuple[PerGroup, PerGroup]:
+        channels = of.mean.shape[-1]
+        if channels % self.groups:
+            raise ValueError(
+                f'Group statistics split {channels} channels into groups of equal size, got {self.groups} groups; '
+                f'set config.model.norm.groups to a divisor of {channels}.'
+            )
+        mean, square = self.shared(of.mean), self.shared(of.square)
+        return mean, jnp.maximum(square - jnp.square(mean), 0.0)
+
+    def shared(self, per_channel):
+        per_channel_group = per_channel.reshape(*per_channel.shape[:-1], self.groups, -1).mean(axis=-1)
+        return jnp.repeat(per_channel_group, per_channel.shape[-1] // self.groups, axis=-1)
+
+
+# Transforms: transform(carry, pooled) -> (carry, (scale, shift)), pooled [B G C], scale and shift [1 G C] or [B G C]
+
+
+class StaticTransform(nn.Module):
+    """One learned scale and shift per channel for all videos: what the relay replaces."""
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        scale = self.param('scale', nn.initializers.ones, pooled.shape[-1:])
+        shift = self.param('shift', nn.initializers.zeros, pooled.shape[-1:])
+        return carry, (scale[None, None], shift[None, None])
+
+
+class CrossLayerTransform(nn.Module):
+    """One hop along the layers: the cell of the stage reads the whole clip and the state of the layer before."""
+
+    cell: RelayCell
+
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B 1 C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        carry, (scale, shift) = self.cell(carry, pooled[:, 0])
+        return carry, (scale[:, None], shift[:, None])
+
+
+class CrossTemporalTransform(nn.Module):
+    """A relay along the frame groups with this layer's own cell, from zero at the first frames."""
+
+    reduction: int
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        clips, _, channels = pooled.shape
+        cell = RelayCell(channels, self.reduction, name='relay')
+        _, (scale, shift) = relay_over_frames(cell, zero_carry(clips, channels), pooled)
+        return carry, (scale, shift)
+
+
+# Norms: norm(x, carry, train) -> (y, carry)
+
+
+class Norm(nn.Module):
+    """Statistics and transform put together.
+
+    Attributes:
+      statistics, transform: constructors of the two parts.
+      epsilon: added to the variance.
+      stride: frames per group, that is per hop of a cross-temporal relay; None takes all frames as one group.
+    """
+
+    statistics: Callable[..., nn.Module]
+    transform: Callable[..., nn.Module]
+    epsilon: float
+    stride: int | None
+
+    @nn.compact
+    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Video, Carry]:
+        of = moments(x, groups=frame_groups(x.shape[1], self.stride))
+        mean, var = self.statistics(name='statistics')(of, train)
+        carry, (scale, shift) = self.transform(name='transform')(carry, of.mean)
+        return linear_transform(x, mean, var, self.epsilon, scale, shift), carry
+
+
+class NoNorm(nn.Module):
+    """Leaves x and the carry as they are."""
+
+    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Video, Carry]:
+        return x, carry
+
+
+def frame_groups(frames: int, stride: int | None) -> int:
+    """G, the hops of a relay of `stride` frames each; ValueError, naming the strides that fit, if T is no multiple."""
+    if stride is None:
+        return 1
+    if stride < 1 or frames % stride:
+        fitting = ', '.join(str(s) for s in range(1, frames + 1) if frames % s == 0)
+        raise ValueError(
+            f'The relay stride must divide the number of frames: got stride {stride} for T = {frames} frames; '
+            f'strides that fit: {fitting}.'
+        )
+    return frames // stride
+
+
+# One word per norm: the statistics, and the transform over them. A new norm is a new row.
+NORMS = {
+    'none': ('none', 'none'),
+    'batch': ('batch', 'static'),
+    'group': ('group', 'static'),
+    'cross_layer': ('batch', 'cross_layer'),
+    'cross_temporal': ('batch', 'cross_temporal'),
+    'cross_layer_group': ('group', 'cross_layer'),
+    'cross_temporal_group': ('group', 'cross_temporal'),
+}
+
+# One word per convolution of a bottleneck block (1x1, 3x3, 1x1); a basic block (3x3, 3x3) takes the first two.
+PRESETS = {
+    'dnr': ('cross_layer', 'cross_temporal', 'batch'),
+    'dnr_temporal': ('batch', 'cross_temporal', 'batch'),
+    'dnr_layer': ('cross_layer', 'batch', 'batch'),
+    'dnr_group': ('cross_layer_group', 'cross_temporal_group', 'group'),
+    'batch': ('batch', 'batch', 'batch'),
+    'group': ('group', 'group', 'group'),
+    'none': ('none', 'none', 'none'),
+}
+
+
+def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]:
+    """The norm after each convolution of a block, from a preset's name or from one word per convolution."""
+    words = choose(PRESETS, norms, 'norm preset')[:convolutions] if isinstance(norms, str) else tuple(norms)
+    for word in words:
+        choose(NORMS, word, 'norm')
+    if len(words) != convolutions:
+        raise ValueError(
+            f'Expected one norm per convolution of a block, {convolutions} words, got {len(words)}: {words}. '
+            f'Presets: {", ".join(PRESETS)}.'
+        )
+    return words
+
+
+def is_cross_layer(word: str) -> bool:
+    """Whether this norm moves the carry, and so needs the cell of its stage."""
+    return NORMS[word][1] == 'cross_layer'
+
+
+def plain(word: str) -> str:
+    """The static norm over the same statistics, for the stem and the shortcuts, where no relay stands."""
+    return NORMS[word][0]
+
+
+def make_norm(
+    word: str,
+    *,
+    cell: RelayCell | None,
+    stride: int,
+    reduction: int,
+    momentum: float,
+    epsilon: float,
+    groups: int,
+    name: str,
+) -> nn.Module:
+    """The norm of that word (see NORMS); `cell` is the stage's, for cross-layer norms; ValueError if unknown."""
+    statistics, transform = choose(NORMS, word, 'norm')
+    if word == 'none':
+        return NoNorm(name=name)
+
+    def make_statistics(name):
+        return BatchStatistics(momentum, name=name) if statistics == 'batch' else GroupStatistics(groups, name=name)
+
+    def make_transform(name):
+        if transform == 'cross_layer':
+            assert cell is not None, 'the stage hands its cell to every block'
+            return CrossLayerTransform(cell, name=name)
+        return CrossTemporalTransform(reduction, name=name) if transform == 'cross_temporal' else StaticTransform(name=name)
+
+    return Norm(make_statistics, make_transform, epsilon, stride if transform == 'cross_temporal' else None, name=name)
