@@ -224,8 +224,15 @@ PRESETS = {
 
 
 def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]:
-    """The norm after each convolution of a block, from a preset's name or from one word per convolution."""
-    words = choose(PRESETS, norms, 'norm preset')[:convolutions] if isinstance(norms, str) else tuple(norms)
+    """The norm after each convolution of a block, from a preset's name or one word per convolution ('a,b,c').
+
+    ValueError if a word is unknown or their number is not that of the convolutions.
+    """
+    if isinstance(norms, str):
+        words = norms.split(',') if ',' in norms else choose(PRESETS, norms, 'norm preset')[:convolutions]
+    else:
+        words = norms
+    words = tuple(word.strip() for word in words)
     for word in words:
         choose(NORMS, word, 'norm')
     if len(words) != convolutions:

@@ -1,0 +1,212 @@
+"""The one way a score is taken, by train.py while it trains and by eval.py afterwards.
+
+Every video is scored exactly once; the logits of its views are averaged. A score is nothing without its protocol,
+so both are written together:
+
+    predictions.npz   ids, labels, logits
+    results.json      top-1, top-5, mean class accuracy; protocol; number of videos; checkpoint
+    confusion.png     rows are labels, columns predictions
+
+Axes: N videos, K classes.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from dnr_jax import checkpoints, metrics, models, parallel, steps
+from dnr_jax.data import pipeline
+from dnr_jax.files import written_whole
+from dnr_jax.identity import CHANGEABLE, differences
+
+matplotlib.use('Agg')
+
+# What may differ from the config of the checkpoint when it is scored.
+SCORING = (*CHANGEABLE, 'clip')
+
+
+class Predictions(NamedTuple):
+    """Logits and label of every video."""
+
+    ids: np.ndarray  # [N] of str
+    labels: np.ndarray  # [N]
+    logits: np.ndarray  # [N K]
+
+
+def evaluate_checkpoint(
+    workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], out: str | Path | None
+) -> dict[str, Any]:
+    """Scores a checkpoint of a work folder by its own test protocol; returns the results it has written.
+
+    Args:
+      which: 'last', 'best' or a step.
+      adapt: changes what may change of the config that is stored with the checkpoint.
+      out: where to write; None for `WORKDIR/test`.
+    Raises ValueError if there is no such checkpoint, or if the data set is not the one it was trained for.
+    """
+    workdir = Path(workdir)
+    checkpoint = checkpoints.find(workdir / 'checkpoints', which)
+    config = adapt(ConfigDict(checkpoint.about['config']))
+    changed = list(differences(checkpoint.about['config'], config.to_dict(), SCORING))
+    if changed:
+        raise ValueError(f'Evaluation may change config.{", config.".join(SCORING)}, not what was trained: {changed[0]}.')
+    label_names = checkpoint.about['label_names']
+    source = pipeline.open_split(config.data.name, config.data.dir, config.test.split)
+    if list(source.label_names) != label_names:
+        raise ValueError(
+            f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
+            f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); '
+            'give the data set it was trained on with --config.data.dir.'
+        )
+    mesh = parallel.make_mesh()
+    model = models.build(**config.model, classes=len(label_names))
+    clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
+    shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)
+    like = checkpoints.abstract({'batch_stats': {}} | shapes, parallel.replicated(mesh))
+    variables = checkpoints.load_variables(workdir / 'checkpoints', checkpoint.step, like)
+    predictions = evaluate(compile_predict(model, config, mesh), variables, source, config, 'test', mesh)
+    return write(Path(out) if out else workdir / 'test', predictions, label_names, config, checkpoint.step)
+
+
+def compile_predict(model: nn.Module, config: ConfigDict, mesh: Mesh) -> Callable:
+    """(variables, batch) -> logits, over all devices."""
+    return parallel.compile_eval_step(partial(steps.eval_step, model=model, pixels=config.pixels), mesh)
+
+
+def evaluate(
+    predict: Callable,
+    variables: Mapping[str, Any],
+    source: pipeline.VideoSource,
+    config: ConfigDict,
+    section: str,
+    mesh: Mesh,
+) -> Predictions:
+    """Scores every video of `source` once, by the protocol of that section of the config.
+
+    Args:
+      predict: the compiled `steps.eval_step`, (variables, batch) -> logits.
+      section: 'validation' or 'test'.
+    """
+    split, batch_size, views = protocol(config, section)
+    batches = pipeline.eval_batches(
+        source,
+        **config.clip,
+        **views,
+        batch_size=parallel.per_process(batch_size, mesh, f'{section}.batch_size'),
+        workers=config.run.workers,
+        shard_index=0,
+        shard_count=1,
+    )
+    ids, labels, logits = [], [], []
+    with tqdm(total=len(source), desc=split, unit='video', leave=False) as bar:
+        for batch, batch_ids in parallel.place_ahead(batches, mesh, config.run.prefetch):
+            scored = parallel.to_host(batch['mask'])
+            logits.append(parallel.to_host(predict(variables, batch))[scored])
+            labels.append(parallel.to_host(batch['label'])[scored])
+            ids.append(np.asarray(batch_ids)[scored])
+            bar.update(int(scored.sum()))
+    predictions = Predictions(np.concatenate(ids), np.concatenate(labels), np.concatenate(logits))
+    assert len(predictions.ids) == len(source), 'every video is scored exactly once'
+    return predictions
+
+
+def protocol(config: ConfigDict, section: str) -> tuple[str, int, dict[str, int]]:
+    """Split, batch size and views of a section of the config."""
+    views = dict(config[section])
+    return views.pop('split'), views.pop('batch_size'), views
+
+
+def summarize(predictions: Predictions) -> dict[str, float]:
+    """Top-1, top-5, mean class accuracy (shares of 1), mean cross-entropy in nats, and how many videos."""
+    everything = np.ones(len(predictions.labels), bool)
+    averages = metrics.averages(predictions.logits, predictions.labels, everything)
+    confusion = confusion_matrix(predictions)
+    return {
+        'top1': float(averages['top1']),
+        'top5': float(averages['top5']),
+        'mean_class_accuracy': metrics.mean_class_accuracy(confusion),
+        'loss': float(averages['loss']),
+        'videos': len(predictions.labels),
+    }
+
+
+def confusion_matrix(predictions: Predictions) -> np.ndarray:
+    """Counts [K K] of the highest scores."""
+    return metrics.confusion_matrix(
+        predictions.logits.argmax(axis=1), predictions.labels, predictions.logits.shape[1]
+    )
+
+
+def describe(config: ConfigDict, section: str) -> str:
+    """The protocol in the field's shorthand."""
+    views = config[section]
+    return (
+        f'{config.clip.frames}x{config.clip.stride} frames, {views.clips}x{views.crops} views of '
+        f'{views.size}x{views.size}, logits averaged'
+    )
+
+
+def to_text(results: Mapping[str, Any]) -> str:
+    """The results in one line."""
+    return (
+        f'top-1 {results["top1"]:.4%}  top-5 {results["top5"]:.4%}  '
+        f'mean class {results["mean_class_accuracy"]:.4%}  ({results["videos"]} videos)'
+    )
+
+
+def write(
+    folder: Path, predictions: Predictions, label_names: Sequence[str], config: ConfigDict, step: int
+) -> dict[str, Any]:
+    """Writes predictions, results and confusion matrix of the test protocol to `folder`; returns the results."""
+    split, _, views = protocol(config, 'test')
+    results = summarize(predictions) | {
+        'protocol': describe(config, 'test'),
+        'data': config.data.name,
+        'split': split,
+        'views': {**config.clip, **views, 'average': 'logits'},
+        'backbone': config.model.backbone,
+        'norms': config.model.norms,
+        'step': step,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / 'predictions.npz') as path:
+        np.savez_compressed(path, **predictions._asdict(), label_names=np.array(label_names))
+    with written_whole(folder / 'confusion.png') as path:
+        draw_confusion(path, confusion_matrix(predictions), label_names, to_text(results))
+    with written_whole(folder / 'results.json') as path:
+        path.write_text(json.dumps(results, indent=2) + '\n')
+    return results
+
+
+def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str], title: str) -> None:
+    """The confusion matrix as a picture: shares of each label, with counts where they can be read."""
+    from matplotlib import pyplot
+
+    classes = len(label_names)
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = min(max(4.5, 0.55 * classes + 2), 14)
+    figure, axes = pyplot.subplots(figsize=(side + 1, side), layout='constrained')
+    image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    figure.colorbar(image, label='share of the label', shrink=0.8)
+    axes.set(xlabel='predicted', ylabel='label')
+    axes.set_title(title, fontsize='medium')
+    if classes <= 40:
+        axes.set_xticks(range(classes), label_names, rotation=90)
+        axes.set_yticks(range(classes), label_names)
+    if classes <= 20:
+        for row, column in np.argwhere(confusion):
+            colour = 'white' if shares[row, column] > 0.5 else 'black'
+            axes.text(column, row, confusion[row, column], ha='center', va='center', color=colour)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

@@ -1,0 +1,27 @@
+"""Scores a trained model: python eval.py --workdir=runs/dnr
+
+Config, class names and preprocessing are read from the checkpoint. What says how to score can be changed:
+--config.test.clips=10 --config.test.crops=3 --config.data.dir=DIR
+"""
+
+from functools import partial
+
+from absl import flags
+
+from dnr_jax import command
+
+WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
+CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
+OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and confusion matrix; default WORKDIR/test.')
+
+
+def main(arguments: list[str]) -> None:
+    from dnr_jax.evaluation import evaluate_checkpoint, to_text
+
+    adapt = partial(command.override, arguments=arguments)
+    results = evaluate_checkpoint(WORKDIR.value, CHECKPOINT.value, adapt, OUT.value)
+    print(f'test         {to_text(results)}  {results["protocol"]}')
+
+
+if __name__ == '__main__':
+    command.run(main)

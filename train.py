@@ -1,0 +1,26 @@
+"""Trains a model: python train.py --config=configs/moving_shapes.py:resnet18,dnr --workdir=runs/dnr
+
+Any key of the config can be set: --config.train.epochs=8. Started again with the same work folder, it goes on from
+its newest checkpoint.
+"""
+
+from absl import flags
+from ml_collections import config_flags
+
+from dnr_jax import command
+
+CONFIG = config_flags.DEFINE_config_file(
+    'config', 'configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.', lock_config=True
+)
+WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and results.', required=True)
+
+
+def main(arguments: list[str]) -> None:
+    command.expect_no_more(arguments)
+    from dnr_jax.training import train_and_evaluate
+
+    train_and_evaluate(CONFIG.value, WORKDIR.value)
+
+
+if __name__ == '__main__':
+    command.run(main)
