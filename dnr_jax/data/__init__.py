@@ -1,0 +1,23 @@
+"""Data sets of labelled videos: prepared once as ArrayRecord files, read as batches of clips. Free of JAX.
+
+A batch is a dict of NumPy arrays: `clip` uint8 [B T H W C] for training or [B V T H W C] for evaluation (V
+views of one video), `label` int32 [B], `mask` bool [B] (False where a batch is only filled up) and `id` str
+[B].
+
+A new data set is a builder (`builders/video.py` has what they share) and one row in DATASETS.
+"""
+
+import importlib
+
+from dnr_jax.registry import choose
+
+# Where each builder class is; imported on demand, since tensorflow-datasets is slow to import.
+DATASETS = {
+    'moving_shapes': 'dnr_jax.data.builders.moving_shapes:MovingShapes',
+}
+
+
+def builder_class(name: str) -> type:
+    """The tensorflow-datasets builder of a data set. Raises ValueError if there is no such data set."""
+    module, _, attribute = choose(DATASETS, name, 'data set').partition(':')
+    return getattr(importlib.import_module(module), attribute)

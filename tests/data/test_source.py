@@ -1,0 +1,101 @@
+import pickle
+import shutil
+
+import pytest
+
+from dnr_jax.data.source import open_split
+
+FOLDER = 'moving_shapes/tiny/1.0.0'
+TRAIN = f'{FOLDER}/moving_shapes-train.array_record-00000-of-00001'
+
+
+@pytest.fixture
+def copied_dir(tiny_dir, tmp_path):
+    """A copy of the data sets that a test may damage."""
+    shutil.copytree(tiny_dir / FOLDER, tmp_path / FOLDER)
+    return tmp_path
+
+
+def test_records(tiny_dir):
+    source = open_split('moving_shapes/tiny', tiny_dir, 'train')
+    assert len(source) == 96
+    assert source.label_names[:2] == ('move right', 'move left') and len(source.label_names) == 8
+    record = source[95]
+    assert {name: type(value) for name, value in record.items()} == {
+        'video': bytes, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
+    assert len({source[index]['id'] for index in range(96)}) == 96
+    for index in (-1, 96):
+        with pytest.raises(IndexError, match='has 96 records'):
+            source[index]
+
+
+def test_parts_of_splits(tiny_dir):
+    whole, part = (open_split('moving_shapes/tiny', tiny_dir, split) for split in ('train', 'train[25%:50%]'))
+    assert [part[index] for index in range(len(part))] == [whole[index] for index in range(24, 48)]
+
+
+def test_a_source_can_be_sent_to_another_process(tiny_dir):
+    source = open_split('moving_shapes/tiny', tiny_dir, 'test')
+    sent = pickle.dumps(source)
+    assert len(sent) < 20_000
+    assert pickle.loads(sent)[7] == source[7]
+
+
+def test_a_folder_in_the_home(tiny_dir, monkeypatch):
+    monkeypatch.setenv('HOME', str(tiny_dir.parent))
+    assert len(open_split('moving_shapes/tiny', f'~/{tiny_dir.name}', 'test')) == 32
+
+
+def test_not_prepared(tmp_path):
+    with pytest.raises(ValueError) as error:
+        open_split('moving_shapes', tmp_path, 'train')
+    assert str(error.value) == (
+        f"No prepared data set in '{tmp_path}/moving_shapes/standard/1.0.0'. To prepare it, run: "
+        f'python -m dnr_jax.data.prepare moving_shapes --config standard --out {tmp_path}')
+
+
+@pytest.mark.parametrize('name, split, message', [
+    ('moving_shape', 'train', "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'?"),
+    ('moving_shapes/small', 'train', "Unknown configuration of moving_shapes 'small'.*Known: standard, tiny"),
+    ('moving_shapes/tiny', 'train[:0%]', 'holds no record'),
+    ('moving_shapes/tiny', 'trian', r"Unknown split 'trian'.*\['train', 'validation', 'test'\]"),
+])
+def test_unknown_names(name, split, message, tiny_dir):
+    with pytest.raises(ValueError, match=message):
+        open_split(name, tiny_dir, split)
+
+
+@pytest.mark.parametrize('keep', [0, 100, 0.5, -1])
+def test_a_truncated_file_is_found_when_opened(copied_dir, keep):
+    content = (copied_dir / TRAIN).read_bytes()
+    end = int(keep * len(content)) if isinstance(keep, float) else keep
+    (copied_dir / TRAIN).write_bytes(content[:end])
+    with pytest.raises(ValueError, match=f"{TRAIN}' is damaged: .*prepare the data set again"):
+        open_split('moving_shapes/tiny', copied_dir, 'train')
+    assert len(open_split('moving_shapes/tiny', copied_dir, 'test')) == 32
+
+
+def test_a_missing_file_is_found_when_opened(copied_dir):
+    (copied_dir / TRAIN).unlink()
+    with pytest.raises(ValueError, match=f"{TRAIN}' is damaged: .*No such file"):
+        open_split('moving_shapes/tiny', copied_dir, 'train')
+
+
+def test_a_file_of_another_run_is_found_when_opened(copied_dir):
+    shutil.copy(copied_dir / TRAIN.replace('train', 'test'), copied_dir / TRAIN)
+    with pytest.raises(ValueError, match=f"{TRAIN}' is damaged: 96 records expected, 32 found"):
+        open_split('moving_shapes/tiny', copied_dir, 'train')
+
+
+def test_a_damaged_record_is_found_when_read(copied_dir):
+    content = bytearray((copied_dir / TRAIN).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copied_dir / TRAIN).write_bytes(content)
+    source, damaged = open_split('moving_shapes/tiny', copied_dir, 'train'), 0
+    for index in range(96):
+        try:
+            source[index]
+        except ValueError as error:
+            damaged += 1
+            assert f"{TRAIN}' is damaged" in str(error) and 'hash mismatch' in str(error)
+    assert damaged == 1
