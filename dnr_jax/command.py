@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 HERE = Path(__file__).parent
@@ -24,6 +24,7 @@ def run(main: Callable[[list[str]], None]) -> None:
                 raise
             refuse(str(error))
 
+    flags.FLAGS.set_default('verbosity', logging.WARNING)
     app.run(guarded, flags_parser=parse_flags)
 
 

@@ -12,6 +12,7 @@ Axes: N videos, K classes.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +22,12 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from dnr_jax import checkpoints, metrics, models, parallel, steps
 from dnr_jax.data import pipeline
+from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
 from dnr_jax.identity import CHANGEABLE, differences
 
@@ -60,9 +61,11 @@ def evaluate_checkpoint(
     config = adapt(ConfigDict(checkpoint.about['config']))
     changed = list(differences(checkpoint.about['config'], config.to_dict(), SCORING))
     if changed:
-        raise ValueError(f'Evaluation may change config.{", config.".join(SCORING)}, not what was trained: {changed[0]}.')
+        raise ValueError(
+            f'Evaluation may change config.{", config.".join(SCORING)}, but not what was trained: {changed[0]}.'
+        )
     label_names = checkpoint.about['label_names']
-    source = pipeline.open_split(config.data.name, config.data.dir, config.test.split)
+    source = open_split(config.data.name, config.data.dir, config.test.split)
     if list(source.label_names) != label_names:
         raise ValueError(
             f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
@@ -79,7 +82,7 @@ def evaluate_checkpoint(
     return write(Path(out) if out else workdir / 'test', predictions, label_names, config, checkpoint.step)
 
 
-def compile_predict(model: nn.Module, config: ConfigDict, mesh: Mesh) -> Callable:
+def compile_predict(model: nn.Module, config: ConfigDict, mesh: parallel.Mesh) -> Callable:
     """(variables, batch) -> logits, over all devices."""
     return parallel.compile_eval_step(partial(steps.eval_step, model=model, pixels=config.pixels), mesh)
 
@@ -87,10 +90,10 @@ def compile_predict(model: nn.Module, config: ConfigDict, mesh: Mesh) -> Callabl
 def evaluate(
     predict: Callable,
     variables: Mapping[str, Any],
-    source: pipeline.VideoSource,
+    source: VideoSource,
     config: ConfigDict,
     section: str,
-    mesh: Mesh,
+    mesh: parallel.Mesh,
 ) -> Predictions:
     """Scores every video of `source` once, by the protocol of that section of the config.
 
@@ -108,15 +111,14 @@ def evaluate(
         shard_index=0,
         shard_count=1,
     )
-    ids, labels, logits = [], [], []
-    with tqdm(total=len(source), desc=split, unit='video', leave=False) as bar:
-        for batch, batch_ids in parallel.place_ahead(batches, mesh, config.run.prefetch):
+    rows = []
+    with closing(batches), tqdm(total=len(source), desc=split, unit='video', leave=False) as bar:
+        for batch, ids in parallel.place_ahead(batches, mesh, config.run.prefetch):
             scored = parallel.to_host(batch['mask'])
-            logits.append(parallel.to_host(predict(variables, batch))[scored])
-            labels.append(parallel.to_host(batch['label'])[scored])
-            ids.append(np.asarray(batch_ids)[scored])
+            labels, logits = parallel.to_host(batch['label']), parallel.to_host(predict(variables, batch))
+            rows.append((ids[scored], labels[scored], logits[scored]))
             bar.update(int(scored.sum()))
-    predictions = Predictions(np.concatenate(ids), np.concatenate(labels), np.concatenate(logits))
+    predictions = Predictions(*map(np.concatenate, zip(*rows, strict=True)))
     assert len(predictions.ids) == len(source), 'every video is scored exactly once'
     return predictions
 

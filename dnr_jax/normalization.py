@@ -270,12 +270,16 @@ def make_norm(
         return NoNorm(name=name)
 
     def make_statistics(name):
-        return BatchStatistics(momentum, name=name) if statistics == 'batch' else GroupStatistics(groups, name=name)
+        if statistics == 'batch':
+            return BatchStatistics(momentum, name=name)
+        return GroupStatistics(groups, name=name)
 
     def make_transform(name):
         if transform == 'cross_layer':
             assert cell is not None, 'the stage hands its cell to every block'
             return CrossLayerTransform(cell, name=name)
-        return CrossTemporalTransform(reduction, name=name) if transform == 'cross_temporal' else StaticTransform(name=name)
+        if transform == 'cross_temporal':
+            return CrossTemporalTransform(reduction, name=name)
+        return StaticTransform(name=name)
 
     return Norm(make_statistics, make_transform, epsilon, stride if transform == 'cross_temporal' else None, name=name)

@@ -21,6 +21,11 @@ def make_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
+def describe(mesh: Mesh) -> str:
+    """How many devices of which kind."""
+    return f'{mesh.size} {mesh.devices.flat[0].device_kind} device{"s" * (mesh.size > 1)}'
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
@@ -62,7 +67,7 @@ def place(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
 
 def place_ahead(
     batches: Iterable[Mapping[str, np.ndarray]], mesh: Mesh, ahead: int
-) -> Iterator[tuple[dict[str, jax.Array], list[str]]]:
+) -> Iterator[tuple[dict[str, jax.Array], np.ndarray]]:
     """Yields `(placed batch, ids)`, with the next `ahead` batches already on their way to the devices."""
     placed = deque()
     for batch in batches:

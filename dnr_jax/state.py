@@ -26,7 +26,7 @@ class TrainState(flax.struct.PyTreeNode):
         return {'params': self.params, 'batch_stats': self.batch_stats}
 
 
-def create(
+def create_state(
     key: Array, *, model: nn.Module, optimizer: optax.GradientTransformation, clip_shape: tuple[int, ...]
 ) -> TrainState:
     """The state at step 0, for clips of that shape [B T H W C]; the model raises ValueError if they do not fit it."""

@@ -19,30 +19,29 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import optax
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, models, optimizers, parallel, state, steps
+from dnr_jax import evaluation, models, optimizers, parallel, steps
 from dnr_jax.checkpoints import Checkpoints, abstract
 from dnr_jax.data import pipeline
+from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
 from dnr_jax.identity import CHANGEABLE, differences
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.state import TrainState, parameter_count
-
+from dnr_jax.state import TrainState, create_state, parameter_count
 
 
 class Setup(NamedTuple):
     """All parts of a training, made and checked before anything expensive begins."""
 
-    train: pipeline.VideoSource
-    validation: pipeline.VideoSource
-    test: pipeline.VideoSource
+    train: VideoSource
+    validation: VideoSource
+    test: VideoSource
     model: nn.Module
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
-    mesh: Mesh
+    mesh: parallel.Mesh
     create: Callable[[jax.Array], TrainState]
     steps_per_epoch: int
     total_steps: int
@@ -89,11 +88,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any
 def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
     mesh = parallel.make_mesh()
-    local_batch = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
-    for section in ('validation', 'test'):
+    for section in ('train', 'validation', 'test'):
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
     splits = (config.data.train_split, config.validation.split, config.test.split)
-    train, validation, test = (pipeline.open_split(config.data.name, config.data.dir, split) for split in splits)
+    train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
     model = models.build(**config.model, classes=len(train.label_names))
 
     steps_per_epoch = math.ceil(len(train) / config.train.batch_size)
@@ -102,8 +100,8 @@ def prepare(config: ConfigDict) -> Setup:
     )
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     size = config.augment.size
-    clip_shape = (local_batch // jax.local_device_count(), config.clip.frames, size, size, 3)
-    create = partial(state.create, model=model, optimizer=optimizer, clip_shape=clip_shape)
+    clip_shape = (config.train.batch_size // mesh.size, config.clip.frames, size, size, 3)
+    create = partial(create_state, model=model, optimizer=optimizer, clip_shape=clip_shape)
     jax.eval_shape(create, jax.random.key(config.seed))  # a clip that does not fit the model is refused here
     total_steps = steps_per_epoch * config.train.epochs
     return Setup(train, validation, test, model, optimizer, schedule, mesh, create, steps_per_epoch, total_steps)
@@ -172,13 +170,13 @@ def train(
     return state
 
 
-def read(config: ConfigDict, setup: Setup, start_step: int) -> pipeline.TrainBatches:
+def read(config: ConfigDict, setup: Setup, start_step: int) -> pipeline.Batches:
     """This process's training batches from that step on."""
     return pipeline.train_batches(
         setup.train,
         **config.clip,
         **config.augment,
-        batch_size=config.train.batch_size // jax.process_count(),
+        batch_size=parallel.per_process(config.train.batch_size, setup.mesh, 'train.batch_size'),
         seed=config.seed,
         start_step=start_step,
         workers=config.run.workers,
@@ -201,7 +199,7 @@ def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
         f'{config.model.dtype}\n'
         f'{config.data.name}: {len(setup.train):,} clips to train, {len(setup.validation):,} to validate, '
         f'{len(setup.test):,} to test; {len(setup.train.label_names)} classes\n'
-        f'{devices} {jax.devices()[0].device_kind} device{"s" * (devices > 1)}, {config.train.batch_size} clips a '
+        f'{parallel.describe(setup.mesh)}, {config.train.batch_size} clips a '
         f'step, {config.train.batch_size // devices} per statistic; steps {start_step} to {setup.total_steps}, '
         f'{setup.steps_per_epoch} an epoch'
     )

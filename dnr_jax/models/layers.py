@@ -3,6 +3,8 @@
 Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `SAME` would shift every strided layer.
 """
 
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array, lax
@@ -16,8 +18,8 @@ kaiming_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 class SpatialConv(nn.Module):
     """k x k convolution of every frame, no bias: [B T H W C] -> [B T H' W' D]; parameters stay float32.
 
-    A 1x1 convolution is a matmul over channels; with a stride, of every other position only. The kernel is
-    [k k C D] either way.
+    A 1x1 convolution is a matmul over channels; with a stride, of every other position only. It is a matmul of two
+    axes: one over five makes XLA transpose the large gradient for that of the kernel. The kernel is [k k C D] always.
     """
 
     features: int
@@ -31,7 +33,8 @@ class SpatialConv(nn.Module):
         kernel = self.param('kernel', kaiming_fan_out, (k, k, x.shape[-1], self.features)).astype(self.dtype)
         x = x.astype(self.dtype)
         if k == 1:
-            return x[:, :, :: self.stride, :: self.stride] @ kernel[0, 0]
+            x = x[:, :, :: self.stride, :: self.stride]
+            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], self.features)
         y = lax.conv_general_dilated(
             fold_frames(x),
             kernel,
@@ -53,9 +56,21 @@ def unfold_frames(x, frames: int):
 
 
 def max_pool(x: Video) -> Float[Array, 'B T H2 W2 C']:
-    """3x3 maximum with stride 2 and padding 1 in every frame."""
-    y = nn.max_pool(fold_frames(x), (3, 3), strides=(2, 2), padding=[(1, 1), (1, 1)])
-    return unfold_frames(y, x.shape[1])
+    """3x3 maximum with stride 2 and padding 1 in every frame.
+
+    Taken as maxima of shifted slices, along height and then width: the gradient of XLA's windowed maximum is a
+    scatter, several times slower on CPUs and the one operation without a deterministic form on GPUs.
+    """
+    return _max_of_3(_max_of_3(x, axis=2), axis=3)
+
+
+def _max_of_3(x, axis: int):
+    padding = [(0, 0)] * x.ndim
+    padding[axis] = (1, 1)
+    padded = jnp.pad(x, padding, constant_values=-jnp.inf)
+    outputs = (x.shape[axis] - 1) // 2 + 1
+    shifted = (lax.slice_in_dim(padded, i, i + 2 * outputs - 1, stride=2, axis=axis) for i in range(3))
+    return functools.reduce(jnp.maximum, shifted)
 
 
 class Head(nn.Module):
