@@ -16,7 +16,8 @@ import numpy as np
 from absl import app, flags
 
 from configs import base
-from dnr_jax import models, optimizers, parallel, state, steps
+from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax.state import create_state
 
 BACKBONE = flags.DEFINE_string('backbone', 'resnet50', 'A key of dnr_jax.models.MODELS.')
 NORMS = flags.DEFINE_list('norms', ['dnr', 'batch'], 'Norm presets to compare; the last one is the denominator.')
@@ -33,11 +34,11 @@ def compile_step(norms: str):
     config = base.get_config(f'{BACKBONE.value},{norms}')
     config.model.dtype = DTYPE.value
     mesh = jax.make_mesh((1,), (parallel.AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
-    model = models.build(**config.model, classes=400)
+    model = models.build(**config.model.to_dict(), classes=400)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=3757, epochs=196)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     shape = (CLIPS.value, FRAMES.value, SIZE.value, SIZE.value, 3)
-    create = partial(state.create, model=model, optimizer=optimizer, clip_shape=(1, *shape[1:]))
+    create = partial(create_state, model=model, optimizer=optimizer, clip_shape=(1, *shape[1:]))
     initial = jax.jit(create, out_shardings=parallel.replicated(mesh))(jax.random.key(0))
     random = np.random.default_rng(0)
     batch = {
@@ -46,7 +47,7 @@ def compile_step(norms: str):
         'mask': np.ones(shape[0], bool),
     }
     step = parallel.compile_train_step(
-        partial(steps.train_step, model=model, optimizer=optimizer, pixels=config.pixels, seed=0, axis=parallel.AXIS),
+        partial(steps.train_step, model=model, optimizer=optimizer, pixels=config.pixels.to_dict(), seed=0, axis=parallel.AXIS),
         mesh,
     )
     batch = parallel.place(batch, mesh)

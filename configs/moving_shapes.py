@@ -13,24 +13,25 @@ def get_config(model: str = 'resnet18,dnr'):
     config.data.name = 'moving_shapes'
     config.clip.stride = 2
 
-    config.model.width = 16
-    config.model.norm.groups = 8
+    config.model.width = 8
+    config.model.norm.groups = 4
     config.model.dropout = 0.0
 
-    config.augment.short_side = 72
+    config.augment.short_side = 54
     config.augment.scales = (1.0, 0.875)
-    config.augment.size = 64
+    config.augment.size = 48
     config.augment.flip = 0.0  # a flip would turn left into right
 
-    config.schedule.warmup_steps = 100
+    config.schedule.learning_rate = 0.3
+    config.schedule.warmup_steps = 50
     config.schedule.cosine_by = 'step'
     config.train.batch_size = 16
     config.train.epochs = 4
 
-    config.validation.update({'short_side': 72, 'size': 64, 'batch_size': 32})
-    config.test.update({'split': 'test', 'clips': 1, 'crops': 1, 'short_side': 72, 'size': 64, 'batch_size': 32})
+    config.validation.update({'short_side': 54, 'size': 48, 'batch_size': 32})
+    config.test.update({'split': 'test', 'clips': 1, 'crops': 1, 'short_side': 54, 'size': 48, 'batch_size': 32})
 
     config.run.workers = 0
-    config.run.validate_every_epochs = 1
-    config.run.checkpoint_every_steps = 250
+    config.run.validate_every_epochs = 2
+    config.run.checkpoint_every_steps = 256
     return config

@@ -17,6 +17,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     """
 
     def guarded(argv: list[str]) -> None:
+        if not flags.FLAGS['verbosity'].present:
+            logging.set_verbosity(logging.WARNING)  # libraries tell much that a user need not know
         try:
             main(argv[1:])
         except (ValueError, FloatingPointError) as error:
@@ -24,7 +26,6 @@ def run(main: Callable[[list[str]], None]) -> None:
                 raise
             refuse(str(error))
 
-    flags.FLAGS.set_default('verbosity', logging.WARNING)
     app.run(guarded, flags_parser=parse_flags)
 
 

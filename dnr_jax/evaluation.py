@@ -18,23 +18,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from dnr_jax import checkpoints, metrics, models, parallel, steps
+from dnr_jax import metrics, parallel, steps, trained
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
-from dnr_jax.identity import CHANGEABLE, differences
 
 matplotlib.use('Agg')
-
-# What may differ from the config of the checkpoint when it is scored.
-SCORING = (*CHANGEABLE, 'clip')
 
 
 class Predictions(NamedTuple):
@@ -51,40 +45,26 @@ def evaluate_checkpoint(
     """Scores a checkpoint of a work folder by its own test protocol; returns the results it has written.
 
     Args:
-      which: 'last', 'best' or a step.
-      adapt: changes what may change of the config that is stored with the checkpoint.
-      out: where to write; None for `WORKDIR/test`.
-    Raises ValueError if there is no such checkpoint, or if the data set is not the one it was trained for.
+      which, adapt: see `trained.load`.
+      out: folder to write to; None for `WORKDIR/test`.
+    Raises ValueError if there is no such checkpoint, or if the data has other classes than it was trained for.
     """
-    workdir = Path(workdir)
-    checkpoint = checkpoints.find(workdir / 'checkpoints', which)
-    config = adapt(ConfigDict(checkpoint.about['config']))
-    changed = list(differences(checkpoint.about['config'], config.to_dict(), SCORING))
-    if changed:
-        raise ValueError(
-            f'Evaluation may change config.{", config.".join(SCORING)}, but not what was trained: {changed[0]}.'
-        )
-    label_names = checkpoint.about['label_names']
+    mesh = parallel.make_mesh()
+    model, variables, config, label_names, step = trained.load(workdir, which, adapt, mesh)
     source = open_split(config.data.name, config.data.dir, config.test.split)
-    if list(source.label_names) != label_names:
+    if source.label_names != label_names:
         raise ValueError(
             f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
             f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); '
             'give the data set it was trained on with --config.data.dir.'
         )
-    mesh = parallel.make_mesh()
-    model = models.build(**config.model, classes=len(label_names))
-    clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
-    shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)
-    like = checkpoints.abstract({'batch_stats': {}} | shapes, parallel.replicated(mesh))
-    variables = checkpoints.load_variables(workdir / 'checkpoints', checkpoint.step, like)
     predictions = evaluate(compile_predict(model, config, mesh), variables, source, config, 'test', mesh)
-    return write(Path(out) if out else workdir / 'test', predictions, label_names, config, checkpoint.step)
+    return write(Path(out) if out else Path(workdir) / 'test', predictions, label_names, config, step)
 
 
 def compile_predict(model: nn.Module, config: ConfigDict, mesh: parallel.Mesh) -> Callable:
     """(variables, batch) -> logits, over all devices."""
-    return parallel.compile_eval_step(partial(steps.eval_step, model=model, pixels=config.pixels), mesh)
+    return parallel.compile_eval_step(partial(steps.eval_step, model=model, pixels=config.pixels.to_dict()), mesh)
 
 
 def evaluate(

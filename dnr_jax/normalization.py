@@ -31,7 +31,7 @@ from dnr_jax.registry import choose
 from dnr_jax.relay import Carry, RelayCell, relay_over_frames, zero_carry
 
 Video = Float[Array, 'B T H W C']
-PerGroup = Float[Array, '#B G C']
+PerGroup = Float[Array, '#B #G C']
 
 
 class Moments(NamedTuple):

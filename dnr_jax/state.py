@@ -15,7 +15,7 @@ PyTree = Any
 class TrainState(flax.struct.PyTreeNode):
     """Step, parameters, running statistics and optimizer state."""
 
-    step: Array
+    step: PyTree  # int32 []
     params: PyTree
     batch_stats: PyTree
     opt_state: PyTree

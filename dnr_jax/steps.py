@@ -65,7 +65,7 @@ def train_step(
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    return state, averages | {'gradient_norm': optax.global_norm(grads)}
+    return state, averages | {'gradient_norm': optax.tree.norm(grads)}
 
 
 def eval_step(

@@ -92,7 +92,7 @@ def prepare(config: ConfigDict) -> Setup:
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
-    model = models.build(**config.model, classes=len(train.label_names))
+    model = models.build(**config.model.to_dict(), classes=len(train.label_names))
 
     steps_per_epoch = math.ceil(len(train) / config.train.batch_size)
     schedule = optimizers.learning_rate(
@@ -145,7 +145,7 @@ def train(
             steps.train_step,
             model=setup.model,
             optimizer=setup.optimizer,
-            pixels=config.pixels,
+            pixels=config.pixels.to_dict(),
             seed=config.seed,
             axis=parallel.AXIS,
         ),

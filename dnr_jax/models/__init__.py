@@ -1,6 +1,6 @@
 """Backbones by name. A new family is a file of its own and its rows in MODELS.
 
-    model = build(**config.model, classes=len(label_names))
+    model = build(**config.model.to_dict(), classes=len(label_names))
     logits = model.apply(variables, clip, train=False)         # [B T H W 3] -> [B K]
 """
 
@@ -38,7 +38,7 @@ def build(
       dtype: 'float32' or 'bfloat16', of activations.
       classes: K; None for the features before the head.
     """
-    dtypes = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
+    dtypes = {name: jnp.dtype(name) for name in ('float32', 'bfloat16')}
     return choose(MODELS, backbone, 'backbone')(
         norms=norms,
         norm=partial(make_norm, **norm),

@@ -20,8 +20,11 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax.models.layers import Head, SpatialConv, max_pool
-from dnr_jax.normalization import Video, is_cross_layer, norm_slots, plain
+from dnr_jax.normalization import is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, RelayCell, zero_carry
+
+Input = Float[Array, 'B T H W I']
+Output = Float[Array, 'B T H2 W2 D']
 
 
 class BasicBlock(nn.Module):
@@ -40,7 +43,7 @@ class BasicBlock(nn.Module):
         return features, features
 
     @nn.compact
-    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Float[Array, 'B T H2 W2 D'], Carry]:
+    def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
         first, second = self.norms
         y = SpatialConv(self.features, 3, self.stride, self.dtype, name='conv1')(x)
         y, carry = self.norm(first, cell=self.cell, name='norm1')(y, carry, train)
@@ -66,7 +69,7 @@ class BottleneckBlock(nn.Module):
         return features, features, 4 * features
 
     @nn.compact
-    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Float[Array, 'B T H2 W2 D'], Carry]:
+    def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
         first, second, third = self.norms
         y = SpatialConv(self.features, 1, 1, self.dtype, name='conv1')(x)
         y, carry = self.norm(first, cell=self.cell, name='norm1')(y, carry, train)
@@ -80,8 +83,8 @@ class BottleneckBlock(nn.Module):
 
 
 def shortcut(
-    block: nn.Module, x: Video, y: Float[Array, 'B T H2 W2 D'], train: bool
-) -> Float[Array, 'B T H2 W2 D']:
+    block: nn.Module, x: Input, y: Output, train: bool
+) -> Output:
     """x, projected by a strided 1x1 convolution and a plain norm where its shape is not that of y."""
     if x.shape == y.shape:
         return x
@@ -103,7 +106,7 @@ class Stage(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Video, train: bool) -> Float[Array, 'B T H2 W2 D']:
+    def __call__(self, x: Input, train: bool) -> Output:
         width = carry_width(self.norms, self.block.widths(self.features))
         cell = self.relay_cell(width, name='relay') if any(map(is_cross_layer, self.norms)) else None
         carry = zero_carry(len(x), width)

@@ -28,11 +28,11 @@ LABEL_NAMES = ('move right', 'move left', 'move down', 'move up', 'grow', 'shrin
 SPLITS = ('train', 'validation', 'test')
 
 # Ranges of the uniform draws, per whole clip.
-TRAVEL = (22, 34)  # pixels
-GROWTH = (1.8, 2.3)  # ratio of the sizes
+TRAVEL = (28, 40)  # pixels
+GROWTH = (2.0, 2.6)  # ratio of the sizes
 TURN = (120, 240)  # degrees: at most 11 from frame to frame, so every second or fourth frame stays clear
 RADIUS = (12, 17)  # pixels from a shape's centre to its farthest corner; the larger one for growing shapes
-MARGIN = 3  # pixels the farthest corner may leave the image by
+MARGIN = 4  # pixels the farthest corner may leave the image by
 NOISE = (3, 10)  # width of its uniform distribution, grey levels of 255
 
 _SUBPIXEL_BITS = 4
@@ -116,10 +116,9 @@ def _draw_path(motion: str, rng: np.random.Generator) -> tuple[dict[str, float],
 
 
 def _draw_colors(rng: np.random.Generator) -> tuple[list[int], list[int]]:
-    """A bright shape on a dark background or the other way round, of any hue."""
-    bright, dark = rng.uniform(0.75, 1), rng.uniform(0.2, 0.4)
-    values = (bright, dark) if rng.random() < 0.5 else (dark, bright)
-    color, background = (colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.7), value) for value in values)
+    """A bright shape on a dark background, both of any hue."""
+    values = rng.uniform(0.75, 1), rng.uniform(0.15, 0.35)
+    color, background = (colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 0.6), value) for value in values)
     return [round(255 * part) for part in color], [round(255 * part) for part in background]
 
 
@@ -152,7 +151,7 @@ def render(parameters: Mapping[str, Any]) -> np.ndarray:
 def _texture(rng: np.random.Generator) -> np.ndarray:
     """Blotches of three sizes, the largest coloured. [H W C], mean about 0."""
     texture = np.zeros((SIZE, SIZE, 3), np.float32)
-    for cells, strength, channels in ((4, 16, 3), (9, 10, 1), (24, 6, 1)):
+    for cells, strength, channels in ((4, 14, 3), (9, 8, 1), (24, 5, 1)):
         blotches = strength * rng.standard_normal((cells, cells, channels), np.float32)
         blotches = cv2.resize(blotches, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
         texture += blotches.reshape(SIZE, SIZE, channels)

@@ -1,0 +1,43 @@
+"""Two CPU devices, strict shapes, the same numbers on every run."""
+
+import os
+
+# Both must stand before JAX is imported.
+os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=2'
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from hypothesis import Phase, settings  # noqa: E402
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_disable_most_optimizations', True)  # nearly all of the time here is compilation
+
+# Every new shape compiles for a second: no deadline, and no search for a smaller failure.
+settings.register_profile('compiled', derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
+settings.load_profile('compiled')
+
+
+@pytest.fixture(scope='session')
+def random_variables():
+    """`make_random_variables`, for tests."""
+    return make_random_variables
+
+
+def make_random_variables(module, *inputs, seed=0, **settings):
+    """Variables of a Flax module, none at its initial value; drawn by NumPy, since compiling `init` is slow."""
+    rng = np.random.default_rng(seed)
+    shapes = jax.eval_shape(lambda key: module.init(key, *inputs, **settings), jax.random.key(0))
+
+    def draw(path, leaf):
+        kind = path[-1].key
+        fan_in = np.prod(leaf.shape[:-1])
+        value = {
+            'kernel': lambda: rng.normal(size=leaf.shape) * (2 / fan_in) ** 0.5,
+            'scale': lambda: rng.uniform(0.5, 1.5, leaf.shape),
+            'var': lambda: rng.uniform(0.5, 2.0, leaf.shape),
+        }.get(kind, lambda: rng.normal(size=leaf.shape) * 0.5)()
+        return jax.numpy.asarray(value, leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(draw, shapes)

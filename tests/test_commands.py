@@ -1,0 +1,107 @@
+"""The commands as a user types them: one run from end to end, and one clear line for each mistake."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data.conftest import prepare_tiny
+
+ROOT = Path(__file__).parent.parent
+
+SMALL = [
+    '--config=configs/moving_shapes.py:resnet18,dnr',
+    '--config.data.name=moving_shapes/tiny',
+    '--config.model.width=4',
+    '--config.model.norm.groups=4',
+    '--config.clip.frames=2',
+    '--config.augment.size=32',
+    '--config.train.epochs=1',
+    '--config.run.workers=1',
+    *(f'--config.{section}.size=32' for section in ('validation', 'test')),
+]
+
+
+def run(*arguments):
+    """Runs a command in the repository's root, on one CPU device, with few optimizations, for they take long."""
+    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    return prepare_tiny(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture(scope='module')
+def trained(data_dir, tmp_path_factory):
+    """(work folder, the finished training command)."""
+    workdir = tmp_path_factory.mktemp('runs') / 'dnr'
+    return workdir, run('train.py', *SMALL, f'--config.data.dir={data_dir}', f'--workdir={workdir}')
+
+
+def test_train_and_eval(trained):
+    workdir, training = trained
+    assert training.returncode == 0, training.stderr
+    evaluation = run('eval.py', f'--workdir={workdir}')
+    assert evaluation.returncode == 0, evaluation.stderr
+    assert evaluation.stdout.splitlines()[-1] == training.stdout.splitlines()[-1]
+    assert 'top-1' in evaluation.stdout and '(32 videos)' in evaluation.stdout
+
+
+def test_eval_overrides(trained, tmp_path):
+    scored = run('eval.py', f'--workdir={trained[0]}', '--config.test.clips=2', f'--out={tmp_path}')
+    assert '2x2 frames, 2x1 views' in scored.stdout, scored.stderr
+
+
+def assert_refused(command, *words):
+    """One line on standard error with all these words, and a status that is not zero."""
+    assert command.returncode != 0
+    lines = [line for line in command.stderr.splitlines() if not line.startswith(('W0', 'I0', 'W1', 'I1'))]
+    assert len(lines) == 1, command.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'),
+    [
+        (['--config.train.epoch=3'], ['epoch', 'epochs']),
+        (['--config.train.epochs=many'], ['config.train.epochs', 'many']),
+        (['--config=configs/moving_shape.py'], ['configs/moving_shape.py']),
+        (['--confg=x'], ['confg']),
+        (['--config=configs/moving_shapes.py:resnet18,dnrr'], ["'dnrr'", "'dnr'"]),
+        (['--config.data.name=moving_shape'], ["'moving_shapes'"]),
+        (['--config.clip.frames=3'], ['T = 3', 'strides that fit: 1, 3']),
+    ],
+)
+def test_mistakes_in_train(data_dir, tmp_path, arguments, words):
+    workdir = tmp_path / 'run'
+    command = run('train.py', f'--config.data.dir={data_dir}', f'--workdir={workdir}', *SMALL[1:2], *arguments)
+    assert_refused(command, *words)
+    assert not workdir.exists()
+
+
+def test_another_config(trained, data_dir):
+    command = run('train.py', *SMALL, f'--config.data.dir={data_dir}', f'--workdir={trained[0]}', '--config.seed=1')
+    assert_refused(command, 'belongs to another config', 'seed (0 there, 1 here)')
+
+
+def test_mistakes_in_eval(trained, tmp_path):
+    assert_refused(run('eval.py', f'--workdir={tmp_path / "nowhere"}'), 'nowhere', '--workdir')
+    assert_refused(run('eval.py', f'--workdir={trained[0]}', '--checkpoint=77'), "'last', 'best'", '77')
+    assert_refused(run('eval.py', f'--workdir={trained[0]}', '--config.model.width=8'), 'model.width')
+    (tmp_path / 'checkpoints').mkdir()
+    assert_refused(run('eval.py', f'--workdir={tmp_path}'), 'no finished checkpoint')
+
+
+def test_truncated_data(data_dir, tmp_path):
+    copy = shutil.copytree(data_dir, tmp_path / 'data')
+    shard = sorted(copy.rglob('*test*.array_record*'))[0]
+    shard.write_bytes(shard.read_bytes()[:1000])
+    command = run('train.py', *SMALL, f'--config.data.dir={copy}', f'--workdir={tmp_path / "run"}')
+    assert_refused(command, shard.name, 'prepare')
+    assert not (tmp_path / 'run').exists()

@@ -1,0 +1,27 @@
+"""Which changes of a config are another training."""
+
+from dnr_jax.identity import CHANGEABLE, differences
+
+THERE = {'seed': 0, 'model': {'norm': {'stride': 2}}, 'data': {'name': 'a', 'dir': '/x'}, 'run': {'workers': 8}}
+
+
+def test_the_same():
+    assert not list(differences(THERE, THERE, CHANGEABLE))
+
+
+def test_what_may_change():
+    here = THERE | {'run': {'workers': 0}, 'data': {'name': 'a', 'dir': '/y'}}
+    assert not list(differences(THERE, here, CHANGEABLE))
+
+
+def test_what_may_not():
+    here = THERE | {'seed': 1, 'model': {'norm': {'stride': 4}}, 'data': {'name': 'b', 'dir': '/x'}}
+    assert list(differences(THERE, here, CHANGEABLE)) == [
+        'data.name (a there, b here)',
+        'model.norm.stride (2 there, 4 here)',
+        'seed (0 there, 1 here)',
+    ]
+
+
+def test_a_key_only_one_has():
+    assert list(differences({}, {'seed': 1}, CHANGEABLE)) == ['seed (None there, 1 here)']

@@ -1,0 +1,315 @@
+"""Exact parameter counts of backbones and presets, one contract for all of them, and layers by hand."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dnr_jax.models import MODELS, build
+from dnr_jax.models.layers import Head, SpatialConv, max_pool
+from dnr_jax.normalization import PRESETS
+
+NORM = {'stride': 2, 'reduction': 4, 'momentum': 0.9, 'epsilon': 1e-5, 'groups': 4}
+FLOAT32 = jnp.dtype('float32')
+
+
+def model(backbone='resnet18', norms='dnr', *, width=8, classes=5, dropout=0.0, dtype='float32', **norm):
+    head = {'classes': classes, 'dropout': dropout}
+    return build(backbone=backbone, norms=norms, norm=NORM | norm, width=width, dtype=dtype, **head)
+
+
+def short(backbone, norms, **settings):
+    """Stem and two blocks of that backbone: all that repeats, at a fifth of the compile time."""
+    return model(backbone, norms, **settings).clone(blocks=(2,))
+
+
+def normal(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+def shapes(module, clip):
+    return jax.eval_shape(lambda key: module.init(key, clip, train=False), jax.random.key(0))
+
+
+# Parameter counts. Totals of torchvision, without its classifier; blocks per stage; width of a stage's output
+# over its blocks'; whether the first stage projects its shortcut.
+PUBLISHED = {
+    'resnet18': (11_176_512, (2, 2, 2, 2), 1, False),
+    'resnet34': (21_284_672, (3, 4, 6, 3), 1, False),
+    'resnet50': (23_508_032, (3, 4, 6, 3), 4, True),
+    'resnet101': (42_500_160, (3, 4, 23, 3), 4, True),
+    'resnet152': (58_143_808, (3, 8, 36, 3), 4, True),
+}
+WIDTHS = 64, 128, 256, 512
+
+# Preset -> one cross-layer cell per stage, one cross-temporal cell per block, scale and shift in other norms.
+PARTS = {
+    'dnr': (True, True, True),
+    'dnr_temporal': (False, True, True),
+    'dnr_layer': (True, False, True),
+    'dnr_group': (True, True, True),
+    'batch': (False, False, True),
+    'group': (False, False, True),
+    'none': (False, False, False),
+}
+
+
+def expected_parameters(backbone, preset):
+    published, blocks, expansion, projects_first = PUBLISHED[backbone]
+    cross_layer, cross_temporal, affine = PARTS[preset]
+    total = published
+    for stage, (width, count) in enumerate(zip(WIDTHS, blocks, strict=True)):
+        cell = 5 * width**2 // 2 + 17 * width // 2
+        total += cross_layer * cell + cross_temporal * count * cell
+        total -= (cross_layer + cross_temporal) * count * 2 * width
+        if not affine:
+            last = expansion * width
+            channels = count * (2 * width + last if expansion > 1 else 2 * width)
+            total -= 2 * (channels + last * (stage > 0 or projects_first))
+    return total - (0 if affine else 2 * WIDTHS[0])
+
+
+# Presets change the norms of a block, depths the number of blocks: every preset at two depths (a basic and a
+# bottleneck block), the relays again at two others, and every depth without.
+COUNTED = [
+    (backbone, preset)
+    for backbone in PUBLISHED
+    for preset in PARTS
+    if backbone in ('resnet18', 'resnet50')
+    or (preset == 'dnr' and backbone in ('resnet34', 'resnet101'))
+    or preset == 'batch'
+]
+
+
+def test_every_backbone_and_preset_stands_in_the_table():
+    assert set(MODELS) == set(PUBLISHED)
+    assert set(PRESETS) == set(PARTS)
+
+
+@pytest.mark.parametrize(('backbone', 'preset'), COUNTED)
+def test_parameter_count(backbone, preset):
+    headless = model(backbone, preset, width=64, classes=None)
+    params = shapes(headless, jnp.zeros((1, 2, 32, 32, 3)))['params']
+    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected_parameters(backbone, preset)
+
+
+def test_parameter_counts_of_the_released_models():
+    assert expected_parameters('resnet50', 'batch') == 23_508_032
+    assert expected_parameters('resnet50', 'dnr') == 27_547_264
+    assert expected_parameters('resnet101', 'dnr') == 49_344_256
+    head = shapes(Head(400, 0.4), jnp.zeros((1, 1, 1, 1, 2048)))
+    classifier = sum(leaf.size for leaf in jax.tree.leaves(head))
+    assert 27_547_264 + classifier == 28_366_864
+    assert 49_344_256 + classifier == 50_163_856
+
+
+# One contract for every model and preset
+
+
+@pytest.mark.parametrize('preset', PRESETS)
+def test_contract_in_training(random_variables, preset):
+    network = short('resnet50', preset, dropout=0.1, reduction=1)
+    clip, weight = normal(2, 4, 16, 16, 3), normal(2, 5, seed=1)
+    variables = random_variables(network, clip, train=False)
+    params, statistics = variables['params'], variables.get('batch_stats', {})
+    traces = []
+
+    def loss(params, clip, statistics, key):
+        traces.append(preset)
+        given = {'params': params, 'batch_stats': statistics}
+        logits, after = network.apply(given, clip, train=True, mutable='batch_stats', rngs={'dropout': key})
+        return jnp.sum(logits * weight), (logits, after.get('batch_stats', {}))
+
+    step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    step(params, clip + 1, statistics, jax.random.key(1))
+    (_, (logits, after)), gradients = step(params, clip, statistics, jax.random.key(2))
+    assert len(traces) == 1
+
+    assert (logits.shape, logits.dtype) == ((2, 5), FLOAT32)
+    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
+        assert np.all(np.isfinite(gradient)), path
+        assert np.any(gradient != 0), path
+    assert bool(statistics) == (preset not in ('group', 'dnr_group', 'none'))
+    assert jax.tree.structure(after) == jax.tree.structure(statistics)
+    for before, now in zip(jax.tree.leaves(statistics), jax.tree.leaves(after), strict=True):
+        assert np.all(before != now)
+
+
+@pytest.mark.parametrize('preset', PRESETS)
+def test_contract_in_evaluation(random_variables, preset):
+    """Statistics rest, clips are apart, the order of frames shows if a norm relays over time; T is free."""
+    network, clip = short('resnet18', preset), normal(2, 6, 16, 16, 3)
+    variables = random_variables(network, clip, train=False)
+
+    def evaluate(variables, clip):
+        return network.apply(variables, clip, train=False, mutable='batch_stats')
+
+    evaluated = jax.jit(evaluate)
+    (forward, after), (backward, _) = evaluated(variables, clip), evaluated(variables, clip[:, ::-1])
+    jax.tree.map(assert_array_equal, after.get('batch_stats', {}), variables.get('batch_stats', {}))
+    difference = np.abs(forward - backward).max() / np.abs(forward).max()
+    assert difference > 1e-3 if PARTS[preset][1] else difference < 1e-5
+    swapped, _ = evaluated(variables, clip[::-1])
+    assert_allclose(swapped, forward[::-1], rtol=1e-5, atol=1e-5)
+    assert np.abs(forward[0] - forward[1]).max() > 1e-3
+    for frames in 4, 8:
+        other_clip = jax.ShapeDtypeStruct((1, frames, 16, 16, 3), jnp.float32)
+        assert jax.eval_shape(evaluate, variables, other_clip)[0].shape == (1, 5)
+
+
+@pytest.mark.parametrize('backbone', MODELS)
+def test_shapes_at_full_depth(backbone):
+    """Logits and parameters are float32 under bfloat16; features come at a 32nd of the size."""
+    clip, key = jnp.zeros((2, 4, 64, 32, 3)), jax.random.key(0)
+    network = model(backbone, 'none', classes=7, dtype='bfloat16')
+
+    def outputs(classes):
+        sized = network.clone(classes=classes)
+        return jax.eval_shape(lambda key: sized.init_with_output(key, clip, train=False), key)
+
+    logits, variables = outputs(7)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {FLOAT32}
+    assert (logits.shape, logits.dtype) == ((2, 7), FLOAT32)
+    features, _ = outputs(None)
+    expansion = PUBLISHED[backbone][2]
+    assert (features.shape, features.dtype) == ((2, 4, 2, 1, 64 * expansion), jnp.bfloat16)
+
+
+def test_bfloat16_stays_close_to_float32(random_variables):
+    clip = normal(2, 4, 16, 16, 3)
+    exact, half = short('resnet18', 'dnr'), short('resnet18', 'dnr', dtype='bfloat16')
+    variables = random_variables(exact, clip, train=False)
+
+    @jax.jit
+    def apply(variables, clip):
+        precisions = exact, half
+        return [network.apply(variables, clip, train=True, mutable='batch_stats') for network in precisions]
+
+    (logits, after), (half_logits, half_after) = apply(variables, clip)
+    assert half_logits.dtype == FLOAT32
+    assert {leaf.dtype for leaf in jax.tree.leaves(half_after)} == {FLOAT32}
+    assert 0 < np.abs(half_logits - logits).max() < 0.05 * np.abs(logits).max()
+    for a, b in zip(jax.tree.leaves(half_after), jax.tree.leaves(after), strict=True):
+        assert np.abs(a - b).max() < 0.05 * np.abs(b).max()
+
+
+def test_cross_layer_norms_share_the_cell_of_their_stage():
+    params = shapes(model('resnet50', 'dnr'), jnp.zeros((1, 2, 32, 32, 3)))['params']
+    for stage, width in ('stage1', 8), ('stage2', 16), ('stage3', 32), ('stage4', 64):
+        assert params[stage]['relay']['input_gates']['reduce']['kernel'].shape == (width, width // 4)
+        for name, block in params[stage].items():
+            if name != 'relay':
+                assert 'norm1' not in block
+                assert set(block['norm2']['transform']) == {'relay'}
+                assert set(block['norm3']['transform']) == {'scale', 'shift'}
+
+
+def test_the_stride_of_a_bottleneck_sits_on_its_3x3():
+    network, clip = model('resnet50', 'none'), jnp.zeros((1, 2, 64, 64, 3))
+
+    def record(key):
+        return network.init_with_output(key, clip, train=False, capture_intermediates=True)[1]
+
+    block = jax.eval_shape(record, jax.random.key(0))['intermediates']['stage2']['block1']
+    heights = {name: block[name]['__call__'][0].shape[2] for name in block if name.startswith('conv')}
+    assert heights == {'conv1': 16, 'conv2': 8, 'conv3': 8, 'conv_shortcut': 8}
+
+
+# Layers by hand
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_one_by_one_convolution_is_a_convolution(random_variables, stride):
+    x, layer = normal(2, 3, 5, 4, 3), SpatialConv(6, 1, stride, FLOAT32)
+    variables = random_variables(layer, x)
+    expected = lax.conv_general_dilated(
+        x.reshape(6, 5, 4, 3),
+        variables['params']['kernel'],
+        (stride, stride),
+        'VALID',
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    y = layer.apply(variables, x)
+    assert y.shape == (2, 3, 5 if stride == 1 else 3, 4 // stride, 6)
+    assert_allclose(y, expected.reshape(y.shape), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('kernel', 'stride', 'along'),
+    [(3, 1, [2, 3, 3, 3, 3, 2]), (3, 2, [2, 3, 3]), (7, 2, [4, 6, 5])],
+)
+def test_padding_is_half_the_kernel_on_both_sides(kernel, stride, along):
+    """All ones on 6x6: every output counts the rows and columns under its window."""
+    layer = SpatialConv(1, kernel, stride, FLOAT32)
+    y = layer.apply({'params': {'kernel': jnp.ones((kernel, kernel, 1, 1))}}, jnp.ones((1, 2, 6, 6, 1)))
+    assert_array_equal(y[0, :, :, :, 0], [np.outer(along, along)] * 2)
+
+
+def test_max_pool():
+    x = jnp.arange(-16.0, 0.0).reshape(1, 1, 4, 4, 1)
+    assert_array_equal(max_pool(x)[0, 0, :, :, 0], [[-11, -9], [-3, -1]])
+
+
+def test_head_is_linear_in_the_mean_over_frames_and_space():
+    x, head = normal(2, 3, 2, 2, 4), Head(5, 0.0)
+    kernel, bias = normal(4, 5, seed=1), normal(5, seed=2)
+    logits = head.apply({'params': {'linear': {'kernel': kernel, 'bias': bias}}}, x, train=True)
+    expected = np.float64(x).mean(axis=(1, 2, 3)) @ np.float64(kernel) + np.float64(bias)
+    assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_head_starts_small():
+    variables = Head(100, 0.0).init(jax.random.key(0), jnp.zeros((1, 1, 1, 1, 100)), train=False)
+    linear = variables['params']['linear']
+    assert_allclose(np.std(linear['kernel']), 0.01, rtol=0.03)
+    assert_array_equal(linear['bias'], np.zeros(100))
+
+
+def test_dropout_in_training_only_and_by_seed():
+    x, head = jnp.ones((2, 1, 1, 1, 64)), Head(64, 0.25)
+    variables = {'params': {'linear': {'kernel': jnp.eye(64), 'bias': jnp.zeros(64)}}}
+
+    def drop(seed):
+        return head.apply(variables, x, train=True, rngs={'dropout': jax.random.key(seed)})
+
+    assert_array_equal(head.apply(variables, x, train=False), np.ones((2, 64)))
+    assert_allclose(np.unique(drop(0)), [0, 4 / 3], rtol=1e-6)
+    assert 0.1 < np.mean(drop(0) == 0) < 0.4
+    assert_array_equal(drop(0), drop(0))
+    assert not np.array_equal(drop(0), drop(1))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        ({'backbone': 'resnet5'}, "Unknown backbone 'resnet5'. Did you mean 'resnet50'.* resnet152"),
+        ({'dtype': 'bfloat6'}, "Unknown dtype 'bfloat6'. Did you mean 'bfloat16'.* Known: float32, bfloat16"),
+        ({'norms': 'dnr_layr'}, "Unknown norm preset 'dnr_layr'. Did you mean 'dnr_layer'"),
+        ({'norms': ('batch', 'bath')}, "Unknown norm 'bath'. Did you mean 'batch'"),
+        ({'norms': ('batch',) * 3}, '2 words, got 3'),
+    ],
+)
+def test_unknown_words(settings, message):
+    with pytest.raises(ValueError, match=message):
+        model(**settings)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [
+        (
+            {'backbone': 'resnet50', 'norms': ('cross_layer', 'batch', 'cross_layer')},
+            r'share one carry and so one width, got widths \[8, 32\]',
+        ),
+        ({'norms': 'group', 'groups': 3}, 'split 8 channels .* got 3 groups'),
+        ({'stride': 4}, r'stride 4 for T = 6 frames; strides that fit: 1, 2, 3, 6\.'),
+    ],
+)
+def test_settings_that_do_not_fit(settings, message):
+    with pytest.raises(ValueError, match=message):
+        shapes(model(**settings), jnp.zeros((1, 6, 32, 32, 3)))

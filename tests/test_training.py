@@ -1,0 +1,157 @@
+"""Training in temporary folders: it ends with the number that evaluation prints, and goes on where it stopped."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs import moving_shapes
+from data.conftest import prepare_tiny
+from dnr_jax import evaluation, training
+from dnr_jax.data.decoding import VideoError
+from dnr_jax.data.source import VideoSource
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    return prepare_tiny(tmp_path_factory.mktemp('data'))
+
+
+@pytest.fixture
+def config(data_dir):
+    """Nine steps of a network that compiles fast."""
+    config = moving_shapes.get_config('resnet18,cross_layer,cross_temporal')
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.model.width, config.model.dropout = 4, 0.5
+    config.clip.frames, config.clip.stride = 4, 4
+    config.augment.size = config.validation.size = config.test.size = 32
+    config.train.batch_size, config.train.epochs = 32, 3
+    config.run.update({'log_every_steps': 2, 'checkpoint_every_steps': 2, 'validate_every_epochs': 2})
+    return config
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory, data_dir):
+    """A work folder trained to the end, and the results of that training."""
+    workdir = tmp_path_factory.mktemp('runs') / 'whole'
+    return workdir, training.train_and_evaluate(config.__wrapped__(data_dir), workdir)
+
+
+def read_lines(workdir):
+    return [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+
+
+def test_lines(finished):
+    lines = read_lines(finished[0])
+    assert [line['step'] for line in lines if line['kind'] == 'train'] == [2, 4, 6, 8, 9]
+    assert [line['step'] for line in lines if line['kind'] == 'validation'] == [6, 9]
+    assert lines[0].keys() >= {'loss', 'top1', 'learning_rate', 'clips_per_second', 'waiting_share'}
+    assert list((finished[0] / 'tensorboard').iterdir())
+
+
+def test_evaluation_gives_the_number_training_ended_with(finished, tmp_path):
+    workdir, results = finished
+    again = evaluation.evaluate_checkpoint(workdir, 'last', lambda config: config, tmp_path / 'again')
+    assert again == results
+    for name in ('predictions.npz', 'results.json', 'confusion.png'):
+        assert (tmp_path / 'again' / name).stat().st_size > 0
+    one, other = (np.load(folder / 'predictions.npz') for folder in (workdir / 'test', tmp_path / 'again'))
+    np.testing.assert_array_equal(one['logits'], other['logits'])
+    assert len(set(one['ids'])) == len(one['ids']) == results['videos'] == 32
+    assert (one['logits'].argmax(axis=1) == one['labels']).mean() == pytest.approx(results['top1'])
+
+
+def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, monkeypatch):
+    """Stopped after step 4 and started again: the same logits to the bit, and the same lines."""
+    save = training.Checkpoints.save
+
+    def save_and_stop(self, state, *rest):
+        save(self, state, *rest)
+        if state.step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Checkpoints, 'save', save_and_stop)
+        training.train_and_evaluate(config, tmp_path)
+    results = training.train_and_evaluate(config, tmp_path)
+    workdir, expected = finished
+    assert results == expected
+    logits = [np.load(folder / 'test' / 'predictions.npz')['logits'] for folder in (workdir, tmp_path)]
+    np.testing.assert_array_equal(*logits)
+    paces = ('clips_per_second', 'waiting_share')
+    one, other = (
+        [{key: value for key, value in line.items() if key not in paces} for line in read_lines(folder)]
+        for folder in (workdir, tmp_path)
+    )
+    assert one == other
+
+
+def test_a_finished_run_is_scored_again_and_no_more(finished, config):
+    assert training.train_and_evaluate(config, finished[0]) == finished[1]
+
+
+def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
+    def three_views(config):
+        config.test.update({'clips': 3, 'short_side': 40, 'crops': 3, 'batch_size': 6})
+        return config
+
+    results = evaluation.evaluate_checkpoint(finished[0], '6', three_views, tmp_path)
+    assert results['protocol'] == '4x4 frames, 3x3 views of 32x32, logits averaged'
+    assert (results['step'], results['videos']) == (6, 32)
+
+
+def test_what_was_trained_cannot_change(finished, tmp_path):
+    def other_norm(config):
+        config.model.norm.stride = 4
+        return config
+
+    with pytest.raises(ValueError, match=r'model.norm.stride \(2 there, 4 here\)'):
+        evaluation.evaluate_checkpoint(finished[0], 'last', other_norm, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+def test_a_work_folder_of_another_config(finished, config):
+    config.schedule.learning_rate = 0.2
+    before = (finished[0] / 'config.json').read_text()
+    with pytest.raises(ValueError, match=r'another config.*schedule.learning_rate \(0.1 there, 0.2 here\)'):
+        training.train_and_evaluate(config, finished[0])
+    assert (finished[0] / 'config.json').read_text() == before
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda config: config.clip.update({'frames': 5}), 'stride 2 for T = 5 frames; strides that fit: 1, 5'),
+        (lambda config: config.train.update({'batch_size': 3}), 'train.batch_size.*multiple of 2, got 3'),
+        (lambda config: config.model.update({'backbone': 'resnet81'}), "'resnet81'.*Did you mean 'resnet18'"),
+        (lambda config: config.model.update({'norms': 'drn'}), "'drn'.*Did you mean 'dnr'"),
+        (lambda config: config.data.update({'name': 'moving_shape'}), "Did you mean 'moving_shapes'"),
+        (lambda config: config.data.update({'dir': 'nowhere'}), 'dnr_jax.data.prepare moving_shapes'),
+        (lambda config: config.test.update({'split': 'tset'}), 'tset'),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_written(config, tmp_path, change, message):
+    change(config)
+    with pytest.raises(ValueError, match=message):
+        training.train_and_evaluate(config, tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_a_truncated_video_stops_with_its_name(config, tmp_path, monkeypatch):
+    read = VideoSource.__getitem__
+    cut = lambda self, index: read(self, index) | {'video': read(self, index)['video'][:900]}  # noqa: E731
+    monkeypatch.setattr(VideoSource, '__getitem__', cut)
+    with pytest.raises(VideoError, match=r"'train-\d+'"):
+        training.train_and_evaluate(config, tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops(config, tmp_path):
+    config.pixels.mean = (float('nan'), 0.0, 0.0)
+    with pytest.raises(FloatingPointError, match='at step 1'):
+        training.train_and_evaluate(config, tmp_path)
+    assert not [path for path in (tmp_path / 'checkpoints').iterdir() if path.name.isdigit()]
+
+
+def test_due():
+    assert [step for step in range(1, 11) if training.due(step, 4, 10)] == [4, 8, 10]
+    assert [step for step in range(1, 4) if training.due(step, 10, 3)] == [3]
