@@ -47,7 +47,14 @@ def compile_step(norms: str):
         'mask': np.ones(shape[0], bool),
     }
     step = parallel.compile_train_step(
-        partial(steps.train_step, model=model, optimizer=optimizer, pixels=config.pixels.to_dict(), seed=0, axis=parallel.AXIS),
+        partial(
+            steps.train_step,
+            model=model,
+            optimizer=optimizer,
+            pixels=config.pixels.to_dict(),
+            seed=0,
+            axis=parallel.AXIS,
+        ),
         mesh,
     )
     batch = parallel.place(batch, mesh)

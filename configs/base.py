@@ -31,70 +31,90 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
         'dtype': 'float32',  # of activations: float32 or bfloat16; parameters and statistics are float32
     })  # fmt: skip
 
-    config.data = ConfigDict({
-        'name': '',  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
-        'dir': '~/tensorflow_datasets',  # where `python -m dnr_jax.data.prepare` put it
-        'train_split': 'train',
-    })
-    config.clip = ConfigDict({
-        'frames': 8,  # T
-        'stride': 8,  # from one sampled frame to the next
-    })
-    config.pixels = ConfigDict({
-        'mean': (123.675, 116.28, 103.53),  # of red, green, blue, taken off on the device
-        'std': (58.395, 57.12, 57.375),
-    })
-    config.augment = ConfigDict({
-        'short_side': 256,  # frames are resized to this first
-        'scales': (1.0, 0.875, 0.75, 0.66),  # of the short side: heights and widths of the multi-scale crop
-        'max_scale_gap': 1,  # places in `scales` that height and width may lie apart
-        'size': 224,  # crops are resized to this square
-        'flip': 0.5,  # probability of a left-right flip of the whole clip
-    })
+    config.data = ConfigDict(
+        {
+            'name': '',  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
+            'dir': '~/tensorflow_datasets',  # where `python -m dnr_jax.data.prepare` put it
+            'train_split': 'train',
+        }
+    )
+    config.clip = ConfigDict(
+        {
+            'frames': 8,  # T
+            'stride': 8,  # from one sampled frame to the next
+        }
+    )
+    config.pixels = ConfigDict(
+        {
+            'mean': (123.675, 116.28, 103.53),  # of red, green, blue, taken off on the device
+            'std': (58.395, 57.12, 57.375),
+        }
+    )
+    config.augment = ConfigDict(
+        {
+            'short_side': 256,  # frames are resized to this first
+            'scales': (1.0, 0.875, 0.75, 0.66),  # of the short side: heights and widths of the multi-scale crop
+            'max_scale_gap': 1,  # places in `scales` that height and width may lie apart
+            'size': 224,  # crops are resized to this square
+            'flip': 0.5,  # probability of a left-right flip of the whole clip
+        }
+    )
 
-    config.schedule = ConfigDict({
-        'learning_rate': 0.1,  # for the total batch of the recipe
-        'warmup_steps': 127_840,  # linear, from warmup_start; multiplies the cosine
-        'warmup_start': 0.01,  # share of the learning rate at step 0
-        'cosine_by': 'epoch',  # the cosine falls once an epoch, or every 'step'
-    })
-    config.optimizer = ConfigDict({
-        'momentum': 0.9,
-        'nesterov': False,
-        'weight_decay': 1e-4,  # on every parameter, scales and biases too
-        'clip_norm': 40.0,  # global norm of the averaged gradient
-    })
-    config.train = ConfigDict({
-        'batch_size': 64,  # clips per step over all devices; statistics are taken per device
-        'epochs': 196,
-    })
+    config.schedule = ConfigDict(
+        {
+            'learning_rate': 0.1,  # for the total batch of the recipe
+            'warmup_steps': 127_840,  # linear, from warmup_start; multiplies the cosine
+            'warmup_start': 0.01,  # share of the learning rate at step 0
+            'cosine_by': 'epoch',  # the cosine falls once an epoch, or every 'step'
+        }
+    )
+    config.optimizer = ConfigDict(
+        {
+            'momentum': 0.9,
+            'nesterov': False,
+            'weight_decay': 1e-4,  # on every parameter, scales and biases too
+            'clip_norm': 40.0,  # global norm of the averaged gradient
+        }
+    )
+    config.train = ConfigDict(
+        {
+            'batch_size': 64,  # clips per step over all devices; statistics are taken per device
+            'epochs': 196,
+        }
+    )
 
     # How a score is taken: `validation` while training, `test` at its end and by eval.py.
-    config.validation = ConfigDict({
-        'split': 'validation',
-        'clips': 1,  # views along time
-        'crops': 1,  # views in space: 1 (centre) or 3 (along the long side)
-        'short_side': 256,
-        'size': 224,
-        'batch_size': 64,  # videos per step over all devices
-    })
-    config.test = ConfigDict({
-        'split': 'validation',
-        'clips': 10,
-        'crops': 3,
-        'short_side': 256,
-        'size': 256,
-        'batch_size': 8,
-    })
+    config.validation = ConfigDict(
+        {
+            'split': 'validation',
+            'clips': 1,  # views along time
+            'crops': 1,  # views in space: 1 (centre) or 3 (along the long side)
+            'short_side': 256,
+            'size': 224,
+            'batch_size': 64,  # videos per step over all devices
+        }
+    )
+    config.test = ConfigDict(
+        {
+            'split': 'validation',
+            'clips': 10,
+            'crops': 3,
+            'short_side': 256,
+            'size': 256,
+            'batch_size': 8,
+        }
+    )
 
-    config.run = ConfigDict({
-        'workers': 8,  # loader processes; 0 reads in threads of this one
-        'prefetch': 2,  # batches placed on the devices ahead of their step
-        'log_every_steps': 50,
-        'validate_every_epochs': 5,
-        'checkpoint_every_steps': 2000,
-        'keep': 2,  # latest checkpoints; the best one by validation top-1 stays too
-    })
+    config.run = ConfigDict(
+        {
+            'workers': 8,  # loader processes; 0 reads in threads of this one
+            'prefetch': 2,  # batches placed on the devices ahead of their step
+            'log_every_steps': 50,
+            'validate_every_epochs': 5,
+            'checkpoint_every_steps': 2000,
+            'keep': 2,  # latest checkpoints; the best one by validation top-1 stays too
+        }
+    )
     return choose_model(config, model).lock()
 
 

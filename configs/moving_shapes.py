@@ -1,7 +1,7 @@
 """Moving shapes, the embedded data set: eight motions that only the order of frames tells apart.
 
-    python -m dnr_jax.data.prepare moving_shapes
-    python train.py --config=configs/moving_shapes.py:resnet18,dnr --workdir=runs/dnr
+python -m dnr_jax.data.prepare moving_shapes
+python train.py --config=configs/moving_shapes.py:resnet18,dnr --workdir=runs/dnr
 """
 
 from configs import base
@@ -15,11 +15,12 @@ def get_config(model: str = 'resnet18,dnr'):
 
     config.model.width = 8
     config.model.norm.groups = 4
+    config.model.norm.momentum = 0.98  # few steps: the average must last longer than the released one
     config.model.dropout = 0.0
 
-    config.augment.short_side = 54
+    config.augment.short_side = 36
     config.augment.scales = (1.0, 0.875)
-    config.augment.size = 48
+    config.augment.size = 32
     config.augment.flip = 0.0  # a flip would turn left into right
 
     config.schedule.learning_rate = 0.3
@@ -28,8 +29,8 @@ def get_config(model: str = 'resnet18,dnr'):
     config.train.batch_size = 16
     config.train.epochs = 4
 
-    config.validation.update({'short_side': 54, 'size': 48, 'batch_size': 32})
-    config.test.update({'split': 'test', 'clips': 1, 'crops': 1, 'short_side': 54, 'size': 48, 'batch_size': 32})
+    config.validation.update({'short_side': 36, 'size': 32, 'batch_size': 32})
+    config.test.update({'split': 'test', 'clips': 1, 'crops': 1, 'short_side': 36, 'size': 32, 'batch_size': 32})
 
     config.run.workers = 0
     config.run.validate_every_epochs = 2

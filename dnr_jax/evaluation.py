@@ -125,9 +125,7 @@ def summarize(predictions: Predictions) -> dict[str, float]:
 
 def confusion_matrix(predictions: Predictions) -> np.ndarray:
     """Counts [K K] of the highest scores."""
-    return metrics.confusion_matrix(
-        predictions.logits.argmax(axis=1), predictions.labels, predictions.logits.shape[1]
-    )
+    return metrics.confusion_matrix(predictions.logits.argmax(axis=1), predictions.labels, predictions.logits.shape[1])
 
 
 def describe(config: ConfigDict, section: str) -> str:

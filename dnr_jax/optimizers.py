@@ -45,4 +45,3 @@ def sgd(
         optax.trace(decay=momentum, nesterov=nesterov),
         optax.scale_by_learning_rate(schedule),
     )
-

@@ -27,9 +27,7 @@ class Trained(NamedTuple):
     step: int
 
 
-def load(
-    workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh
-) -> Trained:
+def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
     """The model of a checkpoint of `workdir`, on all devices of `mesh`.
 
     Args:

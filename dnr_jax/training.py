@@ -77,9 +77,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any
 
             state = train(config, setup, state, save, validate, reporter)
             predictions = evaluation.evaluate(predict, state.variables, setup.test, config, 'test', setup.mesh)
-            results = evaluation.write(
-                workdir / 'test', predictions, setup.train.label_names, config, int(state.step)
-            )
+            results = evaluation.write(workdir / 'test', predictions, setup.train.label_names, config, int(state.step))
             reporter.scalars(int(state.step), 'test', evaluation.summarize(predictions))
             reporter.line(f'test         {evaluation.to_text(results)}  {results["protocol"]}')
     return results
@@ -95,9 +93,7 @@ def prepare(config: ConfigDict) -> Setup:
     model = models.build(**config.model.to_dict(), classes=len(train.label_names))
 
     steps_per_epoch = math.ceil(len(train) / config.train.batch_size)
-    schedule = optimizers.learning_rate(
-        **config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs
-    )
+    schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     size = config.augment.size
     clip_shape = (config.train.batch_size // mesh.size, config.clip.frames, size, size, 3)
@@ -151,9 +147,7 @@ def train(
         ),
         setup.mesh,
     )
-    progress = Progress(
-        reporter, setup.schedule, setup.total_steps, setup.steps_per_epoch, config.train.batch_size
-    )
+    progress = Progress(reporter, setup.schedule, setup.total_steps, setup.steps_per_epoch, config.train.batch_size)
     with closing(read(config, setup, first - 1)) as batches:
         placed = parallel.place_ahead(batches, setup.mesh, run.prefetch)
         for step in range(first, setup.total_steps + 1):

@@ -1,6 +1,6 @@
 """Draws docs/relay.png: the scale and shift that a relay hands from frame to frame, for one clip and its reverse.
 
-    python -m docs.draw_relay --workdir=runs/demo_dnr
+python -m docs.draw_relay --workdir=runs/demo_dnr
 """
 
 import jax

@@ -15,7 +15,8 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_disable_most_optimizations', True)  # nearly all of the time here is compilation
 
 # Every new shape compiles for a second: no deadline, and no search for a smaller failure.
-settings.register_profile('compiled', derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
+profile = {'derandomize': True, 'deadline': None, 'phases': [Phase.explicit, Phase.generate]}
+settings.register_profile('compiled', **profile)
 settings.load_profile('compiled')
 
 
@@ -26,7 +27,7 @@ def random_variables():
 
 
 def make_random_variables(module, *inputs, seed=0, **settings):
-    """Variables of a Flax module, none at its initial value; drawn by NumPy, since compiling `init` is slow."""
+    """Variables of a Flax module, none at its initial value; from NumPy, for compiling `init` is slow."""
     rng = np.random.default_rng(seed)
     shapes = jax.eval_shape(lambda key: module.init(key, *inputs, **settings), jax.random.key(0))
 

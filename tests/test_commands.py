@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from data.conftest import prepare_tiny
 
 ROOT = Path(__file__).parent.parent

@@ -5,9 +5,9 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from data.conftest import prepare_tiny
 from dnr_jax import evaluation, parallel
 from dnr_jax.data.source import open_split
 

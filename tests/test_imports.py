@@ -66,7 +66,13 @@ def test_configs_and_tests_stay_outside():
 
 
 def test_only_one_room_speaks_to_each_library():
-    speakers = {'orbax': 'checkpoints', 'tensorboardX': 'reporting', 'av': 'data', 'grain': 'data', 'tensorflow_datasets': 'data'}
+    speakers = {
+        'orbax': 'checkpoints',
+        'tensorboardX': 'reporting',
+        'av': 'data',
+        'grain': 'data',
+        'tensorflow_datasets': 'data',
+    }
     for path in SOURCES:
         for library in {module.split('.')[0] for module in imports(path)} & set(speakers):
             assert room(path) == speakers[library], f'{path.relative_to(ROOT)} imports {library}'

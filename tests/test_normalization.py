@@ -178,9 +178,7 @@ def test_batch_is_the_reference_and_flax_batch_norm(random_variables):
     assert_close(var - 0.9 * old['var'], (flax_var - 0.9 * old['var']) * count / (count - 1))
 
     pair = running(variables)
-    expected = partial(
-        reference.batch_norm, np.float64(x), *static.values(), pair, momentum=0.9, epsilon=1e-5
-    )
+    expected = partial(reference.batch_norm, np.float64(x), *static.values(), pair, momentum=0.9, epsilon=1e-5)
     trained, moved = expected(train=True)
     assert_close(y, trained)
     assert_close((mean, var), moved)

@@ -20,9 +20,7 @@ RELEASED = {
 @pytest.fixture(scope='module')
 def released():
     config = kinetics400.get_config()
-    return optimizers.learning_rate(
-        **config.schedule, steps_per_epoch=STEPS_PER_EPOCH, epochs=config.train.epochs
-    )
+    return optimizers.learning_rate(**config.schedule, steps_per_epoch=STEPS_PER_EPOCH, epochs=config.train.epochs)
 
 
 @pytest.mark.parametrize('epoch', RELEASED)

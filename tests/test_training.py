@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from data.conftest import prepare_tiny
 from dnr_jax import evaluation, training
 from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.source import VideoSource

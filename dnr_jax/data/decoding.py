@@ -102,13 +102,13 @@ def _decode(video: bytes, wanted: set[int], *, from_keyframe: bool) -> dict[int,
                 return frames
     if promised is not None:
         raise _UnexpectedFrame
-    raise VideoError(f'frame {last} asked for, the video ends after {index + 1}: '
-                     'the file is damaged or truncated.')
+    raise VideoError(f'frame {last} asked for, the video ends after {index + 1}: the file is damaged or truncated.')
 
 
 def _is_countable(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    return (stream.codec_context.codec.canonical_name in _COUNTABLE_CODECS
-            and not _COUNTABLE_CONTAINERS.isdisjoint(container.format.name.split(',')))
+    return stream.codec_context.codec.canonical_name in _COUNTABLE_CODECS and not _COUNTABLE_CONTAINERS.isdisjoint(
+        container.format.name.split(',')
+    )
 
 
 def _enter(packets: list[av.Packet], first: int) -> tuple[Iterable[av.Packet], int, list[int] | None]:
@@ -137,8 +137,7 @@ def _enter(packets: list[av.Packet], first: int) -> tuple[Iterable[av.Packet], i
     return packets, 0, None
 
 
-def _frames(stream: av.VideoStream, packets: Iterable[av.Packet],
-            start: int) -> Iterator[tuple[int, av.VideoFrame]]:
+def _frames(stream: av.VideoStream, packets: Iterable[av.Packet], start: int) -> Iterator[tuple[int, av.VideoFrame]]:
     """Decodes packets one by one to pairs of index and frame, the first index being `start`.
 
     What the decoder cannot read, or only guesses, is a VideoError.
@@ -148,8 +147,7 @@ def _frames(stream: av.VideoStream, packets: Iterable[av.Packet],
         try:
             frames = stream.codec_context.decode(packet if packet.size else None)
         except av.error.FFmpegError as error:
-            raise VideoError(f'undecodable data near frame {index}, the file is damaged: '
-                             f'{error.strerror}.') from error
+            raise VideoError(f'undecodable data near frame {index}, the file is damaged: {error.strerror}.') from error
         for frame in frames:
             if frame.is_corrupt:
                 raise VideoError(f'frame {index} is incomplete: the file is damaged or truncated.')

@@ -28,9 +28,23 @@ from dnr_jax.data.source import VideoSource
 Batch = dict[str, np.ndarray]
 
 
-def train_batches(source: VideoSource, *, frames: int, stride: int, short_side: int, size: int,
-                  scales: Sequence[float], max_scale_gap: int, flip: float, batch_size: int, seed: int,
-                  start_step: int, workers: int, shard_index: int, shard_count: int) -> 'Batches':
+def train_batches(
+    source: VideoSource,
+    *,
+    frames: int,
+    stride: int,
+    short_side: int,
+    size: int,
+    scales: Sequence[float],
+    max_scale_gap: int,
+    flip: float,
+    batch_size: int,
+    seed: int,
+    start_step: int,
+    workers: int,
+    shard_index: int,
+    shard_count: int,
+) -> 'Batches':
     """Endless shuffled batches for training, from step `start_step` on.
 
     Every epoch has another order; a batch may hold the end of one epoch and the beginning of the next.
@@ -61,22 +75,41 @@ def train_batches(source: VideoSource, *, frames: int, stride: int, short_side: 
     """
     _check(batch_size, workers, shard_index, shard_count)
     if seed < 0 or start_step < 0 or not 0 <= flip <= 1:
-        raise ValueError('seed and start_step start at 0, flip is a probability, '
-                         f'got {seed=}, {start_step=}, {flip=}.')
+        raise ValueError(f'seed and start_step start at 0, flip is a probability, got {seed=}, {start_step=}, {flip=}.')
     load = _TrainClip(
-        source, seed, functools.partial(sampling.train_indices, frames=frames, stride=stride),
-        functools.partial(transforms.train_view, short_side=short_side, size=size, scales=tuple(scales),
-                          max_scale_gap=max_scale_gap, flip=flip))
+        source,
+        seed,
+        functools.partial(sampling.train_indices, frames=frames, stride=stride),
+        functools.partial(
+            transforms.train_view,
+            short_side=short_side,
+            size=size,
+            scales=tuple(scales),
+            max_scale_gap=max_scale_gap,
+            flip=flip,
+        ),
+    )
     # Grain orders epoch e by seed + e: hashed, so that the next seed is not this one's next epoch.
     order_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     clips = grain.MapDataset.range(len(source)).shuffle(seed=order_seed).repeat().map_with_index(load)
     batches = clips.batch(batch_size, drop_remainder=True)
-    return Batches(batches[start_step * shard_count + shard_index::shard_count], workers)
+    return Batches(batches[start_step * shard_count + shard_index :: shard_count], workers)
 
 
-def eval_batches(source: VideoSource, *, frames: int, stride: int, clips: int, crops: int, short_side: int,
-                 size: int, batch_size: int, workers: int, shard_index: int,
-                 shard_count: int) -> 'EvalBatches':
+def eval_batches(
+    source: VideoSource,
+    *,
+    frames: int,
+    stride: int,
+    clips: int,
+    crops: int,
+    short_side: int,
+    size: int,
+    batch_size: int,
+    workers: int,
+    shard_index: int,
+    shard_count: int,
+) -> 'EvalBatches':
     """Every video exactly once over all shards, each as V = `clips` * `crops` views.
 
     Args:
@@ -104,8 +137,9 @@ def eval_batches(source: VideoSource, *, frames: int, stride: int, clips: int, c
     _check(batch_size, workers, shard_index, shard_count)
     if crops not in (1, 3):
         raise ValueError(f'crops is 1 (centre) or 3 (along the long side), got {crops}.')
-    load = _EvalClips(source=source, frames=frames, stride=stride, clips=clips, crops=crops,
-                      short_side=short_side, size=size)
+    load = _EvalClips(
+        source=source, frames=frames, stride=stride, clips=clips, crops=crops, short_side=short_side, size=size
+    )
     global_batch_size = batch_size * shard_count
     steps = -(-len(source) // global_batch_size)
     batches = grain.MapDataset.range(steps * global_batch_size).map(load).batch(batch_size)
@@ -185,8 +219,7 @@ class _EvalClips:
         if number >= len(self.source):
             return _element(np.zeros(shape, np.uint8), label=0, id='', mask=False)
         record = self.source[number]
-        indices = sampling.eval_indices(record['num_frames'], frames=self.frames, stride=self.stride,
-                                        clips=self.clips)
+        indices = sampling.eval_indices(record['num_frames'], frames=self.frames, stride=self.stride, clips=self.clips)
         clips = _read(self.source, record, indices.reshape(-1))  # at once: no frame is decoded twice
         views = transforms.eval_views(clips, short_side=self.short_side, size=self.size, crops=self.crops)
         views = views.reshape(self.crops, self.clips, *shape[1:]).swapaxes(0, 1).reshape(shape)
@@ -206,8 +239,10 @@ def _element(clip: np.ndarray, *, label: int, id: str, mask: bool) -> Batch:
 
 def _check(batch_size: int, workers: int, shard_index: int, shard_count: int) -> None:
     if batch_size < 1 or workers < 0 or not 0 <= shard_index < shard_count:
-        raise ValueError('Expected batch_size >= 1, workers >= 0 and 0 <= shard_index < shard_count, '
-                         f'got {batch_size=}, {workers=}, {shard_index=}, {shard_count=}.')
+        raise ValueError(
+            'Expected batch_size >= 1, workers >= 0 and 0 <= shard_index < shard_count, '
+            f'got {batch_size=}, {workers=}, {shard_index=}, {shard_count=}.'
+        )
 
 
 def _start_worker(worker_index: int, worker_count: int) -> None:

@@ -58,8 +58,7 @@ def prepare(name: str, *, config: str | None, out: str | os.PathLike, workers: i
 def _report(info, folder: pathlib.Path) -> None:
     counts = ', '.join(f'{split} {info.splits[split].num_examples:,}' for split in info.splits)
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    print(f'{folder}\n{counts} clips, {megabytes:.1f} MB\n'
-          f'Next: python train.py --workdir runs/{info.name}')
+    print(f'{folder}\n{counts} clips, {megabytes:.1f} MB\nNext: python train.py --workdir runs/{info.name}')
 
 
 def main(arguments: list[str] | None = None) -> int:

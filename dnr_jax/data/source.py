@@ -82,11 +82,14 @@ def open_split(name: str, dir: str | os.PathLike, split: str) -> VideoSource:
     folder = dir / name / config / str(cls.VERSION)
     if not (folder / 'dataset_info.json').exists():
         with_config = f' --config {config}' if config else ''
-        raise ValueError(f"No prepared data set in '{folder}'. To prepare it, run: "
-                         f'python -m dnr_jax.data.prepare {name}{with_config} --out {dir}')
+        raise ValueError(
+            f"No prepared data set in '{folder}'. To prepare it, run: "
+            f'python -m dnr_jax.data.prepare {name}{with_config} --out {dir}'
+        )
     return VideoSource(tfds.builder_from_directory(folder), split)
 
 
 def _damaged(filename: str | os.PathLike, reason: object) -> ValueError:
-    return ValueError(f"'{os.fspath(filename)}' is damaged: {reason}. "
-                      'Delete its folder and prepare the data set again.')
+    return ValueError(
+        f"'{os.fspath(filename)}' is damaged: {reason}. Delete its folder and prepare the data set again."
+    )

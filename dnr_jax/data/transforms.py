@@ -45,20 +45,20 @@ def crop(clip: np.ndarray, box: Box) -> np.ndarray:
     """
     height, width = clip.shape[1:3]
     if box.top < 0 or box.left < 0 or box.top + box.height > height or box.left + box.width > width:
-        raise ValueError(f'A crop must lie inside the frame: {box} does not fit into {height} x {width} '
-                         'pixels. Use a smaller crop or resize to a longer short side.')
-    return clip[:, box.top:box.top + box.height, box.left:box.left + box.width]
+        raise ValueError(
+            f'A crop must lie inside the frame: {box} does not fit into {height} x {width} '
+            'pixels. Use a smaller crop or resize to a longer short side.'
+        )
+    return clip[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-def crop_sizes(height: int, width: int, *, scales: Sequence[float],
-               max_scale_gap: int) -> list[tuple[int, int]]:
+def crop_sizes(height: int, width: int, *, scales: Sequence[float], max_scale_gap: int) -> list[tuple[int, int]]:
     """All (height, width) of a multi-scale crop: the short side times two scales of neighbouring rank."""
     sizes = [int(min(height, width) * scale) for scale in scales]
     return [(h, w) for i, h in enumerate(sizes) for j, w in enumerate(sizes) if abs(i - j) <= max_scale_gap]
 
 
-def draw_crop(height: int, width: int, *, scales: Sequence[float], max_scale_gap: int,
-              rng: np.random.Generator) -> Box:
+def draw_crop(height: int, width: int, *, scales: Sequence[float], max_scale_gap: int, rng: np.random.Generator) -> Box:
     """Draws a multi-scale crop: any of `crop_sizes`, in any corner or the centre, all equally likely."""
     sizes = crop_sizes(height, width, scales=scales, max_scale_gap=max_scale_gap)
     crop_height, crop_width = sizes[rng.integers(len(sizes))]
@@ -88,8 +88,16 @@ def three_crops(clip: np.ndarray, size: int) -> np.ndarray:
     return np.stack([crop(clip, box) for box in boxes])
 
 
-def train_view(clip: np.ndarray, *, short_side: int, size: int, scales: Sequence[float], max_scale_gap: int,
-               flip: float, rng: np.random.Generator) -> np.ndarray:
+def train_view(
+    clip: np.ndarray,
+    *,
+    short_side: int,
+    size: int,
+    scales: Sequence[float],
+    max_scale_gap: int,
+    flip: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """The training pipeline: short side, multi-scale crop, square, mirrored with probability `flip`.
 
     Returns:

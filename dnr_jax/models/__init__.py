@@ -1,7 +1,7 @@
 """Backbones by name. A new family is a file of its own and its rows in MODELS.
 
-    model = build(**config.model.to_dict(), classes=len(label_names))
-    logits = model.apply(variables, clip, train=False)         # [B T H W 3] -> [B K]
+model = build(**config.model.to_dict(), classes=len(label_names))
+logits = model.apply(variables, clip, train=False)         # [B T H W 3] -> [B K]
 """
 
 from collections.abc import Mapping, Sequence

@@ -82,9 +82,7 @@ class BottleneckBlock(nn.Module):
         return nn.relu(y + shortcut(self, x, y, train)), carry
 
 
-def shortcut(
-    block: nn.Module, x: Input, y: Output, train: bool
-) -> Output:
+def shortcut(block: nn.Module, x: Input, y: Output, train: bool) -> Output:
     """x, projected by a strided 1x1 convolution and a plain norm where its shape is not that of y."""
     if x.shape == y.shape:
         return x
@@ -112,9 +110,7 @@ class Stage(nn.Module):
         carry = zero_carry(len(x), width)
         for j in range(self.blocks):
             stride = self.stride if j == 0 else 1
-            block = self.block(
-                self.features, stride, self.norms, self.norm, cell, self.dtype, name=f'block{j + 1}'
-            )
+            block = self.block(self.features, stride, self.norms, self.norm, cell, self.dtype, name=f'block{j + 1}')
             x, carry = block(x, carry, train)
         return x
 
@@ -159,8 +155,15 @@ class ResNet(nn.Module):
         x = max_pool(nn.relu(x))
         for i, blocks in enumerate(self.blocks):
             stage = Stage(
-                self.block, blocks, self.width * 2**i, 1 if i == 0 else 2, self.norms, self.norm, self.relay_cell,
-                self.dtype, name=f'stage{i + 1}',
+                self.block,
+                blocks,
+                self.width * 2**i,
+                1 if i == 0 else 2,
+                self.norms,
+                self.norm,
+                self.relay_cell,
+                self.dtype,
+                name=f'stage{i + 1}',
             )
             x = stage(x, train)
         return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)

@@ -56,8 +56,13 @@ FILES = {
     'h264 in avi': dict(gop=12, b_frames=2, format='avi'),
     'h264 in mpegts': dict(gop=12, b_frames=2, format='mpegts'),
 }
-SEEKABLE = {'every frame a keyframe': 1, 'keyframe every 12': 12, 'B-frames': 12, 'matroska': 12,
-            'mjpeg in matroska': 1}
+SEEKABLE = {
+    'every frame a keyframe': 1,
+    'keyframe every 12': 12,
+    'B-frames': 12,
+    'matroska': 12,
+    'mjpeg in matroska': 1,
+}
 
 
 @pytest.fixture(scope='module')
@@ -74,6 +79,7 @@ def decoded(monkeypatch):
         for index, frame in frames(*arguments):
             handed_out.append(index)
             yield index, frame
+
     monkeypatch.setattr(decoding, '_frames', spy)
     return handed_out
 
@@ -116,6 +122,7 @@ def test_a_decoder_that_breaks_the_promise_is_started_from_the_beginning(files, 
     def enter_with_wrong_times(packets, first):
         packets, start, times = enter(packets, first)
         return packets, start, [time + 1 for time in times]
+
     monkeypatch.setattr(decoding, '_enter', enter_with_wrong_times)
     assert read(read_frames(files['keyframe every 12'], [30])) == [30]
     assert len(decoded) == 1 + 31
@@ -161,7 +168,7 @@ def test_a_truncated_file_is_refused_where_it_ends(files, name, tmp_path):
                         packet.stream = stream
                         target.mux(packet)
         files = {name: (tmp_path / 'video.mp4').read_bytes()}
-    video = files[name][:len(files[name]) // 2]
+    video = files[name][: len(files[name]) // 2]
     assert read(read_frames(video, [0, 5])) == [0, 5]
     for indices in ([59], [0, 59]):
         with pytest.raises(VideoError, match='damaged'):
@@ -177,7 +184,7 @@ def test_a_damaged_packet_is_refused():
     video = bytearray(make_video(60, gop=250))
     with av.open(io.BytesIO(video)) as container:
         packet = [packet for packet in container.demux() if packet.size][20]
-    video[packet.pos:packet.pos + packet.size] = b'\xff' * packet.size
+    video[packet.pos : packet.pos + packet.size] = b'\xff' * packet.size
     video = bytes(video)
     assert read(read_frames(video, [19])) == [19]
     with pytest.raises(VideoError, match='damaged'):

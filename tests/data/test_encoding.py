@@ -27,15 +27,22 @@ def test_same_frames_give_same_bytes():
 
 def test_frames_coded_by_themselves_do_not_show_the_direction_of_time():
     frames = clip(24)
-    forward, backward = (read_frames(encode(video, 12, quantizer=27, keyframe_interval=1), range(24))
-                         for video in (frames, frames[::-1]))
+    forward, backward = (
+        read_frames(encode(video, 12, quantizer=27, keyframe_interval=1), range(24)) for video in (frames, frames[::-1])
+    )
     np.testing.assert_array_equal(forward, backward[::-1])
 
 
-@pytest.mark.parametrize('frames', [
-    np.zeros((2, 4, 4, 3), np.float32), np.zeros((4, 4, 3), np.uint8), np.zeros((2, 4, 4, 1), np.uint8),
-    np.zeros((0, 4, 4, 3), np.uint8), np.zeros((2, 5, 4, 3), np.uint8),
-])
+@pytest.mark.parametrize(
+    'frames',
+    [
+        np.zeros((2, 4, 4, 3), np.float32),
+        np.zeros((4, 4, 3), np.uint8),
+        np.zeros((2, 4, 4, 1), np.uint8),
+        np.zeros((0, 4, 4, 3), np.uint8),
+        np.zeros((2, 5, 4, 3), np.uint8),
+    ],
+)
 def test_other_arrays_are_refused(frames):
     with pytest.raises(ValueError, match=r'uint8 \[T H W 3\] with even H and W, got'):
         encode(frames, 12, quantizer=27, keyframe_interval=1)

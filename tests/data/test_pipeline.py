@@ -15,10 +15,24 @@ from dnr_jax.data.decoding import VideoError, read_frames
 from dnr_jax.data.pipeline import eval_batches, train_batches
 from dnr_jax.data.source import VideoSource, open_split
 
-TRAIN = dict(frames=2, stride=5, short_side=40, size=32, scales=(1.0, 0.75), max_scale_gap=1, flip=0.5,
-             batch_size=8, seed=0, start_step=0, workers=0, shard_index=0, shard_count=1)
-EVAL = dict(frames=4, stride=3, clips=2, crops=3, short_side=32, size=32, batch_size=5, workers=0,
-            shard_index=0, shard_count=1)
+TRAIN = dict(
+    frames=2,
+    stride=5,
+    short_side=40,
+    size=32,
+    scales=(1.0, 0.75),
+    max_scale_gap=1,
+    flip=0.5,
+    batch_size=8,
+    seed=0,
+    start_step=0,
+    workers=0,
+    shard_index=0,
+    shard_count=1,
+)
+EVAL = dict(
+    frames=4, stride=3, clips=2, crops=3, short_side=32, size=32, batch_size=5, workers=0, shard_index=0, shard_count=1
+)
 
 
 @pytest.fixture(scope='module')
@@ -56,9 +70,13 @@ def join(batches):
 
 
 def test_a_training_batch(source):
-    batch, = take(source, 1)
+    (batch,) = take(source, 1)
     assert {name: (value.dtype.kind, value.shape) for name, value in batch.items()} == {
-        'clip': ('u', (8, 2, 32, 32, 3)), 'label': ('i', (8,)), 'mask': ('b', (8,)), 'id': ('U', (8,))}
+        'clip': ('u', (8, 2, 32, 32, 3)),
+        'label': ('i', (8,)),
+        'mask': ('b', (8,)),
+        'id': ('U', (8,)),
+    }
     assert batch['clip'].dtype == np.uint8 and batch['label'].dtype == np.int32 and batch['mask'].all()
 
 
@@ -68,8 +86,15 @@ def test_a_training_clip_is_its_parts_one_after_the_other(source):
     for place in range(8):
         record, rng = records[batch['id'][place]], np.random.default_rng((0, 2 * 8 + place))
         indices = sampling.train_indices(record['num_frames'], frames=2, stride=5, rng=rng)
-        view = transforms.train_view(read_frames(record['video'], indices), short_side=40, size=32,
-                                     scales=(1.0, 0.75), max_scale_gap=1, flip=0.5, rng=rng)
+        view = transforms.train_view(
+            read_frames(record['video'], indices),
+            short_side=40,
+            size=32,
+            scales=(1.0, 0.75),
+            max_scale_gap=1,
+            flip=0.5,
+            rng=rng,
+        )
         np.testing.assert_array_equal(batch['clip'][place], view)
         assert batch['label'][place] == record['label']
 
@@ -145,7 +170,7 @@ def test_views_are_clip_major(source):
         for clip, indices in enumerate(clips):
             frames = read_frames(record['video'], indices)
             crops = transforms.eval_views(frames, short_side=40, size=32, crops=3)
-            np.testing.assert_array_equal(batch['clip'][place, 3 * clip:3 * clip + 3], crops)
+            np.testing.assert_array_equal(batch['clip'][place, 3 * clip : 3 * clip + 3], crops)
 
 
 def test_closed_batches_say_so(source):
@@ -156,10 +181,19 @@ def test_closed_batches_say_so(source):
         next(batches)
 
 
-@pytest.mark.parametrize('changes', [
-    dict(batch_size=0), dict(workers=-1), dict(shard_index=1), dict(shard_index=-1), dict(shard_count=0),
-    dict(seed=-1), dict(start_step=-1), dict(flip=1.5),
-])
+@pytest.mark.parametrize(
+    'changes',
+    [
+        dict(batch_size=0),
+        dict(workers=-1),
+        dict(shard_index=1),
+        dict(shard_index=-1),
+        dict(shard_count=0),
+        dict(seed=-1),
+        dict(start_step=-1),
+        dict(flip=1.5),
+    ],
+)
 def test_numbers_out_of_range_are_refused_at_once(source, changes):
     with pytest.raises(ValueError, match=f'got.*{next(iter(changes))}='):
         train_batches(source, **TRAIN | changes)
@@ -187,7 +221,7 @@ class Damaged(VideoSource):
         return 8
 
     def __getitem__(self, index):
-        video = self.video[:len(self.video) // 2] if index == 5 else self.video
+        video = self.video[: len(self.video) // 2] if index == 5 else self.video
         return {'video': video, 'label': 0, 'id': f'v{index}', 'num_frames': 24, 'parameters': ''}
 
 
@@ -198,7 +232,7 @@ def test_a_damaged_video_is_named(source, workers):
 
 
 def test_workers_end_with_a_killed_parent(tiny_dir):
-    program = textwrap.dedent(f'''
+    program = textwrap.dedent(f"""
         import multiprocessing, time
         from dnr_jax.data.pipeline import train_batches
         from dnr_jax.data.source import open_split
@@ -209,7 +243,7 @@ def test_workers_end_with_a_killed_parent(tiny_dir):
             next(batches)
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
             time.sleep(60)
-    ''')
+    """)
     with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True) as parent:
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(workers) == 1 and is_alive(workers[0])

@@ -36,8 +36,10 @@ def test_the_number_of_workers_changes_no_byte(tiny_dir, tmp_path, capfd):
         assert [one[index] for index in range(len(one))] == [two[index] for index in range(len(two))]
     output = capfd.readouterr()
     assert output.out.splitlines() == [
-        str(tmp_path / 'moving_shapes/tiny/1.0.0'), output.out.splitlines()[1],
-        'Next: python train.py --workdir runs/moving_shapes']
+        str(tmp_path / 'moving_shapes/tiny/1.0.0'),
+        output.out.splitlines()[1],
+        'Next: python train.py --workdir runs/moving_shapes',
+    ]
     assert output.out.splitlines()[1].startswith('train 96, validation 32, test 32 clips, ')
     assert '100%' in output.err and output.err.count('\n') == 1  # one progress bar, and nothing else
 
@@ -53,8 +55,9 @@ def test_what_killed_runs_left_is_removed(tmp_path, monkeypatch):
     leftover = tmp_path / 'moving_shapes/tiny/incomplete.ABC123_1.0.0'
     leftover.mkdir(parents=True)
     (leftover / 'part').write_text('half')
-    monkeypatch.setattr(builder_class('moving_shapes'), 'tasks',
-                        lambda self: {split: [(0, split, 0)] for split in shapes.SPLITS})
+    monkeypatch.setattr(
+        builder_class('moving_shapes'), 'tasks', lambda self: {split: [(0, split, 0)] for split in shapes.SPLITS}
+    )
     prepare.prepare('moving_shapes', config='tiny', out=tmp_path, workers=0)
     assert [path.name for path in (tmp_path / 'moving_shapes/tiny').iterdir()] == ['1.0.0']
 
@@ -67,13 +70,17 @@ def test_a_failed_run_leaves_no_data_set(tmp_path, monkeypatch):
         open_split('moving_shapes/tiny', tmp_path, 'train')
 
 
-@pytest.mark.parametrize('arguments, message', [
-    (['moving_shape'],
-     "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'? Known: moving_shapes.\n"),
-    (['moving_shapes', '--config', 'standart'],
-     "Unknown configuration of moving_shapes 'standart'. Did you mean 'standard'? Known: standard, tiny.\n"),
-    (['moving_shapes', '--workers', '-1'], 'The number of workers starts at 0, got -1.\n'),
-])
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (['moving_shape'], "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'? Known: moving_shapes.\n"),
+        (
+            ['moving_shapes', '--config', 'standart'],
+            "Unknown configuration of moving_shapes 'standart'. Did you mean 'standard'? Known: standard, tiny.\n",
+        ),
+        (['moving_shapes', '--workers', '-1'], 'The number of workers starts at 0, got -1.\n'),
+    ],
+)
 def test_mistakes_end_in_one_line(arguments, message, tmp_path, capsys):
     assert prepare.main([*arguments, '--out', str(tmp_path)]) == 2
     assert capsys.readouterr() == ('', message)

@@ -10,13 +10,16 @@ def starts(n, clips, **clip):
     return eval_indices(n, clips=clips, **clip or PUBLISHED)[:, 0].tolist()
 
 
-@pytest.mark.parametrize('n, expected', [
-    (300, [11, 35, 59, 82, 106, 130, 154, 177, 201, 225]),
-    (250, [9, 28, 46, 65, 84, 102, 121, 140, 158, 177]),
-    (64, [0] * 10),
-    (63, [0] * 10),
-    (5, [0] * 10),
-])
+@pytest.mark.parametrize(
+    'n, expected',
+    [
+        (300, [11, 35, 59, 82, 106, 130, 154, 177, 201, 225]),
+        (250, [9, 28, 46, 65, 84, 102, 121, 140, 158, 177]),
+        (64, [0] * 10),
+        (63, [0] * 10),
+        (5, [0] * 10),
+    ],
+)
 def test_starts_of_ten_clips_are_the_released_ones(n, expected):
     assert starts(n, clips=10) == expected
 
@@ -26,15 +29,18 @@ def test_start_of_one_clip_is_the_middle(n, expected):
     assert starts(n, clips=1) == [expected]
 
 
-@pytest.mark.parametrize('n, numbers_from_1', [
-    (64, [1, 9, 17, 25, 33, 41, 49, 57]),
-    (63, [1, 9, 17, 25, 33, 41, 49, 57]),
-    (58, [1, 9, 17, 25, 33, 41, 49, 57]),
-    (57, [1, 9, 17, 25, 33, 41, 49, 49]),
-    (40, [1, 9, 17, 25, 33, 33, 33, 33]),
-    (9, [1] * 8),
-    (1, [1] * 8),
-])
+@pytest.mark.parametrize(
+    'n, numbers_from_1',
+    [
+        (64, [1, 9, 17, 25, 33, 41, 49, 57]),
+        (63, [1, 9, 17, 25, 33, 41, 49, 57]),
+        (58, [1, 9, 17, 25, 33, 41, 49, 57]),
+        (57, [1, 9, 17, 25, 33, 41, 49, 49]),
+        (40, [1, 9, 17, 25, 33, 33, 33, 33]),
+        (9, [1] * 8),
+        (1, [1] * 8),
+    ],
+)
 def test_short_videos_stay_on_their_last_reachable_frame(n, numbers_from_1):
     assert (eval_indices(n, clips=1, **PUBLISHED)[0] + 1).tolist() == numbers_from_1
     if n <= 64:  # only one start is possible
@@ -61,9 +67,12 @@ def test_every_start_that_fits_is_drawn_equally_often():
 def test_indices_are_a_walk_inside_the_video(frames, stride):
     rng = np.random.default_rng(1)
     for n in [*range(1, 60), 200]:
-        indices = np.concatenate([
-            train_indices(n, frames=frames, stride=stride, rng=rng)[None],
-            eval_indices(n, frames=frames, stride=stride, clips=3)])
+        indices = np.concatenate(
+            [
+                train_indices(n, frames=frames, stride=stride, rng=rng)[None],
+                eval_indices(n, frames=frames, stride=stride, clips=3),
+            ]
+        )
         assert indices.shape == (4, frames) and indices.dtype.kind == 'i'
         assert indices.min() >= 0 and indices.max() < n
         steps = np.diff(indices, axis=1)
@@ -71,8 +80,7 @@ def test_indices_are_a_walk_inside_the_video(frames, stride):
         assert (np.diff(steps, axis=1) <= 0).all()  # a clip that has stopped stays there
 
 
-@pytest.mark.parametrize('n, frames, stride, clips', [
-    (0, 8, 8, 1), (10, 0, 8, 1), (10, 8, 0, 1), (10, 8, 8, 0)])
+@pytest.mark.parametrize('n, frames, stride, clips', [(0, 8, 8, 1), (10, 0, 8, 1), (10, 8, 0, 1), (10, 8, 8, 0)])
 def test_numbers_below_one_are_refused(n, frames, stride, clips):
     with pytest.raises(ValueError, match='at least|At least'):
         eval_indices(n, frames=frames, stride=stride, clips=clips)

@@ -22,7 +22,12 @@ def test_records(tiny_dir):
     assert source.label_names[:2] == ('move right', 'move left') and len(source.label_names) == 8
     record = source[95]
     assert {name: type(value) for name, value in record.items()} == {
-        'video': bytes, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
+        'video': bytes,
+        'label': int,
+        'id': str,
+        'num_frames': int,
+        'parameters': str,
+    }
     assert len({source[index]['id'] for index in range(96)}) == 96
     for index in (-1, 96):
         with pytest.raises(IndexError, match='has 96 records'):
@@ -51,15 +56,19 @@ def test_not_prepared(tmp_path):
         open_split('moving_shapes', tmp_path, 'train')
     assert str(error.value) == (
         f"No prepared data set in '{tmp_path}/moving_shapes/standard/1.0.0'. To prepare it, run: "
-        f'python -m dnr_jax.data.prepare moving_shapes --config standard --out {tmp_path}')
+        f'python -m dnr_jax.data.prepare moving_shapes --config standard --out {tmp_path}'
+    )
 
 
-@pytest.mark.parametrize('name, split, message', [
-    ('moving_shape', 'train', "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'?"),
-    ('moving_shapes/small', 'train', "Unknown configuration of moving_shapes 'small'.*Known: standard, tiny"),
-    ('moving_shapes/tiny', 'train[:0%]', 'holds no record'),
-    ('moving_shapes/tiny', 'trian', r"Unknown split 'trian'.*\['train', 'validation', 'test'\]"),
-])
+@pytest.mark.parametrize(
+    'name, split, message',
+    [
+        ('moving_shape', 'train', "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'?"),
+        ('moving_shapes/small', 'train', "Unknown configuration of moving_shapes 'small'.*Known: standard, tiny"),
+        ('moving_shapes/tiny', 'train[:0%]', 'holds no record'),
+        ('moving_shapes/tiny', 'trian', r"Unknown split 'trian'.*\['train', 'validation', 'test'\]"),
+    ],
+)
 def test_unknown_names(name, split, message, tiny_dir):
     with pytest.raises(ValueError, match=message):
         open_split(name, tiny_dir, split)

@@ -9,8 +9,18 @@ from dnr_jax.data.transforms import Box
 
 PUBLISHED = {'scales': (1.0, 0.875, 0.75, 0.66), 'max_scale_gap': 1}
 VIEW = {'short_side': 32, 'size': 28, 'flip': 0.5, **PUBLISHED}
-PUBLISHED_SIZES = {(256, 256), (256, 224), (224, 256), (224, 224), (224, 192),
-                   (192, 224), (192, 192), (192, 168), (168, 192), (168, 168)}
+PUBLISHED_SIZES = {
+    (256, 256),
+    (256, 224),
+    (224, 256),
+    (224, 224),
+    (224, 192),
+    (192, 224),
+    (192, 192),
+    (192, 168),
+    (168, 192),
+    (168, 168),
+}
 
 
 def random_clip(frames, height, width, seed=0):
@@ -23,13 +33,16 @@ def coordinates(height, width):
     return np.stack([y, x, 0 * x], axis=-1).astype(np.uint8)[None]
 
 
-@pytest.mark.parametrize('shape, short_side, expected', [
-    ((240, 320), 256, (256, 341)),  # 341.33
-    ((320, 240), 256, (341, 256)),
-    ((256, 340), 128, (128, 170)),
-    ((256, 341), 128, (128, 171)),  # 170.5 is rounded up
-    ((72, 72), 72, (72, 72)),
-])
+@pytest.mark.parametrize(
+    'shape, short_side, expected',
+    [
+        ((240, 320), 256, (256, 341)),  # 341.33
+        ((320, 240), 256, (341, 256)),
+        ((256, 340), 128, (128, 170)),
+        ((256, 341), 128, (128, 171)),  # 170.5 is rounded up
+        ((72, 72), 72, (72, 72)),
+    ],
+)
 def test_short_side(shape, short_side, expected):
     assert transforms.resize_short_side(random_clip(1, *shape), short_side).shape == (1, *expected, 3)
 
@@ -73,11 +86,14 @@ def test_corners_are_four_whole_steps():
     assert drawn == {Box(top, left, 6, 6) for top, left in [(0, 0), (0, 8), (4, 0), (4, 8), (2, 4)]}
 
 
-@pytest.mark.parametrize('height, width, corners', [
-    (6, 11, [(0, 0), (0, 2), (0, 4)]),  # (11 - 6) // 2 = 2, so column 10 is never seen
-    (11, 6, [(0, 0), (2, 0), (4, 0)]),
-    (6, 6, [(0, 0)] * 3),
-])
+@pytest.mark.parametrize(
+    'height, width, corners',
+    [
+        (6, 11, [(0, 0), (0, 2), (0, 4)]),  # (11 - 6) // 2 = 2, so column 10 is never seen
+        (11, 6, [(0, 0), (2, 0), (4, 0)]),
+        (6, 6, [(0, 0)] * 3),
+    ],
+)
 def test_three_crops_lie_along_the_long_side(height, width, corners):
     crops = transforms.three_crops(coordinates(height, width), 6)
     assert crops.shape == (3, 1, 6, 6, 3)
@@ -127,22 +143,27 @@ def test_train_view_is_its_parts_one_after_the_other():
 def test_eval_views():
     clip = random_clip(2, 40, 50)
     resized = transforms.resize_short_side(clip, 32)
-    one, three = (transforms.eval_views(clip, short_side=32, size=size, crops=crops)
-                  for size, crops in ((24, 1), (32, 3)))
+    one, three = (
+        transforms.eval_views(clip, short_side=32, size=size, crops=crops) for size, crops in ((24, 1), (32, 3))
+    )
     np.testing.assert_array_equal(one, resized[None, :, 4:28, 8:32])
-    np.testing.assert_array_equal(three, np.stack([resized[:, :, x:x + 32] for x in (0, 4, 8)]))
+    np.testing.assert_array_equal(three, np.stack([resized[:, :, x : x + 32] for x in (0, 4, 8)]))
     with pytest.raises(ValueError, match='crops is 1 .* or 3 .*, got 2'):
         transforms.eval_views(clip, short_side=32, size=24, crops=2)
 
 
-@pytest.mark.parametrize('make', [
-    lambda clip: transforms.center_crop(clip, 11),
-    lambda clip: transforms.three_crops(clip, 11),
-    lambda clip: transforms.crop(clip, Box(0, 5, 5, 8)),
-    lambda clip: transforms.crop(clip, Box(-1, 0, 5, 5)),
-    lambda clip: transforms.train_view(clip, short_side=10, size=5, scales=(1.5,), max_scale_gap=0, flip=0.0,
-                                       rng=np.random.default_rng(0)),
-])
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda clip: transforms.center_crop(clip, 11),
+        lambda clip: transforms.three_crops(clip, 11),
+        lambda clip: transforms.crop(clip, Box(0, 5, 5, 8)),
+        lambda clip: transforms.crop(clip, Box(-1, 0, 5, 5)),
+        lambda clip: transforms.train_view(
+            clip, short_side=10, size=5, scales=(1.5,), max_scale_gap=0, flip=0.0, rng=np.random.default_rng(0)
+        ),
+    ],
+)
 def test_crops_that_do_not_fit_are_refused(make):
     with pytest.raises(ValueError, match='does not fit into 10 x 12 pixels'):
         make(random_clip(1, 10, 12))

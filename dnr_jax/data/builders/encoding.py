@@ -25,10 +25,16 @@ def encode(frames: np.ndarray, fps: int, *, quantizer: int, keyframe_interval: i
     Raises:
       ValueError: if `frames` is not uint8 [T H W 3] with T > 0 and even H and W.
     """
-    if frames.dtype != np.uint8 or frames.ndim != 4 or not len(frames) or frames.shape[3] != 3 or (
-            frames.shape[1] % 2 or frames.shape[2] % 2):
-        raise ValueError('Frames to encode must be uint8 [T H W 3] with even H and W, '
-                         f'got {frames.dtype} {list(frames.shape)}.')
+    if (
+        frames.dtype != np.uint8
+        or frames.ndim != 4
+        or not len(frames)
+        or frames.shape[3] != 3
+        or (frames.shape[1] % 2 or frames.shape[2] % 2)
+    ):
+        raise ValueError(
+            f'Frames to encode must be uint8 [T H W 3] with even H and W, got {frames.dtype} {list(frames.shape)}.'
+        )
     file = io.BytesIO()
     with av.open(file, 'w', format='mp4') as container:
         options = {'preset': 'superfast', 'qp': str(quantizer)}

@@ -35,9 +35,12 @@ class MovingShapes(VideoBuilder):
     make_example = staticmethod(shapes.make_example)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(builder=self, description=shapes.__doc__,
-                                     features=video_features(shapes.LABEL_NAMES))
+        return tfds.core.DatasetInfo(
+            builder=self, description=shapes.__doc__, features=video_features(shapes.LABEL_NAMES)
+        )
 
     def tasks(self) -> dict[str, list[tuple[int, str, int]]]:
-        return {split: [(SEED, split, index) for index in range(getattr(self.builder_config, split))]
-                for split in shapes.SPLITS}
+        return {
+            split: [(SEED, split, index) for index in range(getattr(self.builder_config, split))]
+            for split in shapes.SPLITS
+        }

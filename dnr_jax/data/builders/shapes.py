@@ -23,8 +23,16 @@ QUANTIZER = 27
 KEYFRAME_INTERVAL = 1  # every frame coded by itself: the traces of coding must not tell the direction either
 
 # Neighbours are opposite: label ^ 1 is the same clip backwards.
-LABEL_NAMES = ('move right', 'move left', 'move down', 'move up', 'grow', 'shrink',
-               'turn clockwise', 'turn counter-clockwise')
+LABEL_NAMES = (
+    'move right',
+    'move left',
+    'move down',
+    'move up',
+    'grow',
+    'shrink',
+    'turn clockwise',
+    'turn counter-clockwise',
+)
 SPLITS = ('train', 'validation', 'test')
 
 # Ranges of the uniform draws, per whole clip.
@@ -32,6 +40,7 @@ TRAVEL = (28, 40)  # pixels
 GROWTH = (2.0, 2.6)  # ratio of the sizes
 TURN = (120, 240)  # degrees: at most 11 from frame to frame, so every second or fourth frame stays clear
 RADIUS = (12, 17)  # pixels from a shape's centre to its farthest corner; the larger one for growing shapes
+TURNING_RADIUS = (20, 26)  # of turning shapes, whose direction is seen at their ends
 MARGIN = 4  # pixels the farthest corner may leave the image by
 NOISE = (3, 10)  # width of its uniform distribution, grey levels of 255
 
@@ -90,8 +99,7 @@ def draw_parameters(seed: int, split: str, index: int) -> dict[str, Any]:
 
 def reverse(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The same clip run backwards, which is a clip of the opposite class (but for its noise)."""
-    return {**parameters, 'label': parameters['label'] ^ 1,
-            'start': parameters['end'], 'end': parameters['start']}
+    return {**parameters, 'label': parameters['label'] ^ 1, 'start': parameters['end'], 'end': parameters['start']}
 
 
 def _draw_path(motion: str, rng: np.random.Generator) -> tuple[dict[str, float], dict[str, float]]:
@@ -111,6 +119,9 @@ def _draw_path(motion: str, rng: np.random.Generator) -> tuple[dict[str, float],
         start, end = start | {'radius': radius / growth}, start
     else:
         assert motion == 'turn clockwise', motion
+        radius = rng.uniform(*TURNING_RADIUS)
+        x, y = rng.uniform(radius - MARGIN, SIZE - radius + MARGIN, 2)
+        start = {'x': x, 'y': y, 'radius': radius, 'angle': angle}
         end = start | {'angle': angle + turn}
     return _plain(start), _plain(end)
 
@@ -179,5 +190,10 @@ def make_example(seed: int, split: str, index: int) -> tuple[str, dict[str, Any]
     parameters = draw_parameters(seed, split, index)
     video = encode(render(parameters), FPS, quantizer=QUANTIZER, keyframe_interval=KEYFRAME_INTERVAL)
     key = f'{split}-{index:05d}'
-    return key, {'video': video, 'label': parameters['label'], 'id': key, 'num_frames': FRAMES,
-                 'parameters': json.dumps(parameters)}
+    return key, {
+        'video': video,
+        'label': parameters['label'],
+        'id': key,
+        'num_frames': FRAMES,
+        'parameters': json.dumps(parameters),
+    }

@@ -20,13 +20,15 @@ def video_features(label_names: Sequence[str]) -> tfds.features.FeaturesDict:
     needs; `num_frames` is counted by decoding; `parameters` is JSON that says how the video was made, or
     empty.
     """
-    return tfds.features.FeaturesDict({
-        'video': tfds.features.Tensor(shape=(), dtype=np.object_),
-        'label': tfds.features.ClassLabel(names=list(label_names)),
-        'id': tfds.features.Text(),
-        'num_frames': np.int32,
-        'parameters': tfds.features.Text(),
-    })
+    return tfds.features.FeaturesDict(
+        {
+            'video': tfds.features.Tensor(shape=(), dtype=np.object_),
+            'label': tfds.features.ClassLabel(names=list(label_names)),
+            'id': tfds.features.Text(),
+            'num_frames': np.int32,
+            'parameters': tfds.features.Text(),
+        }
+    )
 
 
 class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -50,8 +52,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """For every split, the arguments of `make_example` for each of its examples."""
         raise NotImplementedError
 
-    def _split_generators(
-            self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[str, Example]]]:
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[str, Example]]]:
         splits = self.tasks()
         self._progress = tqdm(total=sum(map(len, splits.values())), desc=self.info.full_name, unit=' clips')
         return {split: self._generate_examples(tasks) for split, tasks in splits.items()}
