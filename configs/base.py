@@ -23,6 +23,7 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'stride': 2,  # frames per hop of a cross-temporal relay
             'reduction': 4,  # of the hidden layers of a relay cell
             'momentum': 0.9,  # share of the old running statistics kept at each update
+            'running_per_hop': False,  # running statistics of every hop by itself; released: one pair for all hops
             'epsilon': 1e-5,  # added to variances
             'groups': 32,  # of channels, in group statistics
         },

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from ml_collections import ConfigDict
@@ -111,8 +112,8 @@ def protocol(config: ConfigDict, section: str) -> tuple[str, int, dict[str, int]
 
 def summarize(predictions: Predictions) -> dict[str, float]:
     """Top-1, top-5, mean class accuracy (shares of 1), mean cross-entropy in nats, and how many videos."""
-    everything = np.ones(len(predictions.labels), bool)
-    averages = metrics.averages(predictions.logits, predictions.labels, everything)
+    everything = jnp.ones(len(predictions.labels), bool)
+    averages = metrics.averages(jnp.asarray(predictions.logits), jnp.asarray(predictions.labels), everything)
     confusion = confusion_matrix(predictions)
     return {
         'top1': float(averages['top1']),

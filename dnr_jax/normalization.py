@@ -65,22 +65,27 @@ def linear_transform(x: Video, mean: PerGroup, var: PerGroup, epsilon: float, sc
 class BatchStatistics(nn.Module):
     """Mean and biased variance per channel over all clips at hand; in evaluation, their running averages.
 
-    One running pair serves all frame groups and is updated once per group, in order of time:
-    r <- m^G r + (1 - m) sum_g m^(G-1-g) s_g. The running variance is fed the unbiased variance.
+    As released, one running pair serves all frame groups and is updated once per group, in order of time:
+    r <- m^G r + (1 - m) sum_g m^(G-1-g) s_g. But each group is standardized alone in training, and the groups differ,
+    since the relay starts from zero at the first: `running_per_hop` keeps a pair of running averages for each group,
+    so that evaluation sees what training saw; T is then fixed. The running variance is fed the unbiased variance.
 
     Attributes:
       momentum: m, the share of the old running value kept at each update (PyTorch's `momentum` is 1 - m).
+      running_per_hop: whether every group has its own running pair, [G C], instead of one for all, [C].
     """
 
     momentum: float
+    running_per_hop: bool
 
     @nn.compact
     def __call__(self, of: Moments, train: bool) -> tuple[PerGroup, PerGroup]:
         clips, groups, channels = of.mean.shape
-        running_mean = self.variable('batch_stats', 'mean', jnp.zeros, channels)
-        running_var = self.variable('batch_stats', 'var', jnp.ones, channels)
+        shape = (groups, channels) if self.running_per_hop and groups > 1 else (channels,)
+        running_mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
+        running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
         if not train:
-            return running_mean.value[None, None], running_var.value[None, None]
+            return running_mean.value.reshape(1, -1, channels), running_var.value.reshape(1, -1, channels)
         mean = of.mean.mean(axis=0, keepdims=True)
         var = jnp.maximum(of.square.mean(axis=0, keepdims=True) - jnp.square(mean), 0.0)
         if not self.is_initializing():
@@ -90,8 +95,8 @@ class BatchStatistics(nn.Module):
             running_var.value = self.relax(running_var.value, unbiased[0])
         return mean, var
 
-    def relax(self, running: Float[Array, 'C'], per_group: Float[Array, 'G C']) -> Float[Array, 'C']:
-        for value in per_group:
+    def relax(self, running: Float[Array, '*pairs C'], per_group: Float[Array, 'G C']) -> Float[Array, '*pairs C']:
+        for value in per_group if running.ndim == 1 else [per_group]:
             running = self.momentum * running + (1 - self.momentum) * value
         return running
 
@@ -260,6 +265,7 @@ def make_norm(
     stride: int,
     reduction: int,
     momentum: float,
+    running_per_hop: bool,
     epsilon: float,
     groups: int,
     name: str,
@@ -271,7 +277,7 @@ def make_norm(
 
     def make_statistics(name):
         if statistics == 'batch':
-            return BatchStatistics(momentum, name=name)
+            return BatchStatistics(momentum, running_per_hop, name=name)
         return GroupStatistics(groups, name=name)
 
     def make_transform(name):

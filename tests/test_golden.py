@@ -20,7 +20,7 @@ from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
 
 GOLDEN = Path(__file__).parent / 'golden'
 TOLERANCE = 1e-5
-NORM = {'stride': 2, 'reduction': 4, 'momentum': 0.9, 'epsilon': 1e-5, 'groups': 1}
+NORM = {'stride': 2, 'reduction': 4, 'momentum': 0.9, 'running_per_hop': False, 'epsilon': 1e-5, 'groups': 1}
 
 
 class Hops(nn.Module):

@@ -24,7 +24,7 @@ from dnr_jax.normalization import (
 )
 from dnr_jax.relay import RelayCell, zero_carry
 
-SETTINGS = {'stride': 2, 'reduction': 2, 'momentum': 0.9, 'epsilon': 1e-5, 'groups': 2}
+SETTINGS = {'stride': 2, 'reduction': 2, 'momentum': 0.9, 'running_per_hop': False, 'epsilon': 1e-5, 'groups': 2}
 assert_close = partial(assert_allclose, rtol=2e-4, atol=2e-5)
 
 
@@ -387,3 +387,21 @@ def test_settings_that_do_not_fit(word, changes, message):
 
     with pytest.raises(ValueError, match=message):
         One().init(jax.random.key(0), normal(2, 4, 1, 1, 6), zero_carry(2, 6))
+
+
+@pytest.mark.parametrize('per_hop', [True, False])
+def test_running_statistics_per_hop_are_those_of_training(random_variables, per_hop):
+    """With no memory, evaluation repeats training if every hop has its own pair, and does not if they share one."""
+    norm = make_norm(
+        'cross_temporal', cell=None, name='norm', **SETTINGS | {'momentum': 0.0, 'running_per_hop': per_hop}
+    )
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, 6, 5, 5, 4)) + np.arange(6)[:, None, None, None]  # later frames are brighter
+    x = jnp.asarray(x, jnp.float32)
+    carry = zero_carry(8, 4)
+    variables = random_variables(norm, x, carry, train=False)
+    (trained, _), updated = norm.apply(variables, x, carry, train=True, mutable=['batch_stats'])
+    evaluated, _ = norm.apply(variables | updated, x, carry, train=False)
+    assert jax.tree.leaves(updated)[0].shape == ((3, 4) if per_hop else (4,))
+    difference = float(jnp.abs(evaluated - trained).max())
+    assert difference < 0.02 if per_hop else difference > 0.5

@@ -1,15 +1,17 @@
 """Training in temporary folders: it ends with the number that evaluation prints, and goes on where it stopped."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from dnr_jax import evaluation, training
+from dnr_jax import evaluation, models, training
 from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.source import VideoSource
+from dnr_jax.models.resnet import BasicBlock, resnet
 
 
 @pytest.fixture(scope='module')
@@ -17,10 +19,17 @@ def data_dir(tmp_path_factory):
     return prepare_tiny(tmp_path_factory.mktemp('data'))
 
 
-@pytest.fixture
-def config(data_dir):
-    """Nine steps of a network that compiles fast."""
-    config = moving_shapes.get_config('resnet18,cross_layer,cross_temporal')
+@pytest.fixture(scope='module', autouse=True)
+def resnet6():
+    """A backbone of two blocks, which compiles fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, 'resnet6', partial(resnet, BasicBlock, (1, 1)))
+        yield
+
+
+def make_config(data_dir):
+    """Nine steps on small frames."""
+    config = moving_shapes.get_config('resnet6,dnr')
     config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
     config.model.width, config.model.dropout = 4, 0.5
     config.clip.frames, config.clip.stride = 4, 4
@@ -30,11 +39,16 @@ def config(data_dir):
     return config
 
 
+@pytest.fixture
+def config(data_dir):
+    return make_config(data_dir)
+
+
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory, data_dir):
+def finished(tmp_path_factory, data_dir, resnet6):
     """A work folder trained to the end, and the results of that training."""
     workdir = tmp_path_factory.mktemp('runs') / 'whole'
-    return workdir, training.train_and_evaluate(config.__wrapped__(data_dir), workdir)
+    return workdir, training.train_and_evaluate(make_config(data_dir), workdir)
 
 
 def read_lines(workdir):

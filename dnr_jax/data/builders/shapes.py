@@ -38,7 +38,7 @@ SPLITS = ('train', 'validation', 'test')
 # Ranges of the uniform draws, per whole clip.
 TRAVEL = (28, 40)  # pixels
 GROWTH = (2.0, 2.6)  # ratio of the sizes
-TURN = (120, 240)  # degrees: at most 11 from frame to frame, so every second or fourth frame stays clear
+TURN = (240, 330)  # degrees: at most 15 from frame to frame, so every second or fourth frame stays clear
 RADIUS = (12, 17)  # pixels from a shape's centre to its farthest corner; the larger one for growing shapes
 TURNING_RADIUS = (20, 26)  # of turning shapes, whose direction is seen at their ends
 MARGIN = 4  # pixels the farthest corner may leave the image by
