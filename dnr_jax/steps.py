@@ -4,7 +4,7 @@ A batch is `{clip: uint8, label: int, mask: bool}`: clips [B T H W C] in trainin
 Axes: B clips (one device's share), V views, T frames, H W space, C channels, K classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -20,7 +20,7 @@ Batch = Mapping[str, Array]
 
 
 def normalize_pixels(
-    clip: UInt8[Array, '*axes C'], mean: tuple[float, ...], std: tuple[float, ...]
+    clip: UInt8[Array, '*axes C'], mean: Sequence[float], std: Sequence[float]
 ) -> Float[Array, '*axes C']:
     """(clip - mean) / std per channel, in float32; done on the device, so that bytes travel."""
     per_channel = (1,) * (clip.ndim - 1) + (-1,)
@@ -34,7 +34,7 @@ def train_step(
     *,
     model: nn.Module,
     optimizer: optax.GradientTransformation,
-    pixels: Mapping[str, tuple[float, ...]],
+    pixels: Mapping[str, Sequence[float]],
     seed: int,
     axis: str,
 ) -> tuple[TrainState, dict[str, Array]]:
@@ -69,7 +69,7 @@ def train_step(
 
 
 def eval_step(
-    variables: Mapping, batch: Batch, *, model: nn.Module, pixels: Mapping[str, tuple[float, ...]]
+    variables: Mapping, batch: Batch, *, model: nn.Module, pixels: Mapping[str, Sequence[float]]
 ) -> Float[Array, 'B K']:
     """The logits of each video, averaged over its views."""
     clip = batch['clip']
