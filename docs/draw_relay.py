@@ -41,7 +41,7 @@ def first_clip(found: trained.Trained, label: int) -> np.ndarray:
 
 
 def relayed(found: trained.Trained, clips: np.ndarray):
-    """The last cross-temporal layer: (name, scale [2 G C], shift [2 G C]), and the predicted labels [2]."""
+    """The cross-temporal layer that tells the clips apart most: (name, scale [2 G C], shift [2 G C]), and the predicted labels [2]."""
     logits, captured = found.model.apply(
         found.variables,
         steps.normalize_pixels(clips, **found.config.pixels),
@@ -52,17 +52,22 @@ def relayed(found: trained.Trained, clips: np.ndarray):
     leaves = jax.tree_util.tree_leaves_with_path(
         captured['intermediates'], is_leaf=lambda node: isinstance(node, tuple) and len(node) == 1
     )
-    path, ((_, (scale, shift)),) = leaves[-1]
+    path, ((_, (scale, shift)),) = max(leaves, key=lambda leaf: difference(np.asarray(leaf[1][0][1][0])).max())
     names = [str(key.key) for key in path if key.key not in ('transform', '__call__')]
     return (' '.join(names), np.asarray(scale), np.asarray(shift)), np.asarray(logits.argmax(axis=1))
 
 
+def difference(scale: np.ndarray) -> np.ndarray:
+    """How far the scales of the two clips lie apart: [2 G C] -> [G C]."""
+    return np.abs(scale[0] - scale[1])
+
+
 def draw(clips, layer, scale, shift, predicted) -> None:
-    """One column a clip: its frames, and below them scale and shift over the hops for the channels that move most."""
+    """One column a clip: its frames, and below them scale and shift over the hops for the channels that differ most."""
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    channels = np.argsort(-np.ptp(scale[0], axis=0))[:CHANNELS]
+    channels = np.argsort(-difference(scale).max(axis=0))[:CHANNELS]
     hops = np.arange(1, scale.shape[1] + 1)
     figure, axes = pyplot.subplots(
         3, 2, figsize=(10, 5.2), layout='constrained', sharey='row', height_ratios=[0.8, 2, 2]

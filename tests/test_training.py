@@ -109,9 +109,9 @@ def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
         config.test.update({'clips': 3, 'short_side': 40, 'crops': 3, 'batch_size': 6})
         return config
 
-    results = evaluation.evaluate_checkpoint(finished[0], '6', three_views, tmp_path)
+    results = evaluation.evaluate_checkpoint(finished[0], '8', three_views, tmp_path)
     assert results['protocol'] == '4x4 frames, 3x3 views of 32x32, logits averaged'
-    assert (results['step'], results['videos']) == (6, 32)
+    assert (results['step'], results['videos']) == (8, 32)
 
 
 def test_what_was_trained_cannot_change(finished, tmp_path):
@@ -127,7 +127,7 @@ def test_what_was_trained_cannot_change(finished, tmp_path):
 def test_a_work_folder_of_another_config(finished, config):
     config.schedule.learning_rate = 0.2
     before = (finished[0] / 'config.json').read_text()
-    with pytest.raises(ValueError, match=r'another config.*schedule.learning_rate \(0.1 there, 0.2 here\)'):
+    with pytest.raises(ValueError, match=r'another config.*schedule.learning_rate \(0.3 there, 0.2 here\)'):
         training.train_and_evaluate(config, finished[0])
     assert (finished[0] / 'config.json').read_text() == before
 

@@ -33,7 +33,7 @@ def build(
     Args:
       backbone: a key of MODELS.
       norms: a preset of `normalization.PRESETS`, or one word of NORMS per convolution of a block.
-      norm: stride, reduction, momentum, running_per_hop, epsilon and groups of the norms, see `normalization.make_norm`.
+      norm: settings of the norms, see `normalization.make_norm`.
       width: channels of the first stage. dropout: before the linear layer.
       dtype: 'float32' or 'bfloat16', of activations.
       classes: K; None for the features before the head.
