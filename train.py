@@ -5,13 +5,10 @@ its newest checkpoint.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from dnr_jax import command
 
-CONFIG = config_flags.DEFINE_config_file(
-    'config', 'configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.', lock_config=True
-)
+CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and results.', required=True)
 
 

@@ -29,6 +29,14 @@ def run(main: Callable[[list[str]], None]) -> None:
     app.run(guarded, flags_parser=parse_flags)
 
 
+def define_config(default: str, help: str) -> flags.FlagHolder:
+    """The flag --config; what is wrong with its overrides, which it reads at once, is said in one line."""
+    try:
+        return config_flags.DEFINE_config_file('config', default, help, lock_config=True)
+    except (flags.Error, AttributeError, OSError) as error:
+        refuse(' '.join(str(error).split()))
+
+
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses what flags are known; what is wrong with them is said in one line. Returns the rest."""
     try:

@@ -52,14 +52,14 @@ def relayed(found: trained.Trained, clips: np.ndarray):
     leaves = jax.tree_util.tree_leaves_with_path(
         captured['intermediates'], is_leaf=lambda node: isinstance(node, tuple) and len(node) == 1
     )
-    path, ((_, (scale, shift)),) = max(leaves, key=lambda leaf: difference(np.asarray(leaf[1][0][1][0])).max())
+    path, ((_, (scale, shift)),) = max(leaves, key=lambda leaf: difference(np.asarray(leaf[1][0][1][1])).max())
     names = [str(key.key) for key in path if key.key not in ('transform', '__call__')]
     return (' '.join(names), np.asarray(scale), np.asarray(shift)), np.asarray(logits.argmax(axis=1))
 
 
-def difference(scale: np.ndarray) -> np.ndarray:
-    """How far the scales of the two clips lie apart: [2 G C] -> [G C]."""
-    return np.abs(scale[0] - scale[1])
+def difference(shift: np.ndarray) -> np.ndarray:
+    """How far the shifts of the two clips lie apart: [2 G C] -> [G C]."""
+    return np.abs(shift[0] - shift[1])
 
 
 def draw(clips, layer, scale, shift, predicted) -> None:
@@ -67,7 +67,7 @@ def draw(clips, layer, scale, shift, predicted) -> None:
     matplotlib.use('Agg')
     from matplotlib import pyplot
 
-    channels = np.argsort(-difference(scale).max(axis=0))[:CHANNELS]
+    channels = np.argsort(-difference(shift).max(axis=0))[:CHANNELS]
     hops = np.arange(1, scale.shape[1] + 1)
     figure, axes = pyplot.subplots(
         3, 2, figsize=(10, 5.2), layout='constrained', sharey='row', height_ratios=[0.8, 2, 2]

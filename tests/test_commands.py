@@ -73,13 +73,13 @@ def assert_refused(command, *words):
         (['--config=configs/moving_shape.py'], ['configs/moving_shape.py']),
         (['--confg=x'], ['confg']),
         (['--config=configs/moving_shapes.py:resnet18,dnrr'], ["'dnrr'", "'dnr'"]),
-        (['--config.data.name=moving_shape'], ["'moving_shapes'"]),
+        (['--config.data.dir=nowhere'], ['nowhere', 'dnr_jax.data.prepare moving_shapes']),
         (['--config.clip.frames=3'], ['T = 3', 'strides that fit: 1, 3']),
     ],
 )
 def test_mistakes_in_train(data_dir, tmp_path, arguments, words):
     workdir = tmp_path / 'run'
-    command = run('train.py', f'--config.data.dir={data_dir}', f'--workdir={workdir}', *SMALL[1:2], *arguments)
+    command = run('train.py', *arguments, f'--config.data.dir={data_dir}', f'--workdir={workdir}', *SMALL[1:2])
     assert_refused(command, *words)
     assert not workdir.exists()
 

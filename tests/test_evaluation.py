@@ -30,7 +30,7 @@ def test_written_files(tmp_path):
     config = moving_shapes.get_config()
     results = evaluation.write(tmp_path, PREDICTIONS, NAMES, config, step=7)
     assert json.loads((tmp_path / 'results.json').read_text()) == results
-    assert results['protocol'] == '8x2 frames, 1x1 views of 64x64, logits averaged'
+    assert results['protocol'] == '8x2 frames, 1x1 views of 32x32, logits averaged'
     assert (results['step'], results['split'], results['data']) == (7, 'test', 'moving_shapes')
     stored = np.load(tmp_path / 'predictions.npz')
     np.testing.assert_array_equal(stored['logits'], PREDICTIONS.logits)
@@ -48,7 +48,7 @@ def test_every_video_is_scored_once(tmp_path_factory, batch_size):
     mesh = parallel.make_mesh()
 
     def always_2(variables, batch):
-        assert batch['clip'].shape[1:] == (2, 2, 64, 64, 3)
+        assert batch['clip'].shape[1:] == (2, 2, 32, 32, 3)
         return jnp.zeros((len(batch['clip']), 8)).at[:, 2].set(1.0)
 
     predict = parallel.compile_eval_step(always_2, mesh)

@@ -6,6 +6,7 @@ logits = model.apply(variables, clip, train=False)         # [B T H W 3] -> [B K
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -22,7 +23,7 @@ def build(
     *,
     backbone: str,
     norms: str | Sequence[str],
-    norm: Mapping[str, float],
+    norm: Mapping[str, Any],
     width: int,
     dropout: float,
     dtype: str,
