@@ -23,7 +23,7 @@ from jax import Array
 from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
-Carry = tuple[Float[Array, 'B C'], Float[Array, 'B C']]
+Carry = tuple[Float[Array, 'B S'], Float[Array, 'B S']]  # S channels of the state
 
 # Scans up to this length become straight-line code: a loop on an accelerator is driven from the host, hop by hop.
 LONGEST_UNROLLED_SCAN = 16
@@ -80,7 +80,7 @@ class RelayCell(nn.Module):
     def __call__(self, carry: Carry, pooled: Float[Array, 'B C']) -> tuple[Carry, Carry]:
         return self.hop(carry, self.input_gates(pooled))
 
-    def hop(self, carry: Carry, input_gates: Float[Array, 'B 4*C']) -> tuple[Carry, Carry]:
+    def hop(self, carry: Carry, input_gates: Float[Array, 'B 4*S']) -> tuple[Carry, Carry]:
         """The recurrent half of a hop, given what the input side adds to the gates."""
         h, c = carry
         i, f, g, o = jnp.split(input_gates + self.state_gates(h), 4, axis=-1)

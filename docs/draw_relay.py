@@ -41,7 +41,7 @@ def first_clip(found: trained.Trained, label: int) -> np.ndarray:
 
 
 def relayed(found: trained.Trained, clips: np.ndarray):
-    """The cross-temporal layer that tells the clips apart most: (name, scale [2 G C], shift), and predicted labels [2]."""
+    """The cross-temporal layer that tells the clips apart most: (name, scale [2 G C], shift), and the labels."""
     logits, captured = found.model.apply(
         found.variables,
         steps.normalize_pixels(clips, **found.config.pixels),

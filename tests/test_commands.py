@@ -73,7 +73,6 @@ def assert_refused(command, *words):
         (['--config=configs/moving_shape.py'], ['configs/moving_shape.py']),
         (['--confg=x'], ['confg']),
         (['--config=configs/moving_shapes.py:resnet18,dnrr'], ["'dnrr'", "'dnr'"]),
-        (['--config.data.dir=nowhere'], ['nowhere', 'dnr_jax.data.prepare moving_shapes']),
         (['--config.clip.frames=3'], ['T = 3', 'strides that fit: 1, 3']),
     ],
 )
