@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from dnr_jax import metrics, parallel, steps, trained
+from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
@@ -93,12 +93,12 @@ def evaluate(
         shard_count=1,
     )
     rows = []
-    with closing(batches), tqdm(total=len(source), desc=split, unit='video', leave=False) as bar:
+    with closing(batches), bar(len(source), split, ' videos', leave=False) as progress:
         for batch, ids in parallel.place_ahead(batches, mesh, config.run.prefetch):
             scored = parallel.to_host(batch['mask'])
             labels, logits = parallel.to_host(batch['label']), parallel.to_host(predict(variables, batch))
             rows.append((ids[scored], labels[scored], logits[scored]))
-            bar.update(int(scored.sum()))
+            progress.update(int(scored.sum()))
     predictions = Predictions(*map(np.concatenate, zip(*rows, strict=True)))
     assert len(predictions.ids) == len(source), 'every video is scored exactly once'
     return predictions

@@ -43,7 +43,11 @@ class Moments(NamedTuple):
 
 
 def moments(x: Video, groups: int) -> Moments:
-    """One read of x for everything that statistics and relay need."""
+    """One read of x for everything that statistics and relay need.
+
+    The variance is then mean of squares less square of mean: exact to float32 as long as |mean| is within a few
+    hundred standard deviations, as activations of convolutions are.
+    """
     clips, frames, height, width, channels = x.shape
     x = x.reshape(clips, groups, -1, channels).astype(jnp.float32)
     return Moments(x.mean(axis=2), jnp.square(x).mean(axis=2), x.shape[2])
@@ -90,7 +94,12 @@ class BatchStatistics(nn.Module):
         var = jnp.maximum(of.square.mean(axis=0, keepdims=True) - jnp.square(mean), 0.0)
         if not self.is_initializing():
             count = clips * of.count
-            unbiased = var * (count / max(count - 1, 1))
+            if count == 1:
+                raise ValueError(
+                    'Batch statistics take a variance over clips, frames of a group and positions: expected at least '
+                    '2 values per channel, got 1; give more clips per device, a longer relay stride or larger frames.'
+                )
+            unbiased = var * (count / (count - 1))
             running_mean.value = self.relax(running_mean.value, mean[0])
             running_var.value = self.relax(running_var.value, unbiased[0])
         return mean, var
@@ -216,7 +225,8 @@ NORMS = {
     'cross_temporal_group': ('group', 'cross_temporal'),
 }
 
-# One word per convolution of a bottleneck block (1x1, 3x3, 1x1); a basic block (3x3, 3x3) takes the first two.
+# One word per convolution of a bottleneck block (1x1, 3x3, 1x1); of a preset, a basic block (3x3, 3x3) takes the
+# first two.
 PRESETS = {
     'dnr': ('cross_layer', 'cross_temporal', 'batch'),
     'dnr_temporal': ('batch', 'cross_temporal', 'batch'),

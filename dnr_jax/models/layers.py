@@ -59,7 +59,8 @@ def max_pool(x: Video) -> Float[Array, 'B T H2 W2 C']:
     """3x3 maximum with stride 2 and padding 1 in every frame.
 
     Taken as maxima of shifted slices, along height and then width: the gradient of XLA's windowed maximum is a
-    scatter, several times slower on CPUs and the one operation without a deterministic form on GPUs.
+    scatter, several times slower on CPUs and the one operation without a deterministic form on GPUs. Equal maxima
+    share their gradient, where PyTorch gives it to the first: after a ReLU, ties are zeros, which pass none on.
     """
     return _max_of_3(_max_of_3(x, axis=2), axis=3)
 

@@ -27,8 +27,12 @@ Input = Float[Array, 'B T H W I']
 Output = Float[Array, 'B T H2 W2 D']
 
 
-class BasicBlock(nn.Module):
-    """3x3, 3x3. Attributes: `features` of the block, `norms` one word per convolution, `norm` as `make_norm`."""
+class Block(nn.Module):
+    """What both blocks share: their parts, and the shortcut around them.
+
+    Attributes: `features` and `stride` of the block, `norms` one word per convolution, `norm` as `make_norm`, `cell`
+    that of the stage, `dtype` of activations.
+    """
 
     features: int
     stride: int
@@ -36,6 +40,18 @@ class BasicBlock(nn.Module):
     norm: Callable[..., nn.Module]
     cell: RelayCell | None
     dtype: jnp.dtype
+
+    def shortcut(self, x: Input, y: Output, train: bool) -> Output:
+        """x, projected by a strided 1x1 convolution and a plain norm where its shape is not that of y."""
+        if x.shape == y.shape:
+            return x
+        x = SpatialConv(y.shape[-1], 1, self.stride, self.dtype, name='conv_shortcut')(x)
+        norm = self.norm(plain(self.norms[-1]), cell=None, name='norm_shortcut')
+        return norm(x, zero_carry(len(x), x.shape[-1]), train)[0]
+
+
+class BasicBlock(Block):
+    """3x3, 3x3."""
 
     @staticmethod
     def widths(features: int) -> tuple[int, ...]:
@@ -50,18 +66,11 @@ class BasicBlock(nn.Module):
         y = nn.relu(y)
         y = SpatialConv(self.features, 3, 1, self.dtype, name='conv2')(y)
         y, carry = self.norm(second, cell=self.cell, name='norm2')(y, carry, train)
-        return nn.relu(y + shortcut(self, x, y, train)), carry
+        return nn.relu(y + self.shortcut(x, y, train)), carry
 
 
-class BottleneckBlock(nn.Module):
-    """1x1, 3x3, 1x1 to four times the features. Attributes as of BasicBlock."""
-
-    features: int
-    stride: int
-    norms: tuple[str, ...]
-    norm: Callable[..., nn.Module]
-    cell: RelayCell | None
-    dtype: jnp.dtype
+class BottleneckBlock(Block):
+    """1x1, 3x3, 1x1 to four times the features."""
 
     @staticmethod
     def widths(features: int) -> tuple[int, ...]:
@@ -79,22 +88,13 @@ class BottleneckBlock(nn.Module):
         y = nn.relu(y)
         y = SpatialConv(4 * self.features, 1, 1, self.dtype, name='conv3')(y)
         y, carry = self.norm(third, cell=self.cell, name='norm3')(y, carry, train)
-        return nn.relu(y + shortcut(self, x, y, train)), carry
-
-
-def shortcut(block: nn.Module, x: Input, y: Output, train: bool) -> Output:
-    """x, projected by a strided 1x1 convolution and a plain norm where its shape is not that of y."""
-    if x.shape == y.shape:
-        return x
-    x = SpatialConv(y.shape[-1], 1, block.stride, block.dtype, name='conv_shortcut', parent=block)(x)
-    norm = block.norm(plain(block.norms[-1]), cell=None, name='norm_shortcut')
-    return norm(x, zero_carry(len(x), x.shape[-1]), train)[0]
+        return nn.relu(y + self.shortcut(x, y, train)), carry
 
 
 class Stage(nn.Module):
     """Blocks of one resolution and, where a norm is cross-layer, their one relay cell."""
 
-    block: type[nn.Module]
+    block: type[Block]
     blocks: int
     features: int
     stride: int
@@ -137,7 +137,7 @@ class ResNet(nn.Module):
       dropout: share of features dropped before the linear layer. dtype: of activations; parameters are float32.
     """
 
-    block: type[nn.Module]
+    block: type[Block]
     blocks: tuple[int, ...]
     width: int
     norms: tuple[str, ...]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
+
+from dnr_jax.bars import bar
 
 Example = dict[str, Any]
 
@@ -54,7 +55,7 @@ class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[str, Example]]]:
         splits = self.tasks()
-        self._progress = tqdm(total=sum(map(len, splits.values())), desc=self.info.full_name, unit=' clips')
+        self._progress = bar(sum(map(len, splits.values())), self.info.full_name, ' clips', leave=True)
         return {split: self._generate_examples(tasks) for split, tasks in splits.items()}
 
     def _generate_examples(self, tasks: Sequence[tuple]) -> Iterator[tuple[str, Example]]:
