@@ -22,8 +22,10 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
         'norm': {
             'stride': 2,  # frames per hop of a cross-temporal relay
             'reduction': 4,  # of the hidden layers of a relay cell
+            'statistics_scope': 'device',  # of clips: each 'device' its own, 'global', or in sets of a number: '8'
             'momentum': 0.9,  # share of the old running statistics kept at each update
             'running_per_hop': False,  # running statistics of every hop by itself; released: one pair for all hops
+            'frozen_statistics': '',  # pattern of norms that keep their running statistics: 'stem|stage1'
             'epsilon': 1e-5,  # added to variances
             'groups': 32,  # of channels, in group statistics
         },

@@ -12,19 +12,19 @@ norm costs.
 
 Static norms pass the carry through, the cross-layer norm moves it, the cross-temporal norm starts its own.
 
-Axes: B clips, T frames, G groups of consecutive frames, H W space, C channels. Moments, statistics and
-transforms are float32 whatever the type of x.
+Axes: B clips, S sets of clips that share statistics, T frames, G groups of consecutive frames, H W space,
+C channels. Moments, statistics and transforms are float32 whatever the type of x.
 
 Source: Cai, Yao, Chen, NeurIPS 2021; statistics as released in github.com/caidonkey/dnr.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array
-from jax.lax import rsqrt
+from jax import Array, lax
 from jaxtyping import Float
 
 from dnr_jax.registry import choose
@@ -32,6 +32,8 @@ from dnr_jax.relay import Carry, RelayCell, relay_over_frames, zero_carry
 
 Video = Float[Array, 'B T H W C']
 PerGroup = Float[Array, '#B #G C']
+
+DEVICES_AXIS = 'clips'  # the mesh axis over which a batch is divided, and 'global' statistics are taken
 
 
 class Moments(NamedTuple):
@@ -62,7 +64,7 @@ def moments(x: Video, groups: int) -> Moments:
 
 def linear_transform(x: Video, mean: PerGroup, var: PerGroup, epsilon: float, scale: PerGroup, shift: PerGroup):
     """`scale * (x - mean) / sqrt(var + epsilon) + shift` as one multiply-add over x; [B T H W C] in the type of x."""
-    slope = scale * rsqrt(var + epsilon)
+    slope = scale * lax.rsqrt(var + epsilon)
     offset = shift - mean * slope
     clips, frames, height, width, channels = x.shape
     slope, offset = (jnp.repeat(of_group, frames // of_group.shape[1], axis=1) for of_group in (slope, offset))
@@ -75,20 +77,27 @@ def linear_transform(x: Video, mean: PerGroup, var: PerGroup, epsilon: float, sc
 
 
 class BatchStatistics(nn.Module):
-    """Mean and biased variance per channel over all clips at hand; in evaluation, their running averages.
+    """Mean and biased variance per channel over a set of clips; in evaluation, their running averages.
 
     As released, one running pair serves all frame groups and is updated once per group, in order of time:
     r <- m^G r + (1 - m) sum_g m^(G-1-g) s_g. But each group is standardized alone in training, and the groups differ,
     since the relay starts from zero at the first: `running_per_hop` keeps a pair of running averages for each group,
-    so that evaluation sees what training saw; T is then fixed. The running variance is fed the unbiased variance.
+    so that evaluation sees what training saw; T is then fixed. The running variance is fed the unbiased variance,
+    and where several sets are at hand, both are fed the mean over the sets.
 
     Attributes:
+      statistics_scope: the clips of one set: those of this 'device' (the method), of all devices ('global'), or a
+        number of clips ('2'), by which the clips of this device are divided in their order.
       momentum: m, the share of the old running value kept at each update (PyTorch's `momentum` is 1 - m).
       running_per_hop: whether every group has its own running pair, [G C], instead of one for all, [C].
+      frozen: a regular expression; where it is found in the path of this module ('stage1/block1/norm1'), training
+        too uses the running averages and leaves them as they are. Empty: nowhere.
     """
 
+    statistics_scope: str
     momentum: float
     running_per_hop: bool
+    frozen: str
 
     @nn.compact
     def __call__(self, of: Moments, train: bool) -> tuple[PerGroup, PerGroup]:
@@ -96,26 +105,56 @@ class BatchStatistics(nn.Module):
         shape = (groups, channels) if self.running_per_hop and groups > 1 else (channels,)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
         running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
-        if not train:
+        if not train or (self.frozen and re.search(self.frozen, '/'.join(self.path))):
             return running_mean.value.reshape(1, -1, channels), running_var.value.reshape(1, -1, channels)
-        mean = of.mean.mean(axis=0, keepdims=True)
-        var = jnp.maximum(of.square.mean(axis=0, keepdims=True) - jnp.square(mean), 0.0)
+        mean, square = self.over_sets(of.mean), self.over_sets(of.square)
+        var = jnp.maximum(square - jnp.square(mean), 0.0)
         if not self.is_initializing():
-            count = clips * of.count
-            if count == 1:
-                raise ValueError(
-                    'Batch statistics take a variance over clips, frames of a group and positions: expected at least '
-                    '2 values per channel, got 1; give more clips per device, a longer relay stride or larger frames.'
-                )
-            unbiased = var * (count / (count - 1))
-            running_mean.value = self.relax(running_mean.value, mean[0])
-            running_var.value = self.relax(running_var.value, unbiased[0])
-        return mean, var
+            unbiased = var * bessel(self.clips_per_set(clips) * of.count)
+            running_mean.value = self.relax(running_mean.value, mean.mean(axis=0))
+            running_var.value = self.relax(running_var.value, unbiased.mean(axis=0))
+        if len(mean) == 1:
+            return mean, var
+        return jnp.repeat(mean, clips // len(mean), axis=0), jnp.repeat(var, clips // len(var), axis=0)
+
+    def over_sets(self, per_clip: Float[Array, 'B G C']) -> Float[Array, 'S G C']:
+        """The mean over the clips of each set."""
+        clips = len(per_clip)
+        if self.statistics_scope == 'global':
+            return lax.pmean(per_clip.mean(axis=0, keepdims=True), DEVICES_AXIS)
+        return per_clip.reshape(-1, clips_of_scope(self.statistics_scope, clips), *per_clip.shape[1:]).mean(axis=1)
+
+    def clips_per_set(self, clips: int) -> int:
+        if self.statistics_scope == 'global':
+            return clips * lax.axis_size(DEVICES_AXIS)
+        return clips_of_scope(self.statistics_scope, clips)
 
     def relax(self, running: Float[Array, '*pairs C'], per_group: Float[Array, 'G C']) -> Float[Array, '*pairs C']:
         for value in per_group if running.ndim == 1 else [per_group]:
             running = self.momentum * running + (1 - self.momentum) * value
         return running
+
+
+def clips_of_scope(scope: str, clips: int) -> int:
+    """Clips that share statistics, of the `clips` of a device; ValueError if the scope does not divide them."""
+    if scope in ('device', 'global'):
+        return clips
+    if not scope.isdigit() or int(scope) < 1 or clips % int(scope):
+        raise ValueError(
+            "config.model.norm.statistics_scope is 'device', 'global', or a number of clips that divides the "
+            f"{clips} of a device, got '{scope}'."
+        )
+    return int(scope)
+
+
+def bessel(count: int) -> float:
+    """From biased to unbiased variance; ValueError for a single value, which has none."""
+    if count == 1:
+        raise ValueError(
+            'Batch statistics take a variance over clips, frames of a group and positions: expected at least 2 '
+            'values per channel, got 1; give more clips per device, a longer relay stride or larger frames.'
+        )
+    return count / (count - 1)
 
 
 class GroupStatistics(nn.Module):
@@ -282,8 +321,10 @@ def make_norm(
     cell: RelayCell | None,
     stride: int,
     reduction: int,
+    statistics_scope: str,
     momentum: float,
     running_per_hop: bool,
+    frozen_statistics: str,
     epsilon: float,
     groups: int,
     name: str,
@@ -295,7 +336,7 @@ def make_norm(
 
     def make_statistics(name):
         if statistics == 'batch':
-            return BatchStatistics(momentum, running_per_hop, name=name)
+            return BatchStatistics(statistics_scope, momentum, running_per_hop, frozen_statistics, name=name)
         return GroupStatistics(groups, name=name)
 
     def make_transform(name):

@@ -12,7 +12,9 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-AXIS = 'clips'
+from dnr_jax.normalization import DEVICES_AXIS
+
+AXIS = DEVICES_AXIS
 PyTree = Any
 
 

@@ -60,7 +60,8 @@ def test_released_recipe():
     assert config.pixels.to_dict() == {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
     assert (config.model.backbone, config.model.norms, config.model.dropout) == ('resnet50', 'dnr', 0.4)
     assert config.model.norm.to_dict() == {
-        'stride': 2, 'reduction': 4, 'momentum': 0.9, 'running_per_hop': False, 'epsilon': 1e-5, 'groups': 32,
+        'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
+        'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 32,
     }  # fmt: skip
     assert (config.validation.clips, config.validation.crops, config.validation.size) == (1, 1, 224)
     assert (config.test.clips, config.test.crops, config.test.size) == (10, 3, 256)

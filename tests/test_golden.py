@@ -20,7 +20,10 @@ from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
 
 GOLDEN = Path(__file__).parent / 'golden'
 TOLERANCE = 1e-5
-NORM = {'stride': 2, 'reduction': 4, 'momentum': 0.9, 'running_per_hop': False, 'epsilon': 1e-5, 'groups': 1}
+NORM = {
+    'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
+    'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 1,
+}  # fmt: skip
 
 
 class Hops(nn.Module):

@@ -11,7 +11,10 @@ from dnr_jax.models import MODELS, build
 from dnr_jax.models.layers import Head, SpatialConv, max_pool
 from dnr_jax.normalization import PRESETS
 
-NORM = {'stride': 2, 'reduction': 4, 'momentum': 0.9, 'running_per_hop': False, 'epsilon': 1e-5, 'groups': 4}
+NORM = {
+    'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
+    'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 4,
+}  # fmt: skip
 FLOAT32 = jnp.dtype('float32')
 
 

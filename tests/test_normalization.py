@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from conftest import make_random_variables
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -24,7 +25,10 @@ from dnr_jax.normalization import (
 )
 from dnr_jax.relay import RelayCell, zero_carry
 
-SETTINGS = {'stride': 2, 'reduction': 2, 'momentum': 0.9, 'running_per_hop': False, 'epsilon': 1e-5, 'groups': 2}
+SETTINGS = {
+    'stride': 2, 'reduction': 2, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
+    'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 2,
+}  # fmt: skip
 assert_close = partial(assert_allclose, rtol=2e-4, atol=2e-5)
 
 
@@ -405,3 +409,52 @@ def test_running_statistics_per_hop_are_those_of_training(random_variables, per_
     assert jax.tree.leaves(updated)[0].shape == ((3, 4) if per_hop else (4,))
     difference = float(jnp.abs(evaluated - trained).max())
     assert difference < 0.02 if per_hop else difference > 0.5
+
+
+def standardized(statistics, x, frozen='', word='cross_temporal'):
+    """(y, running statistics before, and after) of a norm over clips x in one step of training."""
+    settings = SETTINGS | {'statistics_scope': statistics, 'frozen_statistics': frozen}
+    norm = make_norm(word, cell=None, name='norm', **settings)
+    carry = zero_carry(len(x), x.shape[-1])
+    variables = make_random_variables(norm, x, carry, train=False)
+    (y, _), updated = norm.apply(variables, x, carry, train=True, mutable=['batch_stats'])
+    return y, variables['batch_stats'], updated['batch_stats']
+
+
+def test_statistics_of_two_clips_are_those_of_the_clips_alone():
+    x = normal(6, 4, 3, 3, 4, seed=5) * jnp.arange(1.0, 7.0)[:, None, None, None, None]
+    y, _, running = standardized('2', x)
+    alone = [standardized('device', x[i : i + 2]) for i in (0, 2, 4)]
+    assert_close(y, jnp.concatenate([y for y, _, _ in alone]))
+    mean_of_runs = jax.tree.map(lambda *leaves: sum(leaves) / 3, *[running for _, _, running in alone])
+    jax.tree.map(assert_close, running, mean_of_runs)
+    assert float(jnp.abs(y - standardized('device', x)[0]).max()) > 0.1
+
+
+def test_global_statistics_are_those_of_all_devices():
+    x = normal(4, 4, 3, 3, 4, seed=6) * jnp.arange(1.0, 5.0)[:, None, None, None, None]
+    y, _, running = jax.vmap(partial(standardized, 'global'), axis_name='clips')(x.reshape(2, 2, *x.shape[1:]))
+    expected_y, _, expected = standardized('device', x)
+    assert_close(y.reshape(x.shape), expected_y)
+    for device in range(2):
+        jax.tree.map(lambda leaf, whole: assert_close(leaf[device], whole), running, expected)  # noqa: B023
+
+
+@pytest.mark.parametrize('statistics', ['4', '0', 'devices', '-2', ''])
+def test_a_scope_that_does_not_fit(statistics):
+    with pytest.raises(ValueError, match="'device', 'global', or a number of clips that divides the 6 of a device"):
+        standardized(statistics, normal(6, 4, 3, 3, 4))
+
+
+def test_frozen_statistics_stand_still_in_training():
+    x = normal(2, 4, 3, 3, 4)
+    frozen, before, after = standardized('device', x, frozen='^statistics')
+    moving, _, updated = standardized('device', x, frozen='stage1')
+    jax.tree.map(assert_array_equal, before, after)
+    assert float(jnp.abs(frozen - moving).max()) > 0.1
+    assert all(jax.tree.leaves(jax.tree.map(lambda a, b: jnp.any(a != b), before, updated)))
+
+
+def test_a_single_value_has_no_variance():
+    with pytest.raises(ValueError, match='at least 2 values per channel, got 1'):
+        standardized('1', normal(2, 1, 1, 1, 4), word='batch')
