@@ -10,12 +10,14 @@ from absl import flags
 
 from dnr_jax import command
 
+CONNECT = command.define_distributed()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
 CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
 OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and confusion matrix; default WORKDIR/test.')
 
 
 def main(arguments: list[str]) -> None:
+    CONNECT()
     from dnr_jax.evaluation import evaluate_checkpoint, to_text
 
     adapt = partial(command.override, arguments=arguments)

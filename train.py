@@ -9,14 +9,17 @@ from absl import flags
 from dnr_jax import command
 
 CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
+CONNECT = command.define_distributed()
+ALLOW_CHANGE = flags.DEFINE_multi_string('allow_change', [], 'Key that may differ from how the folder was begun.')
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and results.', required=True)
 
 
 def main(arguments: list[str]) -> None:
     command.expect_no_more(arguments)
+    CONNECT()
     from dnr_jax.training import train_and_evaluate
 
-    train_and_evaluate(CONFIG.value, WORKDIR.value)
+    train_and_evaluate(CONFIG.value, WORKDIR.value, ALLOW_CHANGE.value)
 
 
 if __name__ == '__main__':

@@ -16,7 +16,8 @@ import numpy as np
 from absl import app, flags
 
 from configs import base
-from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax import models, optimizers, parallel
+from dnr_jax.setup import make_train_step
 from dnr_jax.state import create_state
 
 BACKBONE = flags.DEFINE_string('backbone', 'resnet50', 'A key of dnr_jax.models.MODELS.')
@@ -38,7 +39,7 @@ def compile_step(norms: str):
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=3757, epochs=196)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     shape = (CLIPS.value, FRAMES.value, SIZE.value, SIZE.value, 3)
-    create = partial(create_state, model=model, optimizer=optimizer, clip_shape=(1, *shape[1:]))
+    create = partial(create_state, model=model, optimizer=optimizer, clip_shape=(1, *shape[1:]), averaged=False)
     initial = jax.jit(create, out_shardings=parallel.replicated(mesh))(jax.random.key(0))
     random = np.random.default_rng(0)
     batch = {
@@ -46,17 +47,7 @@ def compile_step(norms: str):
         'label': random.integers(0, 400, shape[0]).astype(np.int32),
         'mask': np.ones(shape[0], bool),
     }
-    step = parallel.compile_train_step(
-        partial(
-            steps.train_step,
-            model=model,
-            optimizer=optimizer,
-            pixels=config.pixels.to_dict(),
-            seed=0,
-            axis=parallel.AXIS,
-        ),
-        mesh,
-    )
+    step = make_train_step(config, model, optimizer, mesh, classes=400)
     batch = parallel.place(batch, mesh)
     started = time.perf_counter()
     compiled = step.lower(initial, batch).compile()

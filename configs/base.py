@@ -3,8 +3,8 @@
 Source of the values: github.com/caidonkey/dnr, Kinetics-400 with ResNet-50 from scratch.
 
 Sections are passed on as keyword arguments, so a key that nobody takes is an error. `model`, `data`, `clip`,
-`pixels`, `augment`, `schedule`, `optimizer`, `train` and `seed` say what is trained; a work folder belongs to one such
-choice. `validation`, `test` and `run` may change between one run and its continuation.
+`pixels`, `augment`, `schedule`, `optimizer`, `regularization`, `train` and `seed` say what is trained; a work folder
+belongs to one such choice. `recipe`, `validation`, `test` and `run` may change between one run and its continuation.
 """
 
 from ml_collections import ConfigDict
@@ -31,6 +31,7 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
         },
         'width': 64,  # channels of the first stage
         'dropout': 0.4,  # before the linear layer
+        'remat': False,  # compute activations within a stage again in the backward pass, to save memory
         'dtype': 'float32',  # of activations: float32 or bfloat16; parameters and statistics are float32
     })  # fmt: skip
 
@@ -68,7 +69,10 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'learning_rate': 0.1,  # for the total batch of the recipe
             'warmup_steps': 127_840,  # linear, from warmup_start; multiplies the cosine
             'warmup_start': 0.01,  # share of the learning rate at step 0
-            'cosine_by': 'epoch',  # the cosine falls once an epoch, or every 'step'
+            'decay': 'cosine',  # 'cosine', 'steps' or 'constant'
+            'fall_by': 'epoch',  # the cosine falls once an epoch, or every 'step'
+            'milestones': (),  # epochs at which 'steps' multiplies the rate by gamma
+            'gamma': 0.1,
         }
     )
     config.optimizer = ConfigDict(
@@ -76,13 +80,32 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'momentum': 0.9,
             'nesterov': False,
             'weight_decay': 1e-4,  # on every parameter, scales and biases too
-            'clip_norm': 40.0,  # global norm of the averaged gradient
+            'clip_norm': 40.0,  # global norm of the averaged gradient; 0 does not clip
+            'groups': (),  # (pattern, factor of the rate, factor of the decay) by path, see optimizers.TSN_GROUPS
+            'frozen': (),  # patterns of parameters that stay as they are: ('stem', 'stage1')
+        }
+    )
+    config.regularization = ConfigDict(
+        {
+            'label_smoothing': 0.0,  # share of a label spread over all classes
+            'mixup': 0.0,  # alpha of its Beta distribution; 0 does not mix
+            'cutmix': 0.0,  # likewise; with both, each step takes one of them
         }
     )
     config.train = ConfigDict(
         {
             'batch_size': 64,  # clips per step over all devices; statistics are taken per device
             'epochs': 196,
+            'micro_batches': 1,  # parts in which a device passes its clips, to save memory; statistics are of a part
+            'ema_decay': 0.0,  # of a moving average of the parameters, used to evaluate; 0 keeps none
+            'max_skipped_steps': 0,  # updates that are not finite and are left out, before the run stops
+        }
+    )
+    config.recipe = ConfigDict(
+        {
+            'batch_size': 64,  # what the learning rate was found for; a run that leaves it is told so
+            'learning_rate': 0.1,
+            'clips_per_statistic': 8,
         }
     )
 
@@ -116,6 +139,9 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'validate_every_epochs': 5,
             'checkpoint_every_steps': 2000,
             'keep': 2,  # latest checkpoints; the best one by validation top-1 stays too
+            'watchdog_seconds': 300,  # a step or batch that takes longer ends the run; 0 waits for ever
+            'compilation_cache': '',  # folder that keeps compiled programs from run to run
+            'profile_steps': 0,  # steps traced into WORKDIR/profile, from the third on
         }
     )
     return choose_model(config, model).lock()

@@ -25,9 +25,10 @@ def get_config(model: str = 'resnet18,dnr'):
 
     config.schedule.learning_rate = 0.3
     config.schedule.warmup_steps = 50
-    config.schedule.cosine_by = 'step'
+    config.schedule.fall_by = 'step'
     config.train.batch_size = 16
     config.train.epochs = 4
+    config.recipe.update({'batch_size': 16, 'learning_rate': 0.3, 'clips_per_statistic': 16})
 
     config.validation.update({'short_side': 36, 'size': 32, 'batch_size': 32})
     config.test.update({'split': 'test', 'clips': 1, 'crops': 1, 'short_side': 36, 'size': 32, 'batch_size': 32})

@@ -2,21 +2,33 @@
 
 A checkpoint holds the state at one step, a description (`about`: config, class names, data set) and the
 validation metrics at that step if there are any. Saving is asynchronous and atomic; the newest ones stay, and the
-best one by validation top-1. This file alone speaks to Orbax.
+best one by validation top-1. A checkpoint counts once it is sealed (see `manifest`), and only while every byte of it is
+as it was: Orbax itself restores flipped bits without a word. This file alone speaks to Orbax.
 """
 
 import dataclasses
 import json
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
 from orbax.checkpoint import v1 as ocp
 
-from dnr_jax.state import TrainState
+from dnr_jax import manifest, parallel
+from dnr_jax.state import TrainState, byte_count
 
 PyTree = Any
 policies = ocp.training.preservation_policies
+
+LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there to fall back to
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be saved; those before it are untouched."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,66 +43,134 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of `folder`; close it, or use it as a context, to see asynchronous saves through.
 
+    What is damaged or was never finished is renamed, STEP.damaged, with a warning, and does not count.
+
     Attributes:
-      folder: made if it does not exist. keep: how many of the newest checkpoints stay.
+      folder: made if it does not exist. keep: how many of the newest checkpoints stay, 2 or more.
     """
 
     def __init__(self, folder: Path, keep: int):
+        if keep < LEAST_KEPT:
+            raise ValueError(f'config.run.keep is {LEAST_KEPT} or more, to have one to fall back to; got {keep}.')
+        self._folder = Path(folder).absolute()
+        if parallel.is_leader():
+            _set_aside_damaged(self._folder)
+        parallel.barrier('checkpoints are verified')
         self._checkpointer = ocp.training.Checkpointer(
-            Path(folder).absolute(),
+            self._folder,
             preservation_policy=policies.AnyPreservationPolicy([
                 policies.LatestN(keep),
                 policies.BestN(get_metric_fn=_validation_top1, n=1, keep_checkpoints_without_metrics=False),
             ]),
             cleanup_tmp_directories=True,
         )  # fmt: skip
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix='seal')
+        self._sealing: Future | None = None
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self.close()
-
-    def close(self) -> None:
-        """Waits for saves under way; an error of theirs surfaces here."""
-        self._checkpointer.close()
+        try:
+            self.wait()
+        finally:
+            self._sealer.shutdown()
+            self._checkpointer.close()
 
     @property
-    def latest_step(self) -> int | None:
-        """The newest saved step, or None."""
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint, None if there is none."""
         newest = self._checkpointer.latest
-        return None if newest is None else newest.step
+        return None if newest is None else _describe(self._folder / str(newest.step))
 
     def save(self, state: TrainState, about: dict[str, Any], metrics: dict[str, float] | None) -> None:
-        """Starts to save this state under its step; returns as soon as the state is copied off the devices."""
-        self._checkpointer.save_checkpointables_async(
-            int(state.step), _parts(state), force=True, metrics=metrics, custom_metadata=json.loads(json.dumps(about))
+        """Starts to save this state under its step; returns as soon as the state is copied off the devices.
+
+        Waits for the save before it. Raises CheckpointError if that one failed, or if the disk is too full for this.
+        """
+        self.wait()
+        self._expect_room_for(state)
+        step = int(state.step)
+        saving = self._checkpointer.save_checkpointables_async(
+            step,
+            _parts(state),
+            force=True,
+            overwrite=True,
+            metrics=metrics,
+            custom_metadata=json.loads(json.dumps(about | {'validation': metrics})),
         )
+        self._sealing = self._sealer.submit(self._seal, step, saving.result)
+
+    def check(self) -> None:
+        """Raises CheckpointError if the save under way has failed; does not wait for it."""
+        if self._sealing is not None and self._sealing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Sees the save under way through; raises CheckpointError if it fails."""
+        sealing, self._sealing = self._sealing, None
+        if sealing is not None:
+            sealing.result()
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state of that step, with the shapes, types and shardings of `like` (see `abstract`)."""
         loaded = self._checkpointer.load_checkpointables(step, _parts(like))
-        return like.replace(**loaded['variables'], **loaded['progress'])
+        state = like.replace(**loaded['variables'] | loaded['progress'])
+        return state.replace(average=loaded['variables']['params']) if like.average else state
+
+    def _seal(self, step: int, saved: Callable[[], Any]) -> None:
+        try:
+            saved()
+            if parallel.is_leader():
+                manifest.seal(self._folder / str(step))
+        except Exception as error:
+            raise CheckpointError(
+                f'The checkpoint of step {step} could not be written to {self._folder}: {error}. Those before it are '
+                'untouched; make room or mend the disk, and start the same command again.'
+            ) from error
+
+    def _expect_room_for(self, state: TrainState) -> None:
+        needed, free = byte_count(state), shutil.disk_usage(self._folder).free
+        if free < 1.1 * needed:
+            raise CheckpointError(
+                f'A checkpoint takes {needed / 1e6:,.0f} MB, the disk of {self._folder} has {free / 1e6:,.0f} MB left. '
+                'Older checkpoints are untouched; make room on it, for example by moving other runs away or by a '
+                'smaller config.run.keep, and start the same command again.'
+            )
 
 
 def find(folder: Path, which: str) -> Checkpoint:
-    """The checkpoint `which` ('last', 'best' or a step) of a work folder; ValueError, naming what is there, if none."""
+    """The checkpoint `which` ('last', 'best' or a step) of a work folder, every byte of it verified.
+
+    Where the last or the best one is damaged, the next one takes its place, with a warning. ValueError, naming what is
+    there, if none is left, or if the step asked for is damaged.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
-    with ocp.training.Checkpointer(folder.absolute()) as checkpointer:
-        saved = {checkpoint.step: checkpoint for checkpoint in checkpointer.checkpoints}
-        if not saved:
-            raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
-        step = _choose_step(saved, which)
-        about = checkpointer.metadata(step).custom_metadata
-        return Checkpoint(step, about, saved[step].metrics)
+    steps = [int(path.name) for path in _step_folders(folder)]
+    if not steps:
+        raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
+    if which.isdigit() and int(which) in steps and (found := manifest.damage(folder / which)):
+        raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
+    saved = {path.name: _describe(path) for path in _undamaged(folder)}
+    if not saved:
+        raise ValueError(f'{folder} holds no finished checkpoint that is undamaged, only {steps}.')
+    scored = [checkpoint for checkpoint in saved.values() if checkpoint.metrics]
+    if which == 'last':
+        return max(saved.values(), key=lambda checkpoint: checkpoint.step)
+    if which == 'best' and scored:
+        return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step))
+    if which in saved:
+        return saved[which]
+    raise ValueError(
+        f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {steps}, got '{which}'."
+    )
 
 
 def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
     """Parameters and statistics of a finished checkpoint, for `model.apply`; `like` as in `Checkpoints.restore`."""
-    with ocp.training.Checkpointer(Path(folder).absolute()) as checkpointer:
-        return checkpointer.load_checkpointables(step, {'variables': like})['variables']
+    return ocp.load_checkpointables(Path(folder).absolute() / str(step), {'variables': like})['variables']
 
 
 def abstract(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
@@ -100,20 +180,38 @@ def abstract(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
 
 def _parts(state: TrainState) -> dict[str, PyTree]:
     """What to use a model takes, apart from what to go on training it takes."""
-    return {'variables': state.variables, 'progress': {'step': state.step, 'opt_state': state.opt_state}}
+    progress = {'step': state.step, 'opt_state': state.opt_state, 'skipped': state.skipped}
+    if state.average:
+        progress['params'] = state.params
+    return {'variables': state.variables, 'progress': progress}
 
 
-def _choose_step(saved: dict[int, Any], which: str) -> int:
-    if which == 'last':
-        return max(saved)
-    scored = [step for step, checkpoint in saved.items() if checkpoint.metrics]
-    if which == 'best' and scored:
-        return max(scored, key=lambda step: (_validation_top1(saved[step].metrics), step))
-    if which.isdigit() and int(which) in saved:
-        return int(which)
-    raise ValueError(
-        f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {sorted(saved)}, got '{which}'."
-    )
+def _step_folders(folder: Path) -> list[Path]:
+    """By step."""
+    return sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+
+
+def _undamaged(folder: Path) -> Iterator[Path]:
+    for path in _step_folders(folder):
+        if found := manifest.damage(path):
+            logging.warning('The checkpoint %s is damaged and is not used: %s.', path, found)
+        else:
+            yield path
+
+
+def _set_aside_damaged(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    undamaged = set(_undamaged(folder))
+    for path in _step_folders(folder):
+        if path not in undamaged:
+            shutil.rmtree(aside := path.with_name(f'{path.name}.damaged'), ignore_errors=True)
+            path.rename(aside)
+
+
+def _describe(path: Path) -> Checkpoint:
+    about = dict(ocp.checkpointables_metadata(path).custom_metadata)
+    return Checkpoint(int(path.name), about, about.pop('validation'))
 
 
 def _validation_top1(metrics: dict[str, float]) -> float:

@@ -1,11 +1,15 @@
 """The frame of every command: a user's mistake ends in one clear line, a bug in its traceback."""
 
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
+
+from dnr_jax import stopping
+from dnr_jax.stopping import Stopped
 
 HERE = Path(__file__).parent
 
@@ -13,7 +17,8 @@ HERE = Path(__file__).parent
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs `main(arguments)` under absl, which is given the arguments that no flag has taken.
 
-    A ValueError or FloatingPointError raised by this package is the user's to mend: one line, exit status 2.
+    What this package itself raises is the user's to mend: one line, exit status 2. A run that was asked to stop ends
+    with the status of SIGTERM, 143.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -21,10 +26,13 @@ def run(main: Callable[[list[str]], None]) -> None:
             logging.set_verbosity(logging.WARNING)  # libraries tell much that a user need not know
         try:
             main(argv[1:])
-        except (ValueError, FloatingPointError) as error:
+        except Stopped as stopped:
+            end(f'{stopped}; the same command goes on from here', stopping.EXIT_STATUS)
+        except Exception as error:
             if not raised_here(error):
-                raise
-            refuse(str(error))
+                traceback.print_exc()
+                end('this is a bug, or another process of the run has died; what it was doing is above', 1)
+            end(str(error), 2)
 
     app.run(guarded, flags_parser=parse_flags)
 
@@ -35,6 +43,20 @@ def define_config(default: str, help: str) -> flags.FlagHolder:
         return config_flags.DEFINE_config_file('config', default, help, lock_config=True)
     except (flags.Error, AttributeError, OSError) as error:
         refuse(' '.join(str(error).split()))
+
+
+def define_distributed() -> Callable[[], None]:
+    """The flags that make a process one of several; returns what joins them, to be called before JAX is used."""
+    flags.DEFINE_string('coordinator', '', "HOST:PORT of process 0, or 'auto' under SLURM and on TPU pods.")
+    flags.DEFINE_integer('processes', None, 'How many processes there are; not needed with auto.')
+    flags.DEFINE_integer('process', None, 'Number of this process, from 0; not needed with auto.')
+
+    def connect() -> None:
+        from dnr_jax.parallel import connect
+
+        connect(flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process)
+
+    return connect
 
 
 def parse_flags(argv: list[str]) -> list[str]:
@@ -59,15 +81,22 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
 
 
 def raised_here(error: BaseException) -> bool:
-    """Whether the error began in this package rather than in a library it calls."""
-    traceback = error.__traceback__
-    while traceback.tb_next:
-        traceback = traceback.tb_next
-    began_in = Path(traceback.tb_frame.f_code.co_filename)
-    return type(error).__module__.startswith('dnr_jax') or HERE in began_in.parents
+    """Whether the error is one of this package's own, or a ValueError or FloatingPointError that began in it."""
+    if type(error).__module__.startswith('dnr_jax'):
+        return True
+    began_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return isinstance(error, ValueError | FloatingPointError) and HERE in began_in.parents
 
 
 def refuse(message: str) -> None:
     """Prints the message as one line and exits with status 2."""
-    print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr)
+    print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr, flush=True)
     sys.exit(2)
+
+
+def end(message: str, status: int) -> None:
+    """Prints the message as one line and ends the process; one of several at once, for the others may be gone."""
+    from dnr_jax.parallel import leave
+
+    print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr, flush=True)
+    leave(status)

@@ -11,13 +11,14 @@ Axes: N videos, K classes.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import matplotlib
 import numpy as np
@@ -59,7 +60,8 @@ def evaluate_checkpoint(
             f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); '
             'give the data set it was trained on with --config.data.dir.'
         )
-    predictions = evaluate(compile_predict(model, config, mesh), variables, source, config, 'test', mesh)
+    predict = compile_predict(model, config, mesh)
+    predictions = evaluate(predict, variables, source, config, 'test', mesh, before_batch=lambda: None)
     return write(Path(out) if out else Path(workdir) / 'test', predictions, label_names, config, step)
 
 
@@ -75,12 +77,14 @@ def evaluate(
     config: ConfigDict,
     section: str,
     mesh: parallel.Mesh,
+    before_batch: Callable[[], None],
 ) -> Predictions:
-    """Scores every video of `source` once, by the protocol of that section of the config.
+    """Scores every video of `source` once, by the protocol of that section of the config; all processes get all scores.
 
     Args:
       predict: the compiled `steps.eval_step`, (variables, batch) -> logits.
       section: 'validation' or 'test'.
+      before_batch: called before each batch, by all processes alike.
     """
     split, batch_size, views = protocol(config, section)
     batches = pipeline.eval_batches(
@@ -89,19 +93,38 @@ def evaluate(
         **views,
         batch_size=parallel.per_process(batch_size, mesh, f'{section}.batch_size'),
         workers=config.run.workers,
-        shard_index=0,
-        shard_count=1,
+        shard_index=jax.process_index(),
+        shard_count=jax.process_count(),
     )
     rows = []
     with closing(batches), bar(len(source), split, ' videos', leave=False) as progress:
-        for batch, ids in parallel.place_ahead(batches, mesh, config.run.prefetch):
-            scored = parallel.to_host(batch['mask'])
-            labels, logits = parallel.to_host(batch['label']), parallel.to_host(predict(variables, batch))
-            rows.append((ids[scored], labels[scored], logits[scored]))
-            progress.update(int(scored.sum()))
-    predictions = Predictions(*map(np.concatenate, zip(*rows, strict=True)))
+        for batch, ids in parallel.place_ahead(called_before(before_batch, batches), mesh, config.run.prefetch):
+            scored, labels = parallel.to_host(batch['mask']), parallel.to_host(batch['label'])
+            rows.append((scored, ids, labels, parallel.to_host(predict(variables, batch))))
+            progress.update(int(scored.sum()) * jax.process_count())
+    predictions = in_order(*(np.stack(column) for column in zip(*rows, strict=True)))
     assert len(predictions.ids) == len(source), 'every video is scored exactly once'
     return predictions
+
+
+def called_before(call: Callable[[], None], batches: Iterable) -> Iterator:
+    """The batches, with the call before each of them."""
+    batches = iter(batches)
+    while True:
+        call()
+        try:
+            yield next(batches)
+        except StopIteration:
+            return
+
+
+def in_order(scored: np.ndarray, *columns: np.ndarray) -> Predictions:
+    """The predictions of all processes, in the order of the videos; `scored` and the columns are [batches B ...]."""
+    # Batch s of process p comes before batch s of process p + 1, and after all batches s - 1.
+    scored, *columns = (
+        np.stack(np.split(parallel.gather(column), jax.process_count()), axis=1) for column in (scored, *columns)
+    )
+    return Predictions(*(column[scored] for column in columns))
 
 
 def protocol(config: ConfigDict, section: str) -> tuple[str, int, dict[str, int]]:
@@ -160,6 +183,8 @@ def write(
         'norms': config.model.norms,
         'step': step,
     }
+    if not parallel.is_leader():
+        return results
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / 'predictions.npz') as path:
         np.savez_compressed(path, **predictions._asdict(), label_names=np.array(label_names))

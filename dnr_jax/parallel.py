@@ -4,17 +4,21 @@ A training step runs on every device for its own clips (`jax.shard_map`), so its
 per-device batch, which is the method; what is to be shared it averages itself.
 """
 
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dnr_jax.normalization import DEVICES_AXIS
 
 AXIS = DEVICES_AXIS
+HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is dead
 PyTree = Any
 
 
@@ -26,6 +30,57 @@ def make_mesh() -> Mesh:
 def describe(mesh: Mesh) -> str:
     """How many devices of which kind."""
     return f'{mesh.size} {mesh.devices.flat[0].device_kind} device{"s" * (mesh.size > 1)}'
+
+
+def connect(coordinator: str, processes: int | None, process: int | None) -> None:
+    """Makes this process one of several that train together; does nothing without a coordinator.
+
+    Args:
+      coordinator: HOST:PORT of process 0, the same for all, or 'auto' where SLURM or a TPU pod tells.
+      processes, process: how many, and the number of this one; None with 'auto'.
+    """
+    given = None not in (processes, process)
+    if not coordinator and not given:
+        return
+    if not coordinator or (coordinator != 'auto') != given:
+        raise ValueError(
+            'Expected --coordinator=HOST:PORT with --processes and --process, or --coordinator=auto without them, got '
+            f"'{coordinator}', {processes} and {process}."
+        )
+    found = {} if coordinator == 'auto' else {'coordinator_address': coordinator}
+    jax.distributed.initialize(
+        **found, num_processes=processes, process_id=process, heartbeat_timeout_seconds=HEARTBEAT_SECONDS
+    )
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process. One of several does so at once: the usual farewell waits for the others, who may be gone."""
+    if jax.distributed.is_initialized() and jax.process_count() > 1:
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def is_leader() -> bool:
+    """Whether this is the one process that writes what is written once."""
+    return jax.process_index() == 0
+
+
+def barrier(reached: str) -> None:
+    """Waits until all processes are here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(reached)
+
+
+def gather(rows: np.ndarray) -> np.ndarray:
+    """The rows of all processes, one after the other; each has as many of the same shape. Text stays text."""
+    if jax.process_count() == 1:
+        return rows
+    if rows.dtype.kind != 'U':
+        return np.asarray(multihost_utils.process_allgather(rows, tiled=True))
+    length = int(gather(np.array([rows.dtype.itemsize // 4])).max())
+    characters = rows.astype(f'U{length}')[..., None].view(np.uint32)
+    return np.ascontiguousarray(gather(characters)).view(f'U{length}')[..., 0]
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -45,6 +100,16 @@ def per_process(batch_size: int, mesh: Mesh, key: str) -> int:
             f'config.{key} is divided over all devices: expected a multiple of {mesh.size}, got {batch_size}.'
         )
     return batch_size // jax.process_count()
+
+
+def batch_shapes(clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes and types of a training batch of clips [B T H W C]."""
+    rows = clip_shape[:1]
+    return {
+        'clip': jax.ShapeDtypeStruct(clip_shape, np.uint8),
+        'label': jax.ShapeDtypeStruct(rows, np.int32),
+        'mask': jax.ShapeDtypeStruct(rows, np.bool_),
+    }
 
 
 def compile_train_step(step: Callable, mesh: Mesh) -> Callable:

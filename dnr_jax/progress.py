@@ -19,20 +19,30 @@ STEPS_IN_FLIGHT = 2
 
 
 class Progress:
-    """Follows the steps of one run; FloatingPointError, naming the step, when metrics are no longer finite.
+    """Follows the steps of one run; FloatingPointError, naming step and clips, when metrics are no longer finite.
 
     Attributes:
-      last_step, steps_per_epoch: of the training. clips_per_step: over all devices.
       schedule: step -> learning rate.
+      last_step, steps_per_epoch: of the training. clips_per_step: over all devices.
+      max_skipped_steps: how many steps may be left out because they are not finite.
+      unreported: metrics of the steps since the last report, which a continued run takes over.
     """
 
     def __init__(
-        self, reporter: Reporter, schedule: optax.Schedule, last_step: int, steps_per_epoch: int, clips_per_step: int
+        self,
+        reporter: Reporter,
+        schedule: optax.Schedule,
+        last_step: int,
+        steps_per_epoch: int,
+        clips_per_step: int,
+        max_skipped_steps: int,
+        unreported: list[dict[str, float]],
     ):
         self._reporter, self._schedule = reporter, schedule
         self._last_step, self._steps_per_epoch, self._clips_per_step = last_step, steps_per_epoch, clips_per_step
-        self._in_flight: deque[tuple[int, Mapping[str, jax.Array]]] = deque()
-        self._settled: list[dict[str, float]] = []
+        self._max_skipped_steps = max_skipped_steps
+        self._in_flight: deque[tuple[int, Mapping[str, jax.Array], np.ndarray]] = deque()
+        self.unreported = list(unreported)
         self._begin_window()
 
     def _begin_window(self) -> None:
@@ -43,7 +53,7 @@ class Progress:
         """Times the wait for a batch, if the devices ran out of work meanwhile."""
         started = time.monotonic()
         yield
-        if all(metrics['loss'].is_ready() for _, metrics in self._in_flight):
+        if all(metrics['loss'].is_ready() for _, metrics, _ in self._in_flight):
             self._waited += time.monotonic() - started
 
     @contextmanager
@@ -54,16 +64,16 @@ class Progress:
         yield
         self._started += time.monotonic() - started
 
-    def first_step(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    def first_step(self, step: int, metrics: Mapping[str, jax.Array], ids: np.ndarray) -> None:
         """Takes the metrics of the first step, whose time is compilation."""
-        self._in_flight.append((step, metrics))
+        self._in_flight.append((step, metrics, ids))
         self.settle()
         self._reporter.line(f'compiled, first step done in {as_time(time.monotonic() - self._started)}')
         self._begin_window()
 
-    def step(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
+    def step(self, step: int, metrics: Mapping[str, jax.Array], ids: np.ndarray) -> None:
         """Takes the metrics of a step just begun, and waits for an earlier one."""
-        self._in_flight.append((step, metrics))
+        self._in_flight.append((step, metrics, ids))
         self._steps += 1
         if len(self._in_flight) > STEPS_IN_FLIGHT:
             self._settle_oldest()
@@ -74,15 +84,21 @@ class Progress:
             self._settle_oldest()
 
     def _settle_oldest(self) -> None:
-        step, metrics = self._in_flight.popleft()
+        step, metrics, ids = self._in_flight.popleft()
         values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
-        check_finite(values, f'at step {step}')
-        self._settled.append(values)
+        skipped = int(values.pop('skipped'))
+        if all(map(np.isfinite, values.values())):
+            self.unreported.append(values)
+        elif 0 < skipped <= self._max_skipped_steps:
+            self._reporter.line(f'step {step} is not finite and was skipped, {skipped} of {self._max_skipped_steps}')
+        else:
+            check_finite(values, f'at step {step}, with the clips {", ".join(ids)}')
 
     def report(self, step: int) -> None:
         """Reports metrics and pace since the last report."""
         self.settle()
-        means = {name: float(np.mean([values[name] for values in self._settled])) for name in self._settled[0]}
+        steps = self.unreported or [{'loss': float('nan'), 'top1': float('nan')}]  # where all were skipped
+        means = {name: float(np.mean([values[name] for values in steps])) for name in steps[0]}
         seconds = time.monotonic() - self._started
         pace = {
             'learning_rate': float(self._schedule(step - 1)),
@@ -97,5 +113,5 @@ class Progress:
             f'{pace["clips_per_second"]:6.1f} clips/s  waiting for data {pace["waiting_share"]:4.0%}  '
             f'left {as_time(left)}'
         )
-        self._settled = []
+        self.unreported = []
         self._begin_window()

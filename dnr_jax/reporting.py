@@ -13,7 +13,11 @@ from dnr_jax.files import written_whole
 class Reporter:
     """Writes scalars of a run to its work folder; a continued run first drops what lies after its start."""
 
-    def __init__(self, workdir: Path, start_step: int):
+    def __init__(self, workdir: Path, start_step: int, writes: bool):
+        """`writes` is false for all processes of a run but one, which then tell nothing."""
+        self._writes = writes
+        if not writes:
+            return
         self._path = workdir / 'metrics.jsonl'
         if self._path.exists():
             kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= start_step]
@@ -25,10 +29,13 @@ class Reporter:
         return self
 
     def __exit__(self, *error):
-        self._tensorboard.close()
+        if self._writes:
+            self._tensorboard.close()
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Records values of one kind ('train', 'validation', 'test') at a step."""
+        if not self._writes:
+            return
         with self._path.open('a') as lines:
             lines.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
         for name, value in values.items():
@@ -37,7 +44,8 @@ class Reporter:
 
     def line(self, text: str) -> None:
         """Prints a line at once."""
-        print(text, flush=True)
+        if self._writes:
+            print(text, flush=True)
 
 
 def as_time(seconds: float) -> str:

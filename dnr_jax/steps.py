@@ -4,7 +4,9 @@ A batch is `{clip: uint8, label: int, mask: bool}`: clips [B T H W C] in trainin
 Axes: B clips (one device's share), V views, T frames, H W space, C channels, K classes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,9 +16,12 @@ from jax import Array, lax
 from jaxtyping import Float, UInt8
 
 from dnr_jax import metrics
+from dnr_jax.losses import one_hot_targets, soft_cross_entropy
+from dnr_jax.mixing import mix
 from dnr_jax.state import TrainState
 
 Batch = Mapping[str, Array]
+PyTree = Any
 
 
 def normalize_pixels(
@@ -35,37 +40,101 @@ def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     pixels: Mapping[str, Sequence[float]],
+    regularization: Mapping[str, float],
+    classes: int,
+    micro_batches: int,
+    ema_decay: float,
+    skip_not_finite: bool,
     seed: int,
     axis: str,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update from this device's clips; returns the new state and the metrics, both averaged over `axis`.
 
     Each device standardizes with its own clips; gradients and running statistics are averaged over devices.
+
+    Args:
+      regularization: `label_smoothing`, `mixup`, `cutmix`, see `losses` and `mixing`.
+      micro_batches: parts the device's clips are passed in, one after the other, to save memory. Statistics are those
+        of a part, and running statistics move once for each.
+      ema_decay: share of the old value that the moving average of the parameters keeps each step, where one is kept.
+      skip_not_finite: whether an update that is not finite is left out and counted, instead of made.
     """
-    device = lax.axis_index(axis)
-    dropout = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), state.step), device)
-
-    def loss_of(params):
-        logits, updated = model.apply(
-            {'params': params, 'batch_stats': state.batch_stats},
-            normalize_pixels(batch['clip'], **pixels),
-            train=True,
-            mutable=['batch_stats'],
-            rngs={'dropout': dropout},
-        )
-        averages = metrics.averages(logits, batch['label'], batch['mask'])
-        return averages['loss'], (averages, updated.get('batch_stats', {}))
-
-    grads, (averages, batch_stats) = jax.grad(loss_of, has_aux=True)(state.params)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), state.step), lax.axis_index(axis))
+    loss_of = partial(loss_and_metrics, model=model, pixels=pixels, classes=classes, **regularization)
+    grads, averages, batch_stats = gradients(loss_of, state, batch, key, micro_batches)
     grads, averages, batch_stats = lax.pmean((grads, averages, batch_stats), axis)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    state = TrainState(
+    params = optax.apply_updates(state.params, updates)
+    after = state.replace(
         step=state.step + 1,
-        params=optax.apply_updates(state.params, updates),
+        params=params,
+        average=optax.incremental_update(params, state.average, 1 - ema_decay) if state.average else {},
         batch_stats=batch_stats,
         opt_state=opt_state,
     )
-    return state, averages | {'gradient_norm': optax.tree.norm(grads)}
+    averages = averages | {'gradient_norm': optax.tree.norm(grads)}
+    if skip_not_finite:
+        finite = jnp.isfinite(averages['loss'] + averages['gradient_norm'])
+        unmoved = state.replace(step=after.step, skipped=state.skipped + 1)
+        after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
+    return after, averages | {'skipped': after.skipped}
+
+
+def gradients(
+    loss_of: Callable, state: TrainState, batch: Batch, key: Array, micro_batches: int
+) -> tuple[PyTree, dict[str, Array], PyTree]:
+    """Gradients and metrics, averaged over micro-batches, and the running statistics after the last of them."""
+    gradient_of = jax.grad(loss_of, has_aux=True)
+    if micro_batches == 1:
+        grads, (averages, batch_stats) = gradient_of(state.params, state.batch_stats, batch, key)
+        return grads, averages, batch_stats
+
+    def accumulate(carry, part):
+        batch_stats, sums = carry
+        micro_batch, key = part
+        grads, (averages, batch_stats) = gradient_of(state.params, batch_stats, micro_batch, key)
+        return (batch_stats, jax.tree.map(jnp.add, sums, (grads, averages))), None
+
+    parts = jax.tree.map(lambda rows: rows.reshape(micro_batches, -1, *rows.shape[1:]), dict(batch))
+    parts = parts, jax.random.split(key, micro_batches)
+    shapes = jax.eval_shape(gradient_of, state.params, state.batch_stats, *jax.tree.map(lambda rows: rows[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (shapes[0], shapes[1][0]))
+    (batch_stats, sums), _ = lax.scan(accumulate, (state.batch_stats, zeros), parts)
+    grads, averages = jax.tree.map(lambda total: total / micro_batches, sums)
+    return grads, averages, batch_stats
+
+
+def loss_and_metrics(
+    params: PyTree,
+    batch_stats: PyTree,
+    batch: Batch,
+    key: Array,
+    *,
+    model: nn.Module,
+    pixels: Mapping[str, Sequence[float]],
+    classes: int,
+    label_smoothing: float,
+    mixup: float,
+    cutmix: float,
+) -> tuple[Float[Array, ''], tuple[dict[str, Array], PyTree]]:
+    """The training loss, and beside it the metrics and the running statistics after this batch.
+
+    Metrics but the loss are of the labels as they were, before smoothing and mixing.
+    """
+    of_dropout, of_mixing = jax.random.split(key)
+    targets = one_hot_targets(batch['label'], classes, label_smoothing)
+    clip = normalize_pixels(batch['clip'], **pixels)
+    clip, targets = mix(of_mixing, clip, targets, mixup=mixup, cutmix=cutmix)
+    logits, updated = model.apply(
+        {'params': params, 'batch_stats': batch_stats},
+        clip,
+        train=True,
+        mutable=['batch_stats'],
+        rngs={'dropout': of_dropout},
+    )
+    loss = metrics.masked_mean(soft_cross_entropy(logits, targets), batch['mask'])
+    averages = metrics.averages(logits, batch['label'], batch['mask']) | {'loss': loss}
+    return loss, (averages, updated.get('batch_stats', {}))
 
 
 def eval_step(

@@ -5,163 +5,197 @@
     WORKDIR/metrics.jsonl, tensorboard/
     WORKDIR/test/              the final score, see `evaluation`
 
-The position in the data follows from the step, so a continued run sees the clips it would have seen.
+The position in the data follows from the step, so a continued run sees the clips it would have seen, and ends, bit for
+bit, where an uninterrupted one would.
 """
 
-import json
-import math
-from collections.abc import Callable
-from contextlib import closing
-from functools import partial
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
-import optax
+import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, models, optimizers, parallel, steps
-from dnr_jax.checkpoints import Checkpoints, abstract
+from dnr_jax import evaluation, parallel
+from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
 from dnr_jax.data import pipeline
-from dnr_jax.data.source import VideoSource, open_split
-from dnr_jax.files import written_whole
-from dnr_jax.identity import CHANGEABLE, differences
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.state import TrainState, create_state, parameter_count
+from dnr_jax.setup import Setup, claim, introduce, prepare
+from dnr_jax.state import TrainState
+from dnr_jax.stopping import Stopped, StopRequest
+from dnr_jax.watchdog import Watchdog
 
 
-class Setup(NamedTuple):
-    """All parts of a training, made and checked before anything expensive begins."""
+class Guards(NamedTuple):
+    """What may end a run from outside of it."""
 
-    train: VideoSource
-    validation: VideoSource
-    test: VideoSource
-    model: nn.Module
-    optimizer: optax.GradientTransformation
-    schedule: optax.Schedule
-    mesh: parallel.Mesh
-    create: Callable[[jax.Array], TrainState]
-    steps_per_epoch: int
-    total_steps: int
+    stop: StopRequest
+    watchdog: Watchdog
+
+    def wait_for(self, what: str) -> None:
+        """A safe place: answers a request to stop, and then waits for this, but not for ever."""
+        self.stop.check()
+        self.watchdog.expect(what)
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | Path) -> dict[str, Any]:
+def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Sequence[str] = ()) -> dict[str, Any]:
     """Trains to the last step, going on from the newest checkpoint of `workdir`; returns the test results.
 
-    Raises ValueError for what does not fit together in the config, before anything is compiled or written, and
-    FloatingPointError when the loss is no longer finite.
+    `allow_change` names keys of the config that may differ from the one the folder was begun with.
+
+    Raises ValueError for what does not fit together in the config, before anything is compiled or written;
+    FloatingPointError when the loss is no longer finite; CheckpointError when a checkpoint could not be written; and
+    Stopped when the process was asked to stop (SIGTERM), after it has saved.
     """
     workdir = Path(workdir)
-    setup = prepare(config)
-    claim(workdir, config)
-    about = {'config': config.to_dict(), 'label_names': setup.train.label_names}
-    predict = evaluation.compile_predict(setup.model, config, setup.mesh)
-    with Checkpoints(workdir / 'checkpoints', config.run.keep) as checkpoints:
-        state = start(setup, config.seed, checkpoints)
-        with Reporter(workdir, int(state.step)) as reporter:
+    with ExitStack() as stack:
+        guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
+        with guards.stop.nothing_to_lose():
+            setup = prepare(config)
+            claim(workdir, config, allow_change)
+            checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
+            newest = checkpoints.latest
+            state = start(setup, config.seed, checkpoints, newest)
+            reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
             reporter.line(introduce(config, setup, int(state.step)))
-
-            def validate(state: TrainState) -> dict[str, float]:
-                predictions = evaluation.evaluate(
-                    predict, state.variables, setup.validation, config, 'validation', setup.mesh
-                )
-                scores = evaluation.summarize(predictions)
-                reporter.scalars(int(state.step), 'validation', scores)
-                reporter.line(f'validation   {evaluation.to_text(scores)}')
-                return scores
-
-            def save(state: TrainState, scores: dict[str, float] | None) -> None:
-                checkpoints.save(state, about, scores)
-
-            state = train(config, setup, state, save, validate, reporter)
-            predictions = evaluation.evaluate(predict, state.variables, setup.test, config, 'test', setup.mesh)
-            results = evaluation.write(workdir / 'test', predictions, setup.train.label_names, config, int(state.step))
-            reporter.scalars(int(state.step), 'test', evaluation.summarize(predictions))
-            reporter.line(f'test         {evaluation.to_text(results)}  {results["protocol"]}')
-    return results
+        scoring = Scoring(config, setup, guards, reporter)
+        training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter)
+        return scoring.test(training.run(), workdir / 'test')
 
 
-def prepare(config: ConfigDict) -> Setup:
-    """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
-    mesh = parallel.make_mesh()
-    for section in ('train', 'validation', 'test'):
-        parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
-    splits = (config.data.train_split, config.validation.split, config.test.split)
-    train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
-    model = models.build(**config.model.to_dict(), classes=len(train.label_names))
-
-    steps_per_epoch = math.ceil(len(train) / config.train.batch_size)
-    schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
-    optimizer = optimizers.sgd(schedule, **config.optimizer)
-    size = config.augment.size
-    clip_shape = (config.train.batch_size // mesh.size, config.clip.frames, size, size, 3)
-    create = partial(create_state, model=model, optimizer=optimizer, clip_shape=clip_shape)
-    jax.eval_shape(create, jax.random.key(config.seed))  # a clip that does not fit the model is refused here
-    total_steps = steps_per_epoch * config.train.epochs
-    return Setup(train, validation, test, model, optimizer, schedule, mesh, create, steps_per_epoch, total_steps)
-
-
-def claim(workdir: Path, config: ConfigDict) -> None:
-    """Makes the work folder this config's own; ValueError, listing the keys, if it is another's."""
-    path = workdir / 'config.json'
-    wanted = json.loads(config.to_json())
-    if path.exists():
-        differing = list(differences(json.loads(path.read_text()), wanted, CHANGEABLE))
-        if differing:
-            raise ValueError(
-                f'{workdir} belongs to another config. Give another --workdir, or the config it was begun with; '
-                'they differ in ' + '; '.join(differing) + '.'
-            )
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as unfinished:
-            unfinished.write_text(json.dumps(wanted, indent=2) + '\n')
-    except OSError as error:
-        raise ValueError(f'The work folder must be one that can be written to: {error}') from error
-
-
-def start(setup: Setup, seed: int, checkpoints: Checkpoints) -> TrainState:
+def start(setup: Setup, seed: int, checkpoints: Checkpoints, newest: Checkpoint | None) -> TrainState:
     """The newest checkpoint's state, or a fresh one, on all devices."""
     everywhere = parallel.replicated(setup.mesh)
-    key = jax.random.key(seed)
-    if checkpoints.latest_step is not None:
-        return checkpoints.restore(checkpoints.latest_step, abstract(jax.eval_shape(setup.create, key), everywhere))
-    return jax.jit(setup.create, out_shardings=everywhere)(key)
+    if newest is not None:
+        return checkpoints.restore(newest.step, abstract(setup.shapes(), everywhere))
+    return jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
 
 
-def train(
-    config: ConfigDict, setup: Setup, state: TrainState, save: Callable, validate: Callable, reporter: Reporter
-) -> TrainState:
-    """Runs all steps that are left. `save(state, metrics)` and `validate(state) -> metrics` are called when due."""
-    run, first = config.run, int(state.step) + 1
-    train_step = parallel.compile_train_step(
-        partial(
-            steps.train_step,
-            model=setup.model,
-            optimizer=setup.optimizer,
-            pixels=config.pixels.to_dict(),
-            seed=config.seed,
-            axis=parallel.AXIS,
-        ),
-        setup.mesh,
-    )
-    progress = Progress(reporter, setup.schedule, setup.total_steps, setup.steps_per_epoch, config.train.batch_size)
-    with closing(read(config, setup, first - 1)) as batches:
-        placed = parallel.place_ahead(batches, setup.mesh, run.prefetch)
-        for step in range(first, setup.total_steps + 1):
-            with progress.waiting_for_data():
-                batch, _ = next(placed)
-            state, metrics = train_step(state, batch)
-            (progress.first_step if step == first else progress.step)(step, metrics)
-            if due(step, run.log_every_steps, setup.total_steps):
-                progress.report(step)
-            validating = due(step, run.validate_every_epochs * setup.steps_per_epoch, setup.total_steps)
-            if validating or due(step, run.checkpoint_every_steps, setup.total_steps):
-                with progress.pause():
-                    save(state, validate(state) if validating else None)
-    return state
+class Scoring:
+    """Scores states of a training and reports the scores."""
+
+    def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter):
+        self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
+        self._predict = evaluation.compile_predict(setup.model, config, setup.mesh)
+
+    def validate(self, state: TrainState) -> dict[str, float]:
+        """The validation scores."""
+        scores = evaluation.summarize(self._predictions(state, 'validation'))
+        self._reporter.scalars(int(state.step), 'validation', scores)
+        self._reporter.line(f'validation   {evaluation.to_text(scores)}')
+        return scores
+
+    def test(self, state: TrainState, out: Path) -> dict[str, Any]:
+        """The test results, written to `out`."""
+        step, label_names = int(state.step), self._setup.train.label_names
+        predictions = self._predictions(state, 'test')
+        results = evaluation.write(out, predictions, label_names, self._config, step)
+        self._reporter.scalars(step, 'test', evaluation.summarize(predictions))
+        self._reporter.line(f'test         {evaluation.to_text(results)}  {results["protocol"]}')
+        return results
+
+    def _predictions(self, state: TrainState, section: str) -> evaluation.Predictions:
+        return evaluation.evaluate(
+            self._predict,
+            state.variables,
+            getattr(self._setup, section),
+            self._config,
+            section,
+            self._setup.mesh,
+            before_batch=lambda: self._guards.wait_for(f'a batch to score of {section}'),
+        )
+
+
+class Training:
+    """The loop over steps, with what is due between them.
+
+    Attributes:
+      state: after the newest step. saved_step: of the newest checkpoint, None if there is none.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        setup: Setup,
+        state: TrainState,
+        checkpoints: Checkpoints,
+        newest: Checkpoint | None,
+        scoring: Scoring,
+        guards: Guards,
+        reporter: Reporter,
+    ):
+        self.state, self.saved_step = state, newest and newest.step
+        self._config, self._setup, self._checkpoints = config, setup, checkpoints
+        self._scoring, self._guards, self._newest = scoring, guards, newest
+        self._progress = Progress(
+            reporter,
+            setup.schedule,
+            setup.total_steps,
+            setup.steps_per_epoch,
+            config.train.batch_size,
+            config.train.max_skipped_steps,
+            unreported=newest.about['unreported'] if newest else [],
+        )
+
+    def run(self) -> TrainState:
+        """All steps that are left; returns the last state. Raises Stopped, after it has saved, when asked to stop."""
+        first = int(self.state.step)
+        try:
+            if self._newest and self._newest.metrics is None and self._validation_is_due(first):
+                self._save(with_scores=True)  # the run was stopped while it validated
+            with closing(read(self._config, self._setup, first)) as batches:
+                placed = parallel.place_ahead(batches, self._setup.mesh, self._config.run.prefetch)
+                for step in range(first + 1, self._setup.total_steps + 1):
+                    self._guards.wait_for(f'the batch of step {step}')
+                    self._checkpoints.check()
+                    with self._progress.waiting_for_data():
+                        batch, ids = next(placed)
+                    (self._first_step if step == first + 1 else self._step)(step, batch, ids)
+                    self._do_what_is_due(step)
+        except Stopped:
+            if int(self.state.step) not in (0, self.saved_step):
+                self._save(with_scores=False)
+            raise
+        return self.state
+
+    def _first_step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
+        """The step that compiles, untimed."""
+        self._guards.watchdog.rest()
+        with self._guards.stop.nothing_to_lose():
+            self.state, metrics = self._setup.train_step(self.state, batch)
+            self._progress.first_step(step, metrics, ids)
+
+    def _step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
+        self._guards.watchdog.expect(f'step {step}')
+        self.state, metrics = self._setup.train_step(self.state, batch)
+        self._progress.step(step, metrics, ids)
+
+    def _do_what_is_due(self, step: int) -> None:
+        run, last = self._config.run, self._setup.total_steps
+        if due(step, run.log_every_steps, last):
+            self._progress.report(step)
+        if self._validation_is_due(step):
+            self._save(with_scores=True)
+        elif due(step, run.checkpoint_every_steps, last):
+            self._save(with_scores=False)
+
+    def _validation_is_due(self, step: int) -> bool:
+        return due(step, self._config.run.validate_every_epochs * self._setup.steps_per_epoch, self._setup.total_steps)
+
+    def _save(self, with_scores: bool) -> None:
+        with self._progress.pause():
+            scores = self._scoring.validate(self.state) if with_scores else None
+            self._guards.watchdog.rest()
+            about = {
+                'config': self._config.to_dict(),
+                'label_names': self._setup.train.label_names,
+                'unreported': self._progress.unreported,
+            }
+            self._checkpoints.save(self.state, about, scores)
+            self.saved_step = int(self.state.step)
 
 
 def read(config: ConfigDict, setup: Setup, start_step: int) -> pipeline.Batches:
@@ -182,18 +216,3 @@ def read(config: ConfigDict, setup: Setup, start_step: int) -> pipeline.Batches:
 def due(step: int, every: int, last: int) -> bool:
     """Whether something done every so many steps, and at the last one, is to be done after this step."""
     return step == last or step % every == 0
-
-
-def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
-    """What is about to be trained, in three lines."""
-    shapes = jax.eval_shape(setup.create, jax.random.key(config.seed))
-    devices = setup.mesh.size
-    return (
-        f'{config.model.backbone}, norms {config.model.norms}: {parameter_count(shapes.params):,} parameters, '
-        f'{config.model.dtype}\n'
-        f'{config.data.name}: {len(setup.train):,} clips to train, {len(setup.validation):,} to validate, '
-        f'{len(setup.test):,} to test; {len(setup.train.label_names)} classes\n'
-        f'{parallel.describe(setup.mesh)}, {config.train.batch_size} clips a '
-        f'step, {config.train.batch_size // devices} per statistic; steps {start_step} to {setup.total_steps}, '
-        f'{setup.steps_per_epoch} an epoch'
-    )

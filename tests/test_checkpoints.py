@@ -9,13 +9,15 @@ from dnr_jax import checkpoints, parallel
 from dnr_jax.state import TrainState
 
 
-def make_state(step, seed=0):
+def make_state(step, seed=0, averaged=False):
     kernel, mean = jax.random.normal(jax.random.key(seed), (2, 3, 4))
     return TrainState(
         step=jnp.int32(step),
         params={'conv': {'kernel': kernel}},
+        average={'conv': {'kernel': kernel / 2}} if averaged else {},
         batch_stats={'norm': {'mean': mean}},
         opt_state=(jnp.int32(step), {'conv': {'kernel': kernel * 2}}),
+        skipped=jnp.int32(seed),
     )
 
 
@@ -59,7 +61,7 @@ def test_restore_is_bit_exact_and_laid_out(folder):
     saved = make_state(3, seed=3)
     like = checkpoints.abstract(saved, parallel.replicated(mesh))
     with checkpoints.Checkpoints(folder, keep=2) as there:
-        assert there.latest_step == 4
+        assert there.latest == checkpoints.Checkpoint(4, {'config': {'scales': [1.0, 0.5]}}, None)
         restored = there.restore(3, like)
     assert jax.tree.structure(restored) == jax.tree.structure(saved)
     for one, other in zip(jax.tree.leaves(restored), jax.tree.leaves(saved), strict=True):

@@ -47,10 +47,12 @@ def test_unknown_key_is_refused():
 def test_released_recipe():
     config = importlib.import_module('configs.kinetics400').get_config()
     assert config.schedule.to_dict() == {
-        'learning_rate': 0.1, 'warmup_steps': 127_840, 'warmup_start': 0.01, 'cosine_by': 'epoch',
+        'learning_rate': 0.1, 'warmup_steps': 127_840, 'warmup_start': 0.01, 'decay': 'cosine',
+        'fall_by': 'epoch', 'milestones': (), 'gamma': 0.1,
     }  # fmt: skip
     assert config.optimizer.to_dict() == {
         'momentum': 0.9, 'nesterov': False, 'weight_decay': 1e-4, 'clip_norm': 40.0,
+        'groups': (), 'frozen': (),
     }  # fmt: skip
     assert (config.train.batch_size, config.train.epochs) == (64, 196)
     assert config.clip.to_dict() == {'frames': 8, 'stride': 8}

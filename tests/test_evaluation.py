@@ -52,7 +52,7 @@ def test_every_video_is_scored_once(tmp_path_factory, batch_size):
         return jnp.zeros((len(batch['clip']), 8)).at[:, 2].set(1.0)
 
     predict = parallel.compile_eval_step(always_2, mesh)
-    predictions = evaluation.evaluate(predict, {}, source, config, 'test', mesh)
+    predictions = evaluation.evaluate(predict, {}, source, config, 'test', mesh, before_batch=lambda: None)
     assert sorted(predictions.ids) == sorted(source[i]['id'] for i in range(len(source)))
     assert evaluation.summarize(predictions)['top1'] == 1 / 8
     assert dict(zip(predictions.ids, predictions.labels, strict=True)) == {

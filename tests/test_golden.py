@@ -52,7 +52,7 @@ class CrossLayerChain(nn.Module):
 
 def stage1():
     """Stem and first stage of the ResNet-50."""
-    settings = {'norms': 'dnr', 'norm': NORM, 'dropout': 0.0, 'dtype': 'float32'}
+    settings = {'norms': 'dnr', 'norm': NORM, 'dropout': 0.0, 'remat': False, 'dtype': 'float32'}
     return build(backbone='resnet50', width=64, classes=None, **settings).clone(blocks=(3,))
 
 

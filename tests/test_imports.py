@@ -10,17 +10,18 @@ ROOT = PACKAGE.parent
 
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
-    {'registry', 'files', 'identity', 'bars'},
-    {'relay'},
+    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog'},
+    {'relay', 'manifest'},
     {'normalization'},
-    {'models'},
-    {'data', 'metrics', 'optimizers', 'reporting'},
+    {'models', 'parallel'},
+    {'data', 'metrics', 'losses', 'mixing', 'optimizers', 'reporting'},
     {'state', 'progress'},
-    {'steps', 'checkpoints', 'parallel'},
-    {'trained'},
+    {'steps', 'checkpoints'},
+    {'trained', 'precise', 'setup'},
     {'evaluation'},
     {'training'},
     {'command'},
+    {'statistics_report'},
 ]
 
 

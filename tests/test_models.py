@@ -18,8 +18,8 @@ NORM = {
 FLOAT32 = jnp.dtype('float32')
 
 
-def model(backbone='resnet18', norms='dnr', *, width=8, classes=5, dropout=0.0, dtype='float32', **norm):
-    head = {'classes': classes, 'dropout': dropout}
+def model(backbone='resnet18', norms='dnr', *, width=8, classes=5, dropout=0.0, remat=False, dtype='float32', **norm):
+    head = {'classes': classes, 'dropout': dropout, 'remat': remat}
     return build(backbone=backbone, norms=norms, norm=NORM | norm, width=width, dtype=dtype, **head)
 
 

@@ -1,10 +1,16 @@
 """Metrics are averaged over the steps since the last report, and a loss that is not finite stops the run."""
 
+import json
+
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from dnr_jax.progress import STEPS_IN_FLIGHT, Progress
 from dnr_jax.reporting import Reporter
+
+NO_SKIPS = {'max_skipped_steps': 0, 'unreported': []}
+IDS = np.array(['one', 'two'])
 
 
 class Heard(Reporter):
@@ -21,24 +27,24 @@ class Heard(Reporter):
 
 
 def metrics(loss):
-    return {'loss': jnp.float32(loss), 'top1': jnp.float32(0.25)}
+    return {'loss': jnp.float32(loss), 'top1': jnp.float32(0.25), 'skipped': jnp.int32(0)}
 
 
 def test_report():
     heard = Heard()
-    progress = Progress(heard, lambda step: 0.1 * step, last_step=40, steps_per_epoch=20, clips_per_step=8)
-    progress.first_step(1, metrics(4.0))
+    progress = Progress(heard, lambda step: 0.1 * step, last_step=40, steps_per_epoch=20, clips_per_step=8, **NO_SKIPS)
+    progress.first_step(1, metrics(4.0), IDS)
     for step, loss in ((2, 2.0), (3, 3.0)):
         with progress.waiting_for_data():
             pass
-        progress.step(step, metrics(loss))
+        progress.step(step, metrics(loss), IDS)
     progress.report(3)
     step, kind, values = heard.values[0]
     assert (step, kind, values['loss'], values['top1']) == (3, 'train', 3.0, 0.25)
     assert values['learning_rate'] == pytest.approx(0.2)  # of the update that made step 3
     assert values['clips_per_second'] > 0 and 0 <= values['waiting_share'] <= 1
     assert 'step      3/40' in heard.lines[-1] and 'loss 3.0000' in heard.lines[-1] and 'left' in heard.lines[-1]
-    progress.step(4, metrics(7.0))
+    progress.step(4, metrics(7.0), IDS)
     progress.report(4)
     assert heard.values[1][2]['loss'] == 7.0
 
@@ -47,10 +53,10 @@ def test_pause_does_not_count(monkeypatch):
     now = [0.0]
     monkeypatch.setattr('time.monotonic', lambda: now[0])
     heard = Heard()
-    progress = Progress(heard, lambda step: 0.1, last_step=4, steps_per_epoch=2, clips_per_step=8)
-    progress.first_step(1, metrics(1.0))
+    progress = Progress(heard, lambda step: 0.1, last_step=4, steps_per_epoch=2, clips_per_step=8, **NO_SKIPS)
+    progress.first_step(1, metrics(1.0), IDS)
     now[0] += 2
-    progress.step(2, metrics(1.0))
+    progress.step(2, metrics(1.0), IDS)
     with progress.pause():
         now[0] += 100
     progress.report(2)
@@ -59,9 +65,39 @@ def test_pause_does_not_count(monkeypatch):
 
 
 def test_not_finite_stops_soon_and_names_the_step():
-    progress = Progress(Heard(), lambda step: 0.1, last_step=9, steps_per_epoch=2, clips_per_step=8)
-    progress.first_step(1, metrics(1.0))
-    progress.step(2, metrics(float('nan')))
-    with pytest.raises(FloatingPointError, match='at step 2'):
+    progress = Progress(Heard(), lambda step: 0.1, last_step=9, steps_per_epoch=2, clips_per_step=8, **NO_SKIPS)
+    progress.first_step(1, metrics(1.0), IDS)
+    progress.step(2, metrics(float('nan')), IDS)
+    with pytest.raises(FloatingPointError, match='at step 2, with the clips one, two'):
         for step in range(3, 4 + STEPS_IN_FLIGHT):
-            progress.step(step, metrics(1.0))
+            progress.step(step, metrics(1.0), IDS)
+
+
+def test_a_few_steps_may_be_skipped_but_no_more():
+    heard = Heard()
+    progress = Progress(heard, lambda step: 0.1, 9, 2, 8, max_skipped_steps=1, unreported=[])
+    progress.first_step(1, metrics(2.0), IDS)
+    progress.step(2, metrics(float('nan')) | {'skipped': jnp.int32(1)}, IDS)
+    progress.report(2)
+    assert heard.values[0][2]['loss'] == 2.0
+    assert any('step 2 is not finite and was skipped, 1 of 1' in line for line in heard.lines)
+    progress.step(3, metrics(float('nan')) | {'skipped': jnp.int32(2)}, IDS)
+    with pytest.raises(FloatingPointError, match='at step 3'):
+        progress.settle()
+
+
+def test_a_continued_run_reports_over_the_same_steps():
+    heard, whole, part = Heard(), Heard(), Heard()
+    settings = {'last_step': 4, 'steps_per_epoch': 2, 'clips_per_step': 8, 'max_skipped_steps': 0}
+    for reporter, steps in ((whole, (1, 2, 3)), (part, (1, 2))):
+        progress = Progress(reporter, lambda step: 0.1, unreported=[], **settings)
+        for step in steps:
+            progress.step(step, metrics(1 / (3 * step)), IDS)
+        progress.settle()
+        unreported = json.loads(json.dumps(progress.unreported))
+        if reporter is whole:
+            progress.report(3)
+    continued = Progress(heard, lambda step: 0.1, unreported=unreported, **settings)
+    continued.step(3, metrics(1 / 9), IDS)
+    continued.report(3)
+    assert heard.values[0][2]['loss'] == whole.values[0][2]['loss']

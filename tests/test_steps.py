@@ -14,6 +14,10 @@ from dnr_jax import metrics, models, parallel, steps
 from dnr_jax.state import TrainState, create_state
 
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}
+SETTINGS = {
+    'pixels': PIXELS, 'regularization': {'label_smoothing': 0.0, 'mixup': 0.0, 'cutmix': 0.0}, 'classes': 4,
+    'micro_batches': 1, 'ema_decay': 0.0, 'skip_not_finite': False, 'seed': 0, 'axis': parallel.AXIS,
+}  # fmt: skip
 SHAPE = (4, 4, 16, 16, 3)  # two clips on each of two devices
 
 
@@ -26,28 +30,39 @@ def make_batch(seed=0):
     }
 
 
-@pytest.fixture(scope='module')
-def model():
+def make_model(statistics_scope='device'):
     config = base.get_config('resnet18,dnr')
     config.model.width, config.model.dropout = 4, 0.0
-    return models.build(**config.model.to_dict(), classes=4)
+    config.model.norm.statistics_scope = statistics_scope
+    return models.build(**config.model.to_dict(), classes=4).clone(blocks=(1, 1))  # which compiles fast
+
+
+@pytest.fixture(scope='module')
+def model():
+    return make_model()
+
+
+def take_step(model, devices, batch, averaged=False, **settings):
+    """(state before, state after one step on so many devices, metrics)."""
+    mesh = jax.make_mesh(
+        (devices,), (parallel.AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
+    )
+    optimizer = optax.sgd(0.1, momentum=0.9)
+    state = create_state(
+        jax.random.key(0), model=model, optimizer=optimizer, clip_shape=(1, *SHAPE[1:]), averaged=averaged
+    )
+    step = partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | settings)
+    given_up = jax.device_put(jax.tree.map(jnp.copy, state), parallel.replicated(mesh))
+    after, averages = parallel.compile_train_step(step, mesh)(given_up, parallel.place(batch, mesh))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given_up.params))
+    return state, after, averages
 
 
 @pytest.fixture(scope='module')
 def stepped(model):
     """(state before, batch, state after one step on two devices, metrics)."""
-    mesh = parallel.make_mesh()
-    assert mesh.size == 2
-    optimizer = optax.sgd(0.1, momentum=0.9)
-    state = create_state(jax.random.key(0), model=model, optimizer=optimizer, clip_shape=(1, *SHAPE[1:]))
-    step = parallel.compile_train_step(
-        partial(steps.train_step, model=model, optimizer=optimizer, pixels=PIXELS, seed=0, axis=parallel.AXIS), mesh
-    )
-    batch = make_batch()
-    given_up = jax.device_put(jax.tree.map(jnp.copy, state), parallel.replicated(mesh))
-    after, averages = step(given_up, parallel.place(batch, mesh))
-    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given_up.params))
-    return state, batch, after, averages
+    state, after, averages = take_step(model, 2, make_batch())
+    return state, make_batch(), after, averages
 
 
 def test_pixels_by_hand():
@@ -86,6 +101,60 @@ def assert_close(one, other):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6)
 
 
+def test_sets_of_clips_on_one_device_are_devices(stepped):
+    """Two clips per statistic: two devices with two clips each, and one device with four in sets of two."""
+    _, batch, after, averages = stepped
+    _, in_sets, of_sets = take_step(make_model('2'), 1, batch)
+    assert_close((in_sets.params, in_sets.batch_stats), (after.params, after.batch_stats))
+    np.testing.assert_allclose(of_sets['loss'], averages['loss'], rtol=1e-5)
+    assert_close(of_sets['gradient_norm'], averages['gradient_norm'])
+
+
+def test_global_statistics_on_two_devices_are_those_of_one(model):
+    batch = make_batch()
+    _, one, of_one = take_step(model, 1, batch)
+    _, two, of_two = take_step(make_model('global'), 2, batch)
+    assert_close((one.params, one.batch_stats), (two.params, two.batch_stats))
+    assert_close(of_one['gradient_norm'], of_two['gradient_norm'])
+
+
+def test_micro_batches_are_sets_of_clips_one_after_the_other(model, stepped):
+    """The gradient is that of clips in sets; running statistics move once for each set."""
+    state, batch, after, averages = stepped
+    _, accumulated, of_parts = take_step(model, 1, batch, micro_batches=2)
+    assert_close(accumulated.params, after.params)
+    np.testing.assert_allclose(of_parts['loss'], averages['loss'], rtol=1e-5)
+    moved = accumulated.batch_stats['norm_stem']['statistics']['mean']
+    once = after.batch_stats['norm_stem']['statistics']['mean']
+    assert np.abs(moved).sum() > 1.5 * np.abs(once).sum()
+
+
+def test_an_update_that_is_not_finite_is_left_out(model):
+    state, after, averages = take_step(
+        model, 2, make_batch(), pixels=PIXELS | {'mean': (float('nan'), 0.0, 0.0)}, skip_not_finite=True
+    )
+    for kept, was in ((after.params, state.params), (after.batch_stats, state.batch_stats)):
+        jax.tree.map(np.testing.assert_array_equal, kept, was)
+    assert (int(after.step), int(after.skipped), int(averages['skipped'])) == (1, 1, 1)
+
+
+def test_the_average_of_parameters_follows_them(model):
+    state, after, _ = take_step(model, 2, make_batch(), averaged=True, ema_decay=0.75)
+    expected = jax.tree.map(lambda old, new: 0.75 * old + 0.25 * new, state.params, after.params)
+    assert_close(after.average, expected)
+    assert after.variables['params'] is after.average
+
+
+def test_smoothed_and_mixed_labels_change_the_loss_and_not_the_accuracy(model, stepped):
+    averages = stepped[3]
+    smooth = {'label_smoothing': 0.5, 'mixup': 0.0, 'cutmix': 0.0}
+    _, _, smoothed = take_step(model, 2, make_batch(), regularization=smooth)
+    assert smoothed['top1'] == averages['top1'] and abs(smoothed['loss'] - averages['loss']) > 1e-5
+    mixing = {'label_smoothing': 0.0, 'mixup': 1.0, 'cutmix': 0.0}
+    _, _, mixed = take_step(model, 2, make_batch(), regularization=mixing)
+    assert abs(mixed['loss'] - averages['loss']) > 1e-5
+
+
 def test_all_devices_hold_the_same_state(stepped):
     for leaf in jax.tree.leaves(stepped[2]):
         first, second = (np.asarray(shard.data) for shard in leaf.addressable_shards)
@@ -101,13 +170,14 @@ def test_dropout_differs_by_step_and_device():
             return kept @ self.param('w', nn.initializers.ones, (64, 4))
 
     model, optimizer = Dropped(), optax.sgd(0.0)
-    params = {'w': jnp.ones((64, 4))}
+    params = {'w': jnp.arange(256.0).reshape(64, 4) / 1000}
     local = {name: rows[:2] for name, rows in make_batch().items()}
 
     def kept(step, device, seed):
-        state = TrainState(jnp.int32(step), params, {'kept': jnp.zeros(64)}, optimizer.init(params))
+        count = jnp.int32(step)
+        state = TrainState(count, params, {}, {'kept': jnp.zeros(64)}, optimizer.init(params), skipped=count)
         run = jax.vmap(
-            partial(steps.train_step, model=model, optimizer=optimizer, pixels=PIXELS, seed=seed, axis='x'),
+            partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed, 'axis': 'x'}),
             in_axes=(None, 0), axis_name='x',
         )  # fmt: skip
         loss = run(state, jax.tree.map(lambda rows: np.stack([rows, rows]), local))[1]['loss']

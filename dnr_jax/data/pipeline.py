@@ -146,6 +146,10 @@ def eval_batches(
     return EvalBatches(batches[shard_index::shard_count], workers)
 
 
+class LoaderError(Exception):
+    """Reading cannot go on."""
+
+
 class Batches:
     """An iterator over batches, which are made in the background. Close it to end its workers."""
 
@@ -172,7 +176,14 @@ class Batches:
     def __next__(self) -> Batch:
         if self._iterator is None:
             raise ValueError('These batches are closed.')
-        return next(self._iterator)
+        try:
+            return next(self._iterator)
+        except RuntimeError as error:
+            if 'terminated unexpectedly' not in str(error):
+                raise
+            raise LoaderError(
+                f'A loader process has died: {error}. Often memory has run out: fewer config.run.workers take less.'
+            ) from error
 
     def close(self) -> None:
         """Ends the threads or processes. No batch can be taken afterwards."""

@@ -27,6 +27,7 @@ def build(
     width: int,
     dropout: float,
     dtype: str,
+    remat: bool,
     classes: int | None,
 ) -> nn.Module:
     """The model of a config's `model` section; ValueError for an unknown backbone, norm or dtype.
@@ -37,6 +38,7 @@ def build(
       norm: settings of the norms, see `normalization.make_norm`.
       width: channels of the first stage. dropout: before the linear layer.
       dtype: 'float32' or 'bfloat16', of activations.
+      remat: whether the activations within a stage are computed again in the backward pass, to save memory.
       classes: K; None for the features before the head.
     """
     dtypes = {name: jnp.dtype(name) for name in ('float32', 'bfloat16')}
@@ -47,5 +49,6 @@ def build(
         width=width,
         classes=classes,
         dropout=dropout,
+        remat=remat,
         dtype=choose(dtypes, dtype, 'dtype'),
     )

@@ -134,7 +134,8 @@ class ResNet(nn.Module):
       width: channels of the stem and the first stage; each later stage doubles them.
       norms: one norm word per convolution of a block. norm: `make_norm` with its settings bound.
       relay_cell: `RelayCell` with its settings bound.
-      dropout: share of features dropped before the linear layer. dtype: of activations; parameters are float32.
+      dropout: share of features dropped before the linear layer. remat: whether the backward pass computes the
+        activations within a stage again instead of keeping them. dtype: of activations; parameters are float32.
     """
 
     block: type[Block]
@@ -145,6 +146,7 @@ class ResNet(nn.Module):
     relay_cell: Callable[..., RelayCell]
     classes: int | None
     dropout: float
+    remat: bool
     dtype: jnp.dtype
 
     @nn.compact
@@ -153,8 +155,9 @@ class ResNet(nn.Module):
         norm = self.norm(plain(self.norms[-1]), cell=None, name='norm_stem')
         x, _ = norm(x, zero_carry(len(x), self.width), train)
         x = max_pool(nn.relu(x))
+        make_stage = nn.remat(Stage, static_argnums=(2,)) if self.remat else Stage
         for i, blocks in enumerate(self.blocks):
-            stage = Stage(
+            stage = make_stage(
                 self.block,
                 blocks,
                 self.width * 2**i,

@@ -1,0 +1,163 @@
+"""Running statistics taken anew, for the parameters as they are:
+
+    precise = 1/N sum_n s_n,     s_n the statistics of batch n, all by the same parameters
+
+in place of r <- m r + (1 - m) s, which remembers the statistics of parameters that are gone and hears only the last
+1 / (1 - m) batches. Means are the means of the batches, variances the means of their unbiased variances: what the
+running averages estimate. Where one running pair serves several frame groups, it is the mean over the groups.
+
+The seam is `BatchStatistics.relax`, through which all statistics of a batch pass on their way into the running
+averages: Flax intercepts the call, and the statistics take the place of the averages, one row for every group.
+
+How far running averages are from them, and frame groups ("hops" of a relay) from each other, averaged over channels:
+
+    drift    |mean - mean_precise| / sqrt(var_precise)        |log(var / var_precise)|
+    spread   std over hops of mean / sqrt(var)                std over hops of log var
+
+Axes: B clips, D devices, T frames, G frame groups, H W space, C channels, K classes.
+
+Source: Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jax import Array
+from jaxtyping import Float
+
+from dnr_jax import parallel
+from dnr_jax.normalization import BatchStatistics
+from dnr_jax.steps import Batch, normalize_pixels
+
+PyTree = Any
+
+
+def precise_statistics(
+    model: nn.Module,
+    variables: Mapping[str, PyTree],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    *,
+    pixels: Mapping[str, Sequence[float]],
+    mesh: parallel.Mesh,
+) -> PyTree:
+    """The `batch_stats` to take the place of those in `variables`, float32 and of the same shapes.
+
+    Args:
+      batches: with 'clip' uint8 [B T H W C], as in training; B is divided over the devices.
+      pixels: `mean` and `std` of the red, green and blue of a byte.
+    Raises ValueError if there is no batch, or if the model has no running statistics.
+    """
+    observing = compile_observe(model, variables, pixels, mesh)
+    observed = [
+        jax.device_get(observing(variables, parallel.place({'clip': batch['clip']}, mesh))[1]) for batch in batches
+    ]
+    return as_running(average(observed), variables['batch_stats'])
+
+
+def compile_observe(
+    model: nn.Module, variables: Mapping[str, PyTree], pixels: Mapping[str, Sequence[float]], mesh: parallel.Mesh
+) -> Callable:
+    """`observe` as (variables, batch) -> (logits [B K], statistics [D G C]) over all devices; ValueError as above."""
+    if not variables.get('batch_stats'):
+        raise ValueError(
+            'Expected a model with running statistics, got one without: its norms standardize each clip alone, in '
+            "evaluation as in training; norms over batches are 'batch', 'cross_layer' and 'cross_temporal'."
+        )
+    return parallel.compile_eval_step(partial(observe, model=model, pixels=pixels), mesh)
+
+
+def observe(
+    variables: Mapping[str, PyTree], batch: Batch, *, model: nn.Module, pixels: Mapping[str, Sequence[float]]
+) -> tuple[Float[Array, 'B K'], PyTree]:
+    """Logits in training mode, without dropout, and the statistics by which they came about.
+
+    The statistics are those of this device's clips, [1 G C] for every leaf of `batch_stats`; of a frozen layer, its
+    running averages.
+    """
+    clip = normalize_pixels(batch['clip'], **pixels)
+    with nn.intercept_methods(_of_this_batch):
+        logits, updated = model.apply(variables, clip, train=True, mutable=['batch_stats'])
+    return logits, jax.tree.map(lambda value: value.reshape(1, -1, value.shape[-1]), updated['batch_stats'])
+
+
+def _of_this_batch(call: Callable, arguments: tuple, settings: dict[str, Any], context: nn.module.InterceptorContext):
+    method = type(context.module), context.method_name
+    if method == (BatchStatistics, 'relax'):
+        _, per_group = arguments
+        return per_group
+    if method == (nn.Dropout, '__call__'):
+        return arguments[0]
+    return call(*arguments, **settings)
+
+
+def average(observed: Sequence[PyTree]) -> PyTree:
+    """The mean over batches and devices, summed in float64: leaves [D G C] -> [G C]; ValueError if there is none."""
+    if not observed:
+        raise ValueError('Precise statistics are averages over batches: expected at least 1 batch, got 0.')
+    return jax.tree.map(lambda *of: jnp.float32(np.mean(of, axis=(0, 1), dtype=np.float64)), *observed)
+
+
+def as_running(per_group: PyTree, running: PyTree) -> PyTree:
+    """Statistics per group, [G C], in the shape of `running`: [C], by the mean over groups, where it has one pair."""
+    return jax.tree.map(lambda of, like: of.mean(axis=0) if like.ndim == 1 else of, per_group, running)
+
+
+class Layer(NamedTuple):
+    """Drift and spread of one layer; no spread where it has one hop."""
+
+    name: str
+    hops: int
+    pairs: int  # of running averages: one for all hops, or one for each
+    drift_mean: float
+    drift_var: float
+    spread_mean: float | None
+    spread_var: float | None
+
+    @property
+    def harm(self) -> float:
+        """The largest deviation that evaluation sees: the spread counts where the hops share a running pair."""
+        shared = (self.spread_mean, self.spread_var) if self.pairs < self.hops else ()
+        return max(self.drift_mean, self.drift_var, *shared)
+
+
+def compare(running: Mapping[str, Any], per_group: Mapping[str, Any], epsilon: float) -> list[Layer]:
+    """Drift and spread of every layer, in the order of the network.
+
+    `running` is a tree of `batch_stats`, `per_group` its precise statistics [G C], `epsilon` what norms add to var.
+    """
+    running, per_group = flatten_dict(running, sep='/'), flatten_dict(per_group, sep='/')
+    paths = [path.removesuffix('/mean') for path in running if path.endswith('/mean')]
+    paths.sort(key=lambda path: re.sub(r'\d+', lambda number: number[0].zfill(4), path))
+    return [
+        measure(path.removesuffix('/statistics'), *(
+            tree[f'{path}/{moment}'] for tree in (running, per_group) for moment in ('mean', 'var')
+        ), epsilon)
+        for path in paths
+    ]  # fmt: skip
+
+
+def measure(
+    name: str, mean: np.ndarray, var: np.ndarray, group_mean: np.ndarray, group_var: np.ndarray, epsilon: float
+) -> Layer:
+    """Drift and spread of one layer, from its running averages, [C] or [G C], and its precise statistics, [G C]."""
+    precise_mean, precise_var = as_running((group_mean, group_var), (mean, var))
+    deviation = np.sqrt(precise_var + epsilon)
+    spread = (None, None)
+    if len(group_mean) > 1:
+        own = group_mean.std(axis=0) / np.sqrt(group_var.mean(axis=0) + epsilon)
+        spread = float(own.mean()), float(np.log(group_var + epsilon).std(axis=0).mean())
+    return Layer(
+        name,
+        len(group_mean),
+        1 if mean.ndim == 1 else len(mean),
+        float((np.abs(mean - precise_mean) / deviation).mean()),
+        float(np.abs(np.log((var + epsilon) / (precise_var + epsilon))).mean()),
+        *spread,
+    )

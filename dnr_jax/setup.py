@@ -1,0 +1,158 @@
+"""All parts of a training, made from its config and checked against each other before anything expensive begins."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax.data.source import VideoSource, open_split
+from dnr_jax.files import written_whole
+from dnr_jax.identity import CHANGEABLE, differences
+from dnr_jax.normalization import clips_of_scope
+from dnr_jax.state import TrainState, create_state, parameter_count
+
+
+class Setup(NamedTuple):
+    """What a training is made of."""
+
+    train: VideoSource
+    validation: VideoSource
+    test: VideoSource
+    model: nn.Module
+    optimizer: optax.GradientTransformation
+    schedule: optax.Schedule
+    mesh: parallel.Mesh
+    create: Callable[[jax.Array], TrainState]
+    train_step: Callable
+    steps_per_epoch: int
+    total_steps: int
+    clips_per_statistic: int
+
+    def shapes(self) -> TrainState:
+        """Shapes and types of the state."""
+        return jax.eval_shape(self.create, jax.random.key(0))
+
+
+def prepare(config: ConfigDict) -> Setup:
+    """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
+    mesh = parallel.make_mesh()
+    for section in ('train', 'validation', 'test'):
+        parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
+    splits = (config.data.train_split, config.validation.split, config.test.split)
+    train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
+    model = models.build(**config.model.to_dict(), classes=len(train.label_names))
+
+    steps_per_epoch = math.ceil(len(train) / config.train.batch_size)
+    schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
+    optimizer = optimizers.sgd(schedule, **config.optimizer)
+    size = config.augment.size
+    create = partial(
+        create_state,
+        model=model,
+        optimizer=optimizer,
+        clip_shape=(1, config.clip.frames, size, size, 3),
+        averaged=config.train.ema_decay > 0,
+    )
+    setup = Setup(
+        train, validation, test, model, optimizer, schedule, mesh, create,
+        train_step=make_train_step(config, model, optimizer, mesh, classes=len(train.label_names)),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=steps_per_epoch * config.train.epochs,
+        clips_per_statistic=clips_per_statistic(config, mesh),
+    )  # fmt: skip
+    clips = config.train.batch_size, config.clip.frames, size, size, 3
+    jax.eval_shape(setup.train_step, setup.shapes(), parallel.batch_shapes(clips))  # what does not fit is refused here
+    return setup
+
+
+def make_train_step(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: parallel.Mesh, classes: int
+) -> Callable:
+    """`train_step(state, batch) -> (state, metrics)` over all devices."""
+    step = partial(
+        steps.train_step,
+        model=model,
+        optimizer=optimizer,
+        pixels=config.pixels.to_dict(),
+        regularization=config.regularization.to_dict(),
+        classes=classes,
+        micro_batches=config.train.micro_batches,
+        ema_decay=config.train.ema_decay,
+        skip_not_finite=config.train.max_skipped_steps > 0,
+        seed=config.seed,
+        axis=parallel.AXIS,
+    )
+    return parallel.compile_train_step(step, mesh)
+
+
+def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
+    """How many clips share batch statistics; ValueError if devices or micro-batches cannot be divided like that."""
+    on_device = config.train.batch_size // mesh.size
+    parts = config.train.micro_batches
+    if parts < 1 or on_device % parts:
+        raise ValueError(
+            f'config.train.micro_batches divides the {on_device} clips of a device: expected a divisor, got {parts}.'
+        )
+    scope = config.model.norm.statistics_scope
+    clips = clips_of_scope(scope, on_device // parts)
+    return clips * mesh.size if scope == 'global' else clips
+
+
+def claim(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> None:
+    """Makes the work folder this config's own; ValueError, listing the keys, if it is another's.
+
+    Keys named in `allow_change` may differ.
+    """
+    path = workdir / 'config.json'
+    wanted = json.loads(config.to_json())
+    if path.exists():
+        differing = list(differences(json.loads(path.read_text()), wanted, (*CHANGEABLE, *allow_change)))
+        if differing:
+            raise ValueError(
+                f'{workdir} belongs to another config. Give another --workdir, the config it was begun with, or allow '
+                f'what is meant to change with --allow_change=KEY; they differ in {"; ".join(differing)}.'
+            )
+    parallel.barrier('configs are compared')
+    if not parallel.is_leader():
+        return
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as unfinished:
+            unfinished.write_text(json.dumps(wanted, indent=2) + '\n')
+    except OSError as error:
+        raise ValueError(f'The work folder must be one that can be written to: {error}') from error
+
+
+def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
+    """What is about to be trained, in a few lines, and where it leaves the recipe of its config."""
+    batch_size, rate = config.train.batch_size, config.schedule.learning_rate
+    lines = [
+        f'{config.model.backbone}, norms {config.model.norms}: {parameter_count(setup.shapes().params):,} parameters, '
+        f'{config.model.dtype}',
+        f'{config.data.name}: {len(setup.train):,} clips to train, {len(setup.validation):,} to validate, '
+        f'{len(setup.test):,} to test; {len(setup.train.label_names)} classes',
+        f'{parallel.describe(setup.mesh)}: {batch_size} clips a step, {setup.clips_per_statistic} per statistic; '
+        f'learning rate {rate:g}; steps {start_step} to {setup.total_steps}, {setup.steps_per_epoch} an epoch',
+    ]
+    recipe = config.recipe
+    if batch_size != recipe.batch_size:
+        in_proportion = recipe.learning_rate * batch_size / recipe.batch_size
+        lines.append(
+            f'note: {batch_size} clips a step leave the recipe, which has {recipe.batch_size} at learning rate '
+            f'{recipe.learning_rate:g}; in proportion that would be {in_proportion:g}'
+        )
+    if setup.clips_per_statistic != recipe.clips_per_statistic:
+        wanted = recipe.clips_per_statistic
+        remedy = f'; config.model.norm.statistics_scope={wanted} keeps it' if setup.clips_per_statistic > wanted else ''
+        lines.append(
+            f'note: {setup.clips_per_statistic} clips per statistic leave the recipe, which has {wanted}{remedy}'
+        )
+    return '\n'.join(lines)

@@ -1,0 +1,154 @@
+"""The report on checkpoints whose statistics are known to be right, stale or shared, and its one sentence."""
+
+import json
+import re
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from data.conftest import prepare_tiny
+
+from configs import moving_shapes
+from dnr_jax import checkpoints, models, parallel, precise, statistics_report
+from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.state import TrainState
+
+SHAPE = (1, 4, 32, 32, 3)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def resnet2():
+    """A backbone of one block, which compiles fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
+        yield
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    return prepare_tiny(tmp_path_factory.mktemp('data'))
+
+
+def make_config(data_dir, norms='dnr'):
+    """Two batches of validation clips."""
+    config = moving_shapes.get_config(f'resnet2,{norms}')
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.model.width, config.model.norm.running_per_hop = 4, False
+    config.clip.frames, config.train.batch_size = SHAPE[1], 16
+    return config
+
+
+def save(workdir, config, random_variables, batch_stats=None):
+    """A work folder with a checkpoint of random parameters and of those statistics, if any."""
+    model = models.build(**config.model.to_dict(), classes=8)
+    variables = {'batch_stats': {}} | random_variables(model, jnp.zeros(SHAPE), train=False)
+    if batch_stats is not None:
+        variables['batch_stats'] = batch_stats
+    state = TrainState(step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), **variables)
+    names = ('left', 'right', 'up', 'down', 'grow', 'shrink', 'turn left', 'turn right')
+    with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
+        saved.save(state, {'config': config.to_dict(), 'label_names': names}, None)
+    return model, variables
+
+
+def run(workdir, wanted=16):
+    return statistics_report.report(workdir, 'last', lambda config: config, wanted, None)
+
+
+@pytest.fixture(scope='module')
+def stale(tmp_path_factory, data_dir, random_variables):
+    """A checkpoint of random statistics: its folder, config, model, variables and report."""
+    workdir, config = tmp_path_factory.mktemp('stale'), make_config(data_dir)
+    return workdir, config, *save(workdir, config, random_variables), run(workdir)
+
+
+def test_written_files(stale):
+    workdir, *_, results = stale
+    assert json.loads((workdir / 'statistics' / 'report.json').read_text()) == results
+    assert (workdir / 'statistics' / 'statistics.png').read_bytes().startswith(b'\x89PNG')
+    assert (results['data'], results['step']) == ('moving_shapes/tiny validation', 7)
+    assert (results['clips'], results['batch_size']) == (32, 16)
+    assert list(results['top1']) == list(statistics_report.WAYS)
+    names = [layer['name'] for layer in results['layers']]
+    assert names == ['norm_stem', 'stage1/block1/norm1', 'stage1/block1/norm2']
+    assert [(layer['hops'], layer['pairs']) for layer in results['layers']] == [(1, 1), (1, 1), (2, 1)]
+    table = statistics_report.to_text(results)
+    assert all(name in table for name in names) and table.endswith(results['diagnosis'])
+    assert all(line.split()[-2:] == ['-', '-'] for line in table.splitlines() if line.startswith(names[1]))
+
+
+def test_precise_statistics_have_no_drift(stale, tmp_path, random_variables):
+    """What the report calls precise is what `precise_statistics` finds on the same clips, and evaluation uses it."""
+    _, config, model, variables, before = stale
+    mesh = parallel.make_mesh()
+    clips, labels = statistics_report.read(config, 16, mesh)
+    assert len(labels) == 32 and sorted(np.bincount(labels)) == [4] * 8
+    batches = [{'clip': clip[:, 0]} for clip in clips]
+    found = precise.precise_statistics(model, variables, batches, pixels=config.pixels.to_dict(), mesh=mesh)
+    save(tmp_path, config, random_variables, found)
+    after = run(tmp_path)
+    assert min(layer['drift_mean'] for layer in before['layers']) > 0.01
+    assert max(layer[f'drift_{of}'] for layer in after['layers'] for of in ('mean', 'var')) < 1e-4
+    assert after['layers'][-1]['spread_mean'] == pytest.approx(before['layers'][-1]['spread_mean'], rel=1e-4)
+    assert after['top1']['running'] == after['top1']['precise'] == before['top1']['precise']
+    assert after['top1']['training'] == before['top1']['training']
+
+
+def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
+    workdir, _, _, variables, _ = stale
+    given = []
+
+    def predict(variables, batch):
+        given.append(variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
+        return jnp.zeros((16, 8))
+
+    monkeypatch.setattr(statistics_report.evaluation, 'compile_predict', lambda *_: predict)
+    statistics_report.report(workdir, 'last', lambda config: config, 1, tmp_path)
+    running, of_precise, per_hop = given
+    np.testing.assert_array_equal(running, variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
+    assert per_hop.shape == (2, 4) and np.ptp(per_hop, axis=0).min() > 0
+    np.testing.assert_allclose(of_precise, per_hop.mean(axis=0), rtol=1e-6)
+
+
+def test_a_running_pair_for_every_hop(data_dir, tmp_path, random_variables):
+    """Then precise statistics are those of every hop, and are scored once; the spread is told all the same."""
+    config = make_config(data_dir)
+    config.model.norm.running_per_hop = True
+    save(tmp_path, config, random_variables)
+    results = run(tmp_path, wanted=1)
+    assert results['clips'] == 16 and 'precise_per_hop' not in results['top1']
+    assert (results['layers'][-1]['hops'], results['layers'][-1]['pairs']) == (2, 2)
+    assert results['layers'][-1]['spread_mean'] > 0
+
+
+def test_mistakes(stale, data_dir, tmp_path, random_variables):
+    save(tmp_path, make_config(data_dir, 'group'), random_variables)
+    with pytest.raises(ValueError, match='Expected a model with running statistics'):
+        run(tmp_path)
+    assert not (tmp_path / 'statistics').exists()
+    with pytest.raises(ValueError, match='whole batches.*= 16 clips.*got 0 wanted of the 32 clips'):
+        run(stale[0], wanted=0)
+
+
+LAYERS = [
+    precise.Layer('stem', 1, 1, 0.9, 0.1, None, None),
+    precise.Layer('relayed', 4, 1, 0.2, 0.1, 0.5, 0.3),
+    precise.Layer('last', 4, 1, 0.1, 0.1, 0.8, 0.3),
+]
+
+
+@pytest.mark.parametrize(
+    ('training', 'running', 'of_precise', 'per_hop', 'sentence'),
+    [
+        (0.86, 0.85, 0.86, 0.86, 'keeps up with training mode: top-1 85.0% and 86.0%'),
+        (0.86, 0.41, 0.40, 0.85, 'loses 45.0 points.*hops.*most at last.*reaches 85.0%.*running_per_hop=True'),
+        (0.86, 0.41, 0.85, 0.86, 'loses 45.0 points.*drifted, most at stem.*reaches 85.0%'),
+        (0.86, 0.41, 0.85, None, 'drifted, most at stem.*reaches 85.0%'),
+        (0.86, 0.41, 0.50, 0.45, 'do not bring them back'),
+    ],
+)
+def test_diagnosis(training, running, of_precise, per_hop, sentence):
+    top1 = {'training': training, 'running': running, 'precise': of_precise}
+    with_hops = top1 if per_hop is None else top1 | {'precise_per_hop': per_hop}
+    assert re.search(sentence, statistics_report.diagnose(with_hops, LAYERS))
