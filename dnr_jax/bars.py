@@ -7,13 +7,14 @@ from tqdm import tqdm
 SECONDS_BETWEEN_LOG_LINES = 30
 
 
-def bar(total: int, what: str, unit: str, leave: bool) -> tqdm:
+def bar(total: int, what: str, unit: str, *, leave: bool, shown: bool = True) -> tqdm:
     """A progress bar with time left; update it, close it. `leave` keeps it on the terminal when it is done."""
     terminal = sys.stderr.isatty()
     return tqdm(
         total=total,
         desc=what,
         unit=unit,
+        disable=not shown,
         leave=leave or not terminal,
         mininterval=0.1 if terminal else SECONDS_BETWEEN_LOG_LINES,
         maxinterval=10 if terminal else SECONDS_BETWEEN_LOG_LINES,

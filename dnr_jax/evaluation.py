@@ -97,11 +97,11 @@ def evaluate(
         shard_count=jax.process_count(),
     )
     rows = []
-    with closing(batches), bar(len(source), split, ' videos', leave=False) as progress:
+    with closing(batches), bar(len(source), split, ' videos', leave=False, shown=parallel.is_leader()) as progress:
         for batch, ids in parallel.place_ahead(called_before(before_batch, batches), mesh, config.run.prefetch):
             scored, labels = parallel.to_host(batch['mask']), parallel.to_host(batch['label'])
             rows.append((scored, ids, labels, parallel.to_host(predict(variables, batch))))
-            progress.update(int(scored.sum()) * jax.process_count())
+            progress.update(min(int(scored.sum()) * jax.process_count(), len(source) - progress.n))
     predictions = in_order(*(np.stack(column) for column in zip(*rows, strict=True)))
     assert len(predictions.ids) == len(source), 'every video is scored exactly once'
     return predictions

@@ -16,7 +16,7 @@ def seal(folder: Path) -> None:
     """Writes the manifest of all files in `folder`, whole or not at all."""
     entries = {name: fingerprint(folder / name) for name in files(folder)}
     with written_whole(folder / NAME) as path:
-        path.write_text(json.dumps({'files': entries, 'of_files': fingerprint_of(entries)}, indent=1) + '\n')
+        path.write_text(json.dumps({'files': entries, 'of_files': fingerprint_of(entries)}, indent=1))
 
 
 def damage(folder: Path) -> str | None:
@@ -35,7 +35,11 @@ def damage(folder: Path) -> str | None:
             return f'{name} was added'
         if not (folder / name).is_file():
             return f'{name} is missing'
-        if fingerprint(folder / name) != entries[name]:
+        try:
+            changed = fingerprint(folder / name) != entries[name]
+        except OSError as error:
+            return f'{name} cannot be read ({error})'
+        if changed:
             return f'{name} has changed'
     return None
 

@@ -43,6 +43,8 @@ class Setup(NamedTuple):
 
 def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
+    if config.run.compilation_cache:
+        jax.config.update('jax_compilation_cache_dir', str(Path(config.run.compilation_cache).expanduser()))
     mesh = parallel.make_mesh()
     for section in ('train', 'validation', 'test'):
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')

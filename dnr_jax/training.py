@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from dnr_jax import evaluation, parallel
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
 from dnr_jax.data import pipeline
+from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
 from dnr_jax.setup import Setup, claim, introduce, prepare
@@ -62,7 +63,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
             reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
             reporter.line(introduce(config, setup, int(state.step)))
         scoring = Scoring(config, setup, guards, reporter)
-        training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter)
+        profiler = stack.enter_context(Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1))
+        training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
         return scoring.test(training.run(), workdir / 'test')
 
 
@@ -126,10 +128,12 @@ class Training:
         scoring: Scoring,
         guards: Guards,
         reporter: Reporter,
+        profiler: Profiler,
     ):
         self.state, self.saved_step = state, newest and newest.step
         self._config, self._setup, self._checkpoints = config, setup, checkpoints
         self._scoring, self._guards, self._newest = scoring, guards, newest
+        self._profiler = profiler
         self._progress = Progress(
             reporter,
             setup.schedule,
@@ -170,6 +174,7 @@ class Training:
 
     def _step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         self._guards.watchdog.expect(f'step {step}')
+        self._profiler.before(step)
         self.state, metrics = self._setup.train_step(self.state, batch)
         self._progress.step(step, metrics, ids)
 

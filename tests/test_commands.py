@@ -24,11 +24,15 @@ SMALL = [
 ]
 
 
+def environment(xla_flags):
+    """Of a command on CPU devices, with few optimizations, for they take long."""
+    return os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': xla_flags, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
+
+
 def run(*arguments):
-    """Runs a command in the repository's root, on one CPU device, with few optimizations, for they take long."""
-    environment = os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
+    """Runs a command in the repository's root, on one CPU device."""
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment(''), capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope='module')

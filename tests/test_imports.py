@@ -10,7 +10,7 @@ ROOT = PACKAGE.parent
 
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
-    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog'},
+    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling'},
     {'relay', 'manifest'},
     {'normalization'},
     {'models', 'parallel'},

@@ -1,0 +1,208 @@
+"""A training killed again and again, against one left alone: no sealed step may be lost, and no bit may differ.
+
+    python -m benchmarks.kills --kills=20 --workdir=/tmp/kills
+
+Half of the kills come at a random moment after the first step; of the others, one comes as a save begins, the next
+between its end and its seal. What was going on is told from the folder the dead process left.
+"""
+
+import argparse
+import hashlib
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from dnr_jax import manifest
+from dnr_jax.bars import bar
+from dnr_jax.data.prepare import prepare
+
+ROOT = Path(__file__).parent.parent
+SETTINGS = [
+    '--config=configs/moving_shapes.py:resnet18,dnr',
+    '--config.data.name=moving_shapes/tiny',
+    '--config.model.width=4',
+    '--config.clip.frames=2',
+    '--config.run.log_every_steps=3',
+    '--config.run.checkpoint_every_steps=2',
+]
+PACE = ('clips_per_second', 'waiting_share')
+BETWEEN, INSIDE, COMMITTED = 'between saves', 'inside a save', 'after commit, before seal'
+MOMENTS = (None, INSIDE, None, COMMITTED)  # what to wait for before a kill; None for a random time
+SHARE_OF_RUN = 1.5  # the longest time to a kill, as a share of the run divided by the kills
+
+
+class Life:
+    """One process that trains, from its start to its end."""
+
+    def __init__(self, command: list[str], log: Path):
+        self._log = log
+        environment = os.environ | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
+        with log.open('w') as output:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+        self.wait_until(lambda: 'first step done' in log.read_text())
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Until it holds, or the process has ended."""
+        while self.process.poll() is None and not condition():
+            time.sleep(0.001)
+
+    def kill(self) -> bool:
+        """Whether that was what ended it."""
+        self.process.kill()
+        return self.finish() == -signal.SIGKILL
+
+    def finish(self) -> int:
+        """Waits for its end; returns its status. RuntimeError if it failed."""
+        status = self.process.wait()
+        if status not in (0, -signal.SIGKILL):
+            raise RuntimeError(f'The training ended with status {status}:\n{self._log.read_text()}')
+        return status
+
+    @property
+    def first_step(self) -> int:
+        """The step it went on from."""
+        return int(re.search(r'steps (\d+) to', self._log.read_text())[1])
+
+
+def command(workdir: Path, data_dir: Path, cache: Path, epochs: int) -> list[str]:
+    """The command that trains in this folder."""
+    settings = [f'--config.data.dir={data_dir}', f'--config.run.compilation_cache={cache}']
+    return [sys.executable, 'train.py', *SETTINGS, *settings, f'--config.train.epochs={epochs}', f'--workdir={workdir}']
+
+
+def step_folders(workdir: Path) -> list[Path]:
+    """By step."""
+    return sorted((path for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit()), key=lambda p: int(p.name))
+
+
+def newest_sealed(workdir: Path) -> int:
+    """The step of the newest checkpoint that is whole, 0 if there is none."""
+    return max((int(path.name) for path in step_folders(workdir) if not manifest.damage(path)), default=0)
+
+
+def phase(workdir: Path) -> str:
+    """What the folder shows to be going on."""
+    if any('tmp' in path.name for path in (workdir / 'checkpoints').glob('*')):
+        return INSIDE
+    return COMMITTED if any(not (path / manifest.NAME).exists() for path in step_folders(workdir)) else BETWEEN
+
+
+def whole(workdir: Path, train: list[str]) -> float:
+    """Trains without a kill; returns the seconds from the first step to the end."""
+    life = Life(train, workdir.with_suffix('.log'))
+    started = time.monotonic()
+    life.finish()
+    return time.monotonic() - started
+
+
+def killed(workdir: Path, train: list[str], kills: int, longest: float, seed: int) -> list[dict]:
+    """Trains with so many kills, or until it is done, each at most so many seconds after a first step or a save."""
+    rng, records, sealed = random.Random(seed), [], 0
+    with bar(kills, 'kills', 'kill', leave=True) as progress:
+        for number, moment in zip(range(kills + 1), itertools.cycle(MOMENTS), strict=False):
+            life = Life(train, workdir.with_suffix(f'.{number}.log'))
+            if records:
+                records[-1] |= {'resumed': life.first_step, 'lost': sealed - life.first_step}
+            if number == kills:
+                life.finish()
+                break
+            until = time.monotonic() + rng.uniform(0, longest)
+            life.wait_until(lambda until=until: time.monotonic() > until)
+            if moment:
+                life.wait_until(lambda moment=moment: phase(workdir) == moment)
+            if not life.kill():
+                break
+            sealed = max(sealed, newest_sealed(workdir))
+            records.append({'aim': moment or 'random', 'phase': phase(workdir), 'sealed': sealed})
+            progress.update()
+    return records
+
+
+def digest(workdir: Path) -> str:
+    """sha256 of all arrays of the last checkpoint."""
+    path = step_folders(workdir)[-1]
+    loaded = ocp.load_checkpointables(path)
+    hashed = hashlib.sha256(path.name.encode())
+    for name, leaf in jax.tree.leaves_with_path({part: loaded[part] for part in ('variables', 'progress')}):
+        hashed.update(f'{jax.tree_util.keystr(name)} {leaf.dtype} {leaf.shape}'.encode() + np.asarray(leaf).tobytes())
+    return hashed.hexdigest()
+
+
+def lines(workdir: Path) -> list[dict]:
+    """What was reported, without the pace."""
+    read = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+    return [{key: value for key, value in line.items() if key not in PACE} for line in read]
+
+
+def measure(folder: Path, data_dir: Path, kills: int, epochs: int, seed: int) -> dict:
+    """Trains twice in a folder, once with kills; returns the record of both."""
+    folders = {name: folder / name for name in ('whole', 'killed')}
+    for path in folders.values():
+        shutil.rmtree(path, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    trains = {name: command(path, data_dir, folder / 'cache', epochs) for name, path in folders.items()}
+    seconds = whole(folders['whole'], trains['whole'])
+    records = killed(folders['killed'], trains['killed'], kills, SHARE_OF_RUN * seconds / max(kills, 1), seed)
+    return {
+        'seconds': seconds,
+        'steps': int(step_folders(folders['whole'])[-1].name),
+        'kills': records,
+        'lost': sum(record['lost'] for record in records),
+        'digests': [digest(path) for path in folders.values()],
+        'same_lines': lines(folders['whole']) == lines(folders['killed']),
+    }
+
+
+def is_same(record: dict) -> bool:
+    """Whether nothing was lost and the ends are the same."""
+    return not record['lost'] and len(set(record['digests'])) == 1 and record['same_lines']
+
+
+def as_table(record: dict) -> str:
+    """The record, to read."""
+    rows = [f'{"kill":>5} {"aimed at":>26} {"died":>26} {"sealed":>7} {"resumed":>8} {"lost":>5}']
+    for number, kill in enumerate(record['kills'], 1):
+        rows.append(
+            f'{number:>5} {kill["aim"]:>26} {kill["phase"]:>26} {kill["sealed"]:>7} {kill["resumed"]:>8} '
+            f'{kill["lost"]:>5}'
+        )
+    rows.append(f'{record["steps"]} steps, {record["seconds"]:.1f} s uninterrupted; lost: {record["lost"]} steps')
+    states = 'the same' if len(set(record['digests'])) == 1 else 'different'
+    rows.append(f'final states: {states}; lines: {"the same" if record["same_lines"] else "different"}')
+    return '\n'.join(rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
+    parser.add_argument('--kills', type=int, default=20, help='how many; default: %(default)s')
+    parser.add_argument('--epochs', type=int, default=40, help='of the training; default: %(default)s')
+    parser.add_argument('--seed', type=int, default=0, help='of the moments; default: %(default)s')
+    parser.add_argument('--workdir', type=Path, required=True, help='folder for the runs and their logs')
+    parser.add_argument('--data_dir', type=Path, help='folder of data sets; default: WORKDIR/data')
+    parser.add_argument('--out', type=Path, help='JSON file to write the record to')
+    options = parser.parse_args()
+    folder = options.workdir.absolute()
+    data_dir = (options.data_dir or folder / 'data').absolute()
+    prepare('moving_shapes', config='tiny', out=data_dir, workers=0)
+    record = measure(folder, data_dir, options.kills, options.epochs, options.seed)
+    print(as_table(record))
+    if options.out:
+        options.out.write_text(json.dumps(record, indent=2) + '\n')
+    return int(not is_same(record))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,39 @@
+"""A trace of a few steps, to be looked at in TensorBoard or Perfetto."""
+
+from pathlib import Path
+
+import jax
+
+UNTRACED_STEPS = 2  # the first compiles, the second may still fill queues
+
+
+class Profiler:
+    """Traces `steps` steps into `folder`, from the third of a run on; 0 traces none.
+
+    Attributes:
+      first_step: number of the first step of this run.
+    """
+
+    def __init__(self, folder: Path, steps: int, first_step: int):
+        self._folder, self._from = folder, first_step + UNTRACED_STEPS
+        self._to = self._from + steps
+        self._tracing = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._stop()
+
+    def before(self, step: int) -> None:
+        """Starts or ends the trace, if this step is the one for it."""
+        if step == self._from < self._to:
+            jax.profiler.start_trace(str(self._folder))
+            self._tracing = True
+        elif step >= self._to:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._tracing:
+            jax.profiler.stop_trace()
+            self._tracing = False

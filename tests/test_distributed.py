@@ -1,0 +1,117 @@
+"""Two processes with two devices each are one process with four; and what becomes of one when the other is gone."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from data.conftest import prepare_tiny
+from test_commands import ROOT, SMALL, environment
+
+from dnr_jax import manifest
+
+RUN = [
+    *SMALL,
+    '--config.train.batch_size=16',
+    '--config.validation.batch_size=12',  # 32 videos: the last batch is not full
+    '--config.test.batch_size=12',
+    '--config.run.log_every_steps=1',
+    '--config.run.workers=0',
+]
+PATIENCE = 120  # seconds for what takes some twenty
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    return prepare_tiny(tmp_path_factory.mktemp('data'))
+
+
+@contextmanager
+def started(workdir, data_dir, processes, devices, *arguments):
+    """That many processes of one training, with a log each."""
+    command = [sys.executable, 'train.py', *RUN, f'--config.data.dir={data_dir}', f'--workdir={workdir}', *arguments]
+    if processes > 1:
+        with socket.socket() as free:
+            free.bind(('localhost', 0))
+            port = free.getsockname()[1]
+        command += [f'--coordinator=localhost:{port}', f'--processes={processes}']
+    workdir.parent.mkdir(parents=True, exist_ok=True)
+    logs = [workdir.parent / f'{workdir.name}.{number}.log' for number in range(processes)]
+    flags = f'--xla_force_host_platform_device_count={devices}'
+    children = []
+    try:
+        for number, log in enumerate(logs):
+            own = [f'--process={number}'] if processes > 1 else []
+            with log.open('w') as file:
+                child = subprocess.Popen(
+                    [*command, *own], cwd=ROOT, env=environment(flags), stdout=file, stderr=subprocess.STDOUT
+                )
+            children.append(child)
+        yield children, logs
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def wait_until_step(log, step):
+    deadline = time.monotonic() + PATIENCE
+    while f'step {step:>6}/' not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def without_pace(workdir):
+    lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ('clips_per_second', 'waiting_share')} for line in lines]
+
+
+def test_two_processes_are_one(data_dir, tmp_path):
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    for workdir, processes, devices in ((one, 1, 4), (two, 2, 2)):
+        with started(workdir, data_dir, processes, devices) as (children, logs):
+            assert [child.wait(PATIENCE) for child in children] == [0] * processes, logs[-1].read_text()
+    for line, other in zip(without_pace(one), without_pace(two), strict=True):
+        assert line == pytest.approx(other, rel=1e-4, abs=1e-5)
+    predictions = [dict(np.load(workdir / 'test/predictions.npz')) for workdir in (one, two)]
+    np.testing.assert_array_equal(predictions[0]['ids'], predictions[1]['ids'])
+    np.testing.assert_array_equal(predictions[0]['labels'], predictions[1]['labels'])
+    np.testing.assert_allclose(predictions[0]['logits'], predictions[1]['logits'], rtol=1e-3, atol=1e-5)
+    assert 'top-1' not in logs[1].read_text()  # one tells, the other is silent
+
+
+def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
+    workdir = tmp_path / 'run'
+    with started(workdir, data_dir, 2, 1, '--config.train.epochs=1000') as (children, logs):
+        wait_until_step(logs[0], 3)
+        children[1].send_signal(signal.SIGTERM)
+        assert [child.wait(PATIENCE) for child in children] == [143, 143], logs[0].read_text()
+    assert 'the same command goes on from here' in logs[0].read_text()
+    newest = max(
+        (path for path in (workdir / 'checkpoints').iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
+    )
+    assert int(newest.name) >= 3 and manifest.damage(newest) is None
+
+
+def test_a_dead_process_ends_the_other(data_dir, tmp_path):
+    with started(tmp_path / 'run', data_dir, 2, 1, '--config.train.epochs=1000') as (children, logs):
+        wait_until_step(logs[0], 2)
+        children[1].kill()
+        killed = time.monotonic()
+        assert children[0].wait(PATIENCE) != 0
+        assert time.monotonic() - killed < 60
+    assert 'another process of the run has died' in logs[0].read_text()
+
+
+def test_a_stalled_process_ends_the_other(data_dir, tmp_path):
+    arguments = '--config.train.epochs=1000', '--config.run.watchdog_seconds=4'
+    with started(tmp_path / 'run', data_dir, 2, 1, *arguments) as (children, logs):
+        wait_until_step(logs[0], 2)
+        children[1].send_signal(signal.SIGSTOP)
+        assert children[0].wait(60) == 3
+    assert 'waited 4 s for' in logs[0].read_text()

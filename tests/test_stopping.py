@@ -1,0 +1,69 @@
+"""SIGTERM is answered at the next safe place, or at once where nothing can be lost."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dnr_jax.stopping import EXIT_STATUS, Stopped, StopRequest
+
+
+def test_a_request_is_answered_at_the_next_check():
+    before = signal.getsignal(signal.SIGTERM)
+    with StopRequest() as stop:
+        stop.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        deadline = time.monotonic() + 5
+        with pytest.raises(Stopped):
+            while time.monotonic() < deadline:
+                stop.check()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+PROGRAM = """
+import os, signal, time
+from dnr_jax.stopping import StopRequest
+with StopRequest() as stop:
+    {first}
+    print('ready', flush=True)
+    {then}
+print('went on')
+"""
+# A call that gives the other threads their turn but not signal handlers, as compiling does.
+DEAF = "__import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 100_000_000)"
+
+
+def stopped(first, then, signals=1):
+    """(exit status, seconds from the first signal on) of the program."""
+    program = PROGRAM.format(first=first, then=then)
+    with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout.readline() == 'ready\n'
+        started = time.monotonic()
+        for _ in range(signals):
+            child.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        status = child.wait(60)
+    return status, time.monotonic() - started
+
+
+def test_with_nothing_to_lose_the_end_comes_at_once_even_while_compiling():
+    status, seconds = stopped('idle = stop.nothing_to_lose(); idle.__enter__()', DEAF)
+    assert status == EXIT_STATUS and seconds < 5
+
+
+def test_what_was_asked_before_counts_when_nothing_is_to_lose_any_more():
+    status, _ = stopped('pass', 'time.sleep(1.5)\n    stop.nothing_to_lose().__enter__()')
+    assert status == EXIT_STATUS
+
+
+def test_a_second_request_does_not_wait():
+    status, seconds = stopped('pass', 'time.sleep(50)', signals=2)
+    assert status == EXIT_STATUS and seconds < 5
+
+
+def test_with_something_to_lose_the_run_goes_on_until_it_is_safe():
+    status, _ = stopped('pass', 'time.sleep(1)')
+    assert status == 0
