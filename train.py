@@ -11,12 +11,19 @@ from dnr_jax import command
 CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
 CONNECT = command.define_distributed()
 ALLOW_CHANGE = flags.DEFINE_multi_string('allow_change', [], 'Key that may differ from how the folder was begun.')
-WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and results.', required=True)
+DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Measure a few steps, tell what the run would take, and write nothing.')
+WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and results.')
 
 
 def main(arguments: list[str]) -> None:
     command.expect_no_more(arguments)
     CONNECT()
+    if DRY_RUN.value:
+        from dnr_jax.dry_run import dry_run
+
+        return print(dry_run(CONFIG.value))
+    if WORKDIR.value is None:
+        command.refuse('expected --workdir=FOLDER, for checkpoints, logs and results; see --help')
     from dnr_jax.training import train_and_evaluate
 
     train_and_evaluate(CONFIG.value, WORKDIR.value, ALLOW_CHANGE.value)

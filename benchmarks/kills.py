@@ -2,8 +2,8 @@
 
     python -m benchmarks.kills --kills=20 --workdir=/tmp/kills
 
-Half of the kills come at a random moment after the first step; of the others, one comes as a save begins, the next
-between its end and its seal. What was going on is told from the folder the dead process left.
+Half of the kills come at a random moment after the first step; of the others every second one waits for a save to
+begin, every second for one to await its seal. What was going on is told from the folder the dead process left.
 """
 
 import argparse
@@ -23,8 +23,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from orbax.checkpoint import v1 as ocp
 
+from benchmarks.corruption import load_alone
 from dnr_jax import manifest
 from dnr_jax.bars import bar
 from dnr_jax.data.prepare import prepare
@@ -39,9 +39,6 @@ SETTINGS = [
     '--config.run.checkpoint_every_steps=2',
 ]
 PACE = ('clips_per_second', 'waiting_share')
-BETWEEN, INSIDE, COMMITTED = 'between saves', 'inside a save', 'after commit, before seal'
-MOMENTS = (None, INSIDE, None, COMMITTED)  # what to wait for before a kill; None for a random time
-SHARE_OF_RUN = 1.5  # the longest time to a kill, as a share of the run divided by the kills
 
 
 class Life:
@@ -55,21 +52,21 @@ class Life:
         self.wait_until(lambda: 'first step done' in log.read_text())
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        """Until it holds, or the process has ended."""
+        """Until it holds, or the process has ended; RuntimeError if it failed."""
         while self.process.poll() is None and not condition():
             time.sleep(0.001)
+        if self.process.returncode not in (None, 0, -signal.SIGKILL):
+            raise RuntimeError(f'The training ended with status {self.process.returncode}:\n{self._log.read_text()}')
 
     def kill(self) -> bool:
         """Whether that was what ended it."""
         self.process.kill()
-        return self.finish() == -signal.SIGKILL
+        self.finish()
+        return self.process.returncode == -signal.SIGKILL
 
-    def finish(self) -> int:
-        """Waits for its end; returns its status. RuntimeError if it failed."""
-        status = self.process.wait()
-        if status not in (0, -signal.SIGKILL):
-            raise RuntimeError(f'The training ended with status {status}:\n{self._log.read_text()}')
-        return status
+    def finish(self) -> None:
+        """Waits for its end."""
+        self.wait_until(lambda: False)
 
     @property
     def first_step(self) -> int:
@@ -85,7 +82,8 @@ def command(workdir: Path, data_dir: Path, cache: Path, epochs: int) -> list[str
 
 def step_folders(workdir: Path) -> list[Path]:
     """By step."""
-    return sorted((path for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit()), key=lambda p: int(p.name))
+    paths = (path for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit())
+    return sorted(paths, key=lambda path: int(path.name))
 
 
 def newest_sealed(workdir: Path) -> int:
@@ -93,11 +91,27 @@ def newest_sealed(workdir: Path) -> int:
     return max((int(path.name) for path in step_folders(workdir) if not manifest.damage(path)), default=0)
 
 
+def saving(workdir: Path) -> bool:
+    """Whether Orbax is writing a checkpoint."""
+    return any('tmp' in path.name for path in (workdir / 'checkpoints').glob('*'))
+
+
+def committed(workdir: Path) -> bool:
+    """Whether the newest checkpoint awaits its seal."""
+    return any(not (path / manifest.NAME).exists() for path in step_folders(workdir)[-1:])
+
+
+MOMENTS = (None, saving, None, committed)  # what to wait for before a kill, after the random time
+
+
 def phase(workdir: Path) -> str:
-    """What the folder shows to be going on."""
-    if any('tmp' in path.name for path in (workdir / 'checkpoints').glob('*')):
-        return INSIDE
-    return COMMITTED if any(not (path / manifest.NAME).exists() for path in step_folders(workdir)) else BETWEEN
+    """What the folder of a dead process shows to have been going on."""
+    if saving(workdir):
+        return 'inside a save'
+    if committed(workdir):
+        return 'after commit, before seal'
+    removing = any(manifest.damage(path) for path in step_folders(workdir))
+    return 'while an old one is removed' if removing else 'between saves'
 
 
 def whole(workdir: Path, train: list[str]) -> float:
@@ -122,11 +136,11 @@ def killed(workdir: Path, train: list[str], kills: int, longest: float, seed: in
             until = time.monotonic() + rng.uniform(0, longest)
             life.wait_until(lambda until=until: time.monotonic() > until)
             if moment:
-                life.wait_until(lambda moment=moment: phase(workdir) == moment)
+                life.wait_until(lambda moment=moment: moment(workdir))
             if not life.kill():
                 break
             sealed = max(sealed, newest_sealed(workdir))
-            records.append({'aim': moment or 'random', 'phase': phase(workdir), 'sealed': sealed})
+            records.append({'aim': moment.__name__ if moment else 'random', 'phase': phase(workdir), 'sealed': sealed})
             progress.update()
     return records
 
@@ -134,7 +148,7 @@ def killed(workdir: Path, train: list[str], kills: int, longest: float, seed: in
 def digest(workdir: Path) -> str:
     """sha256 of all arrays of the last checkpoint."""
     path = step_folders(workdir)[-1]
-    loaded = ocp.load_checkpointables(path)
+    loaded = load_alone(path)
     hashed = hashlib.sha256(path.name.encode())
     for name, leaf in jax.tree.leaves_with_path({part: loaded[part] for part in ('variables', 'progress')}):
         hashed.update(f'{jax.tree_util.keystr(name)} {leaf.dtype} {leaf.shape}'.encode() + np.asarray(leaf).tobytes())
@@ -147,15 +161,18 @@ def lines(workdir: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if key not in PACE} for line in read]
 
 
-def measure(folder: Path, data_dir: Path, kills: int, epochs: int, seed: int) -> dict:
-    """Trains twice in a folder, once with kills; returns the record of both."""
+def measure(folder: Path, data_dir: Path, kills: int, epochs: int, seed: int, longest: float | None = None) -> dict:
+    """Trains twice in a folder, once with kills; returns the record of both.
+
+    `longest` is of the seconds to a kill; by default such that the run lasts for all of them.
+    """
     folders = {name: folder / name for name in ('whole', 'killed')}
     for path in folders.values():
         shutil.rmtree(path, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     trains = {name: command(path, data_dir, folder / 'cache', epochs) for name, path in folders.items()}
     seconds = whole(folders['whole'], trains['whole'])
-    records = killed(folders['killed'], trains['killed'], kills, SHARE_OF_RUN * seconds / max(kills, 1), seed)
+    records = killed(folders['killed'], trains['killed'], kills, longest or 1.5 * seconds / max(kills, 1), seed)
     return {
         'seconds': seconds,
         'steps': int(step_folders(folders['whole'])[-1].name),
@@ -173,10 +190,10 @@ def is_same(record: dict) -> bool:
 
 def as_table(record: dict) -> str:
     """The record, to read."""
-    rows = [f'{"kill":>5} {"aimed at":>26} {"died":>26} {"sealed":>7} {"resumed":>8} {"lost":>5}']
+    rows = [f'{"kill":>5} {"aimed at":>10} {"died":>28} {"sealed":>7} {"resumed":>8} {"lost":>5}']
     for number, kill in enumerate(record['kills'], 1):
         rows.append(
-            f'{number:>5} {kill["aim"]:>26} {kill["phase"]:>26} {kill["sealed"]:>7} {kill["resumed"]:>8} '
+            f'{number:>5} {kill["aim"]:>10} {kill["phase"]:>28} {kill["sealed"]:>7} {kill["resumed"]:>8} '
             f'{kill["lost"]:>5}'
         )
     rows.append(f'{record["steps"]} steps, {record["seconds"]:.1f} s uninterrupted; lost: {record["lost"]} steps')

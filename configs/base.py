@@ -140,6 +140,7 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'checkpoint_every_steps': 2000,
             'keep': 2,  # latest checkpoints; the best one by validation top-1 stays too
             'watchdog_seconds': 300,  # a step or batch that takes longer ends the run; 0 waits for ever
+            'precise_batches': 0,  # training batches whose statistics replace the running ones for every score
             'compilation_cache': '',  # folder that keeps compiled programs from run to run
             'profile_steps': 0,  # steps traced into WORKDIR/profile, from the third on
         }

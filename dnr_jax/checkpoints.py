@@ -24,6 +24,7 @@ from dnr_jax.state import TrainState, byte_count
 PyTree = Any
 policies = ocp.training.preservation_policies
 
+UNSEALED = 'unsealed'  # the one name that all unfinished checkpoints are set aside by, so that they cannot pile up
 LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there to fall back to
 
 
@@ -43,7 +44,7 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of `folder`; close it, or use it as a context, to see asynchronous saves through.
 
-    What is damaged or was never finished is renamed, STEP.damaged, with a warning, and does not count.
+    What is damaged is renamed, STEP.damaged, what was never finished, `unsealed`, with a warning; neither counts.
 
     Attributes:
       folder: made if it does not exist. keep: how many of the newest checkpoints stay, 2 or more.
@@ -205,7 +206,9 @@ def _set_aside_damaged(folder: Path) -> None:
     undamaged = set(_undamaged(folder))
     for path in _step_folders(folder):
         if path not in undamaged:
-            shutil.rmtree(aside := path.with_name(f'{path.name}.damaged'), ignore_errors=True)
+            sealed = (path / manifest.NAME).exists()
+            aside = path.with_name(f'{path.name}.damaged' if sealed else UNSEALED)
+            shutil.rmtree(aside, ignore_errors=True)
             path.rename(aside)
 
 

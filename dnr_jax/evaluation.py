@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,8 @@ from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
+from dnr_jax.precise import precise_statistics
+from dnr_jax.setup import read
 
 matplotlib.use('Agg')
 
@@ -54,15 +57,35 @@ def evaluate_checkpoint(
     mesh = parallel.make_mesh()
     model, variables, config, label_names, step = trained.load(workdir, which, adapt, mesh)
     source = open_split(config.data.name, config.data.dir, config.test.split)
+    expect_classes(source, label_names, config)
+    if config.run.precise_batches:
+        train = open_split(config.data.name, config.data.dir, config.data.train_split)
+        variables = with_precise_statistics(model, variables, train, config, mesh)
+    predict = compile_predict(model, config, mesh)
+    predictions = evaluate(predict, variables, source, config, 'test', mesh, before_batch=lambda: None)
+    return write(Path(out) if out else Path(workdir) / 'test', predictions, label_names, config, step)
+
+
+def expect_classes(source: VideoSource, label_names: Sequence[str], config: ConfigDict) -> None:
+    """Raises ValueError unless the data has these classes in this order."""
     if source.label_names != label_names:
         raise ValueError(
             f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
             f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); '
             'give the data set it was trained on with --config.data.dir.'
         )
-    predict = compile_predict(model, config, mesh)
-    predictions = evaluate(predict, variables, source, config, 'test', mesh, before_batch=lambda: None)
-    return write(Path(out) if out else Path(workdir) / 'test', predictions, label_names, config, step)
+
+
+def with_precise_statistics(
+    model: nn.Module, variables: Mapping[str, Any], train: VideoSource, config: ConfigDict, mesh: parallel.Mesh
+) -> Mapping[str, Any]:
+    """The variables with statistics of the first `config.run.precise_batches` batches of training; 0 leaves them."""
+    if not config.run.precise_batches:
+        return variables
+    with closing(read(config, train, mesh, start_step=0)) as batches:
+        first = islice(batches, config.run.precise_batches)
+        statistics = precise_statistics(model, variables, first, pixels=config.pixels.to_dict(), mesh=mesh)
+    return {**variables, 'batch_stats': statistics}
 
 
 def compile_predict(model: nn.Module, config: ConfigDict, mesh: parallel.Mesh) -> Callable:

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 from jax import Array
@@ -56,9 +55,15 @@ def precise_statistics(
     """
     observing = compile_observe(model, variables, pixels, mesh)
     observed = [
-        jax.device_get(observing(variables, parallel.place({'clip': batch['clip']}, mesh))[1]) for batch in batches
+        jax.tree.map(on_all_devices, observing(variables, parallel.place({'clip': batch['clip']}, mesh))[1])
+        for batch in batches
     ]
     return as_running(average(observed), variables['batch_stats'])
+
+
+def on_all_devices(of_device: Float[Array, 'D G C']) -> np.ndarray:
+    """The rows of all devices of all processes."""
+    return parallel.gather(parallel.to_host(of_device))
 
 
 def compile_observe(
@@ -101,7 +106,7 @@ def average(observed: Sequence[PyTree]) -> PyTree:
     """The mean over batches and devices, summed in float64: leaves [D G C] -> [G C]; ValueError if there is none."""
     if not observed:
         raise ValueError('Precise statistics are averages over batches: expected at least 1 batch, got 0.')
-    return jax.tree.map(lambda *of: jnp.float32(np.mean(of, axis=(0, 1), dtype=np.float64)), *observed)
+    return jax.tree.map(lambda *of: np.mean(of, axis=(0, 1), dtype=np.float64).astype(np.float32), *observed)
 
 
 def as_running(per_group: PyTree, running: PyTree) -> PyTree:

@@ -13,6 +13,7 @@ import optax
 from ml_collections import ConfigDict
 
 from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
 from dnr_jax.identity import CHANGEABLE, differences
@@ -106,6 +107,21 @@ def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
     scope = config.model.norm.statistics_scope
     clips = clips_of_scope(scope, on_device // parts)
     return clips * mesh.size if scope == 'global' else clips
+
+
+def read(config: ConfigDict, source: VideoSource, mesh: parallel.Mesh, start_step: int) -> pipeline.Batches:
+    """This process's training batches from that step on."""
+    return pipeline.train_batches(
+        source,
+        **config.clip,
+        **config.augment,
+        batch_size=parallel.per_process(config.train.batch_size, mesh, 'train.batch_size'),
+        seed=config.seed,
+        start_step=start_step,
+        workers=config.run.workers,
+        shard_index=jax.process_index(),
+        shard_count=jax.process_count(),
+    )
 
 
 def claim(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> None:

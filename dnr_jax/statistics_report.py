@@ -54,7 +54,7 @@ def report(
     found = trained.load(workdir, which, adapt, mesh)
     config = found.config
     observing = precise.compile_observe(found.model, found.variables, config.pixels.to_dict(), mesh)
-    clips, labels = read(config, wanted, mesh)
+    clips, labels = read(config, found.label_names, wanted, mesh)
     top1, per_group = score(found, observing, clips, labels, mesh)
     layers = precise.compare(*jax.device_get((found.variables['batch_stats'], per_group)), config.model.norm.epsilon)
     results = {
@@ -76,9 +76,12 @@ def report(
     return results
 
 
-def read(config: ConfigDict, wanted: int, mesh: parallel.Mesh) -> tuple[list[np.ndarray], np.ndarray]:
+def read(
+    config: ConfigDict, label_names: Sequence[str], wanted: int, mesh: parallel.Mesh
+) -> tuple[list[np.ndarray], np.ndarray]:
     """Full batches of validation clips in one centre view, uint8 [B 1 T H W C] each, and all labels."""
     source = open_split(config.data.name, config.data.dir, config.validation.split)
+    evaluation.expect_classes(source, label_names, config)
     batch_size = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
     count = min(wanted, len(source) // batch_size)
     if count < 1:

@@ -20,11 +20,10 @@ from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, parallel
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
-from dnr_jax.data import pipeline
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.setup import Setup, claim, introduce, prepare
+from dnr_jax.setup import Setup, claim, introduce, prepare, read
 from dnr_jax.state import TrainState
 from dnr_jax.stopping import Stopped, StopRequest
 from dnr_jax.watchdog import Watchdog
@@ -100,9 +99,12 @@ class Scoring:
         return results
 
     def _predictions(self, state: TrainState, section: str) -> evaluation.Predictions:
+        variables = evaluation.with_precise_statistics(
+            self._setup.model, state.variables, self._setup.train, self._config, self._setup.mesh
+        )
         return evaluation.evaluate(
             self._predict,
-            state.variables,
+            variables,
             getattr(self._setup, section),
             self._config,
             section,
@@ -150,7 +152,7 @@ class Training:
         try:
             if self._newest and self._newest.metrics is None and self._validation_is_due(first):
                 self._save(with_scores=True)  # the run was stopped while it validated
-            with closing(read(self._config, self._setup, first)) as batches:
+            with closing(read(self._config, self._setup.train, self._setup.mesh, first)) as batches:
                 placed = parallel.place_ahead(batches, self._setup.mesh, self._config.run.prefetch)
                 for step in range(first + 1, self._setup.total_steps + 1):
                     self._guards.wait_for(f'the batch of step {step}')
@@ -201,21 +203,6 @@ class Training:
             }
             self._checkpoints.save(self.state, about, scores)
             self.saved_step = int(self.state.step)
-
-
-def read(config: ConfigDict, setup: Setup, start_step: int) -> pipeline.Batches:
-    """This process's training batches from that step on."""
-    return pipeline.train_batches(
-        setup.train,
-        **config.clip,
-        **config.augment,
-        batch_size=parallel.per_process(config.train.batch_size, setup.mesh, 'train.batch_size'),
-        seed=config.seed,
-        start_step=start_step,
-        workers=config.run.workers,
-        shard_index=jax.process_index(),
-        shard_count=jax.process_count(),
-    )
 
 
 def due(step: int, every: int, last: int) -> bool:

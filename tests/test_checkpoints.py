@@ -1,11 +1,17 @@
-"""Saving, choosing and restoring checkpoints: bit for bit, newest and best kept, clear errors."""
+"""Saving, choosing and restoring checkpoints: bit for bit, newest and best kept, no damage accepted, clear errors."""
+
+import random
+import shutil
+import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dnr_jax import checkpoints, parallel
+from benchmarks import corruption
+from dnr_jax import checkpoints, manifest, parallel
 from dnr_jax.state import TrainState
 
 
@@ -19,6 +25,18 @@ def make_state(step, seed=0, averaged=False):
         opt_state=(jnp.int32(step), {'conv': {'kernel': kernel * 2}}),
         skipped=jnp.int32(seed),
     )
+
+
+def like(state):
+    return checkpoints.abstract(state, parallel.replicated(parallel.make_mesh()))
+
+
+def assert_same(restored, saved):
+    """The same bits, on all devices."""
+    assert jax.tree.structure(restored) == jax.tree.structure(saved)
+    for one, other in zip(jax.tree.leaves(restored), jax.tree.leaves(saved), strict=True):
+        assert one.dtype == other.dtype and one.sharding == parallel.replicated(parallel.make_mesh())
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.fixture(scope='module')
@@ -57,21 +75,107 @@ def test_no_folder_and_no_checkpoint(tmp_path):
 
 
 def test_restore_is_bit_exact_and_laid_out(folder):
-    mesh = parallel.make_mesh()
     saved = make_state(3, seed=3)
-    like = checkpoints.abstract(saved, parallel.replicated(mesh))
     with checkpoints.Checkpoints(folder, keep=2) as there:
         assert there.latest == checkpoints.Checkpoint(4, {'config': {'scales': [1.0, 0.5]}}, None)
-        restored = there.restore(3, like)
-    assert jax.tree.structure(restored) == jax.tree.structure(saved)
-    for one, other in zip(jax.tree.leaves(restored), jax.tree.leaves(saved), strict=True):
-        assert one.dtype == other.dtype and one.sharding == parallel.replicated(mesh)
-        np.testing.assert_array_equal(one, other)
+        assert_same(there.restore(3, like(saved)), saved)
+
+
+def test_averages_are_what_is_used_and_parameters_come_back_too(tmp_path):
+    saved = make_state(1, averaged=True)
+    with checkpoints.Checkpoints(tmp_path, keep=2) as there:
+        there.save(saved, {}, None)
+        there.wait()
+        assert_same(there.restore(1, like(saved)), saved)
+    variables = checkpoints.load_variables(tmp_path, 1, like(saved.variables))
+    assert_same(variables['params'], saved.average)
 
 
 def test_variables_alone(folder):
     saved = make_state(2, seed=2)
-    like = checkpoints.abstract(saved.variables, parallel.replicated(parallel.make_mesh()))
-    variables = checkpoints.load_variables(folder, 2, like)
+    variables = checkpoints.load_variables(folder, 2, like(saved.variables))
     np.testing.assert_array_equal(variables['params']['conv']['kernel'], saved.params['conv']['kernel'])
     assert variables.keys() == {'params', 'batch_stats'}
+
+
+def test_one_alone_is_too_few(tmp_path):
+    with pytest.raises(ValueError, match='config.run.keep is 2 or more.*got 1'):
+        checkpoints.Checkpoints(tmp_path / 'none', keep=1)
+    assert not (tmp_path / 'none').exists()
+
+
+def test_the_same_step_again(tmp_path):
+    again = make_state(1, seed=2)
+    with checkpoints.Checkpoints(tmp_path, keep=2) as there:
+        there.save(make_state(1, seed=1), {}, None)
+        there.save(again, {'more': True}, {'top1': 0.5})
+        there.wait()
+        assert_same(there.restore(1, like(again)), again)
+    assert checkpoints.find(tmp_path, 'best') == checkpoints.Checkpoint(1, {'more': True}, {'top1': 0.5})
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    """A copy of `folder`, to be harmed."""
+    return shutil.copytree(folder, tmp_path / 'copy')
+
+
+@pytest.mark.parametrize('seed', range(12))
+def test_the_older_one_takes_the_place_of_a_damaged_one(copy, seed, caplog):
+    fault = corruption.strike(copy / '4', random.Random(seed))
+    assert checkpoints.find(copy, 'last').step == 3, fault
+    with pytest.raises(ValueError, match=r'checkpoint of step 4 in .* is damaged: .*There are \[2, 3, 4\]'):
+        checkpoints.find(copy, '4')
+    caplog.clear()
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        assert there.latest.step == 3, fault
+        assert_same(there.restore(3, like(make_state(3))), make_state(3, seed=3))
+    assert f'{copy / "4"} is damaged and is not used' in caplog.text
+    assert {path.name for path in copy.iterdir()} in ({'2', '3', '4.damaged'}, {'2', '3', checkpoints.UNSEALED})
+
+
+def test_none_left_undamaged(copy):
+    for path in copy.iterdir():
+        (path / 'manifest.json').unlink()
+    with pytest.raises(ValueError, match=r'no finished checkpoint that is undamaged, only \[2, 3, 4\]'):
+        checkpoints.find(copy, 'last')
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        assert there.latest is None
+
+
+def test_what_a_killed_save_left_is_gone_after_opening(copy):
+    unfinished = '5.orbax-checkpoint-tmp'
+    shutil.copytree(copy / '4', copy / unfinished)
+    assert checkpoints.find(copy, 'last').step == 4
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        assert there.latest.step == 4
+    assert {path.name for path in copy.iterdir()} == {'2', '3', '4'}
+
+
+def test_a_full_disk_is_noticed_before_the_save(copy, monkeypatch):
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        monkeypatch.setattr(shutil, 'disk_usage', lambda path: SimpleNamespace(free=0))
+        with pytest.raises(checkpoints.CheckpointError, match=r'takes \d+ MB, the disk of .* has 0 MB left'):
+            there.save(make_state(5), {}, None)
+    assert checkpoints.find(copy, 'last').step == 4
+    assert {path.name for path in copy.iterdir()} == {'2', '3', '4'}
+
+
+def test_a_save_that_fails_later_is_told_at_the_next_check_and_does_not_count(copy, monkeypatch):
+    def fail(folder):
+        raise OSError('no space left on device')
+
+    def check_for_a_while(there):
+        for _ in range(1000):
+            there.check()
+            time.sleep(0.01)
+
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        monkeypatch.setattr(manifest, 'seal', fail)
+        there.save(make_state(5), {}, None)
+        with pytest.raises(checkpoints.CheckpointError, match='step 5 could not be written to .*: no space left'):
+            check_for_a_while(there)
+        there.check()  # it is told once
+    assert checkpoints.find(copy, 'last').step == 4
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        assert there.latest.step == 4

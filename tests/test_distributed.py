@@ -16,13 +16,13 @@ from test_commands import ROOT, SMALL, environment
 from dnr_jax import manifest
 
 RUN = [
-    *SMALL,
     '--config.train.batch_size=16',
     '--config.validation.batch_size=12',  # 32 videos: the last batch is not full
     '--config.test.batch_size=12',
     '--config.run.log_every_steps=1',
     '--config.run.workers=0',
 ]
+ENDLESS = ['--config=configs/moving_shapes.py:resnet18,batch', *SMALL[1:], '--config.train.epochs=1000']
 PATIENCE = 120  # seconds for what takes some twenty
 
 
@@ -34,7 +34,7 @@ def data_dir(tmp_path_factory):
 @contextmanager
 def started(workdir, data_dir, processes, devices, *arguments):
     """That many processes of one training, with a log each."""
-    command = [sys.executable, 'train.py', *RUN, f'--config.data.dir={data_dir}', f'--workdir={workdir}', *arguments]
+    command = [sys.executable, 'train.py', *arguments, *RUN, f'--config.data.dir={data_dir}', f'--workdir={workdir}']
     if processes > 1:
         with socket.socket() as free:
             free.bind(('localhost', 0))
@@ -74,9 +74,10 @@ def without_pace(workdir):
 def test_two_processes_are_one(data_dir, tmp_path):
     one, two = tmp_path / 'one', tmp_path / 'two'
     for workdir, processes, devices in ((one, 1, 4), (two, 2, 2)):
-        with started(workdir, data_dir, processes, devices) as (children, logs):
+        with started(workdir, data_dir, processes, devices, *SMALL) as (children, logs):
             assert [child.wait(PATIENCE) for child in children] == [0] * processes, logs[-1].read_text()
     for line, other in zip(without_pace(one), without_pace(two), strict=True):
+        assert line.pop('kind') == other.pop('kind')
         assert line == pytest.approx(other, rel=1e-4, abs=1e-5)
     predictions = [dict(np.load(workdir / 'test/predictions.npz')) for workdir in (one, two)]
     np.testing.assert_array_equal(predictions[0]['ids'], predictions[1]['ids'])
@@ -87,19 +88,17 @@ def test_two_processes_are_one(data_dir, tmp_path):
 
 def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
     workdir = tmp_path / 'run'
-    with started(workdir, data_dir, 2, 1, '--config.train.epochs=1000') as (children, logs):
+    with started(workdir, data_dir, 2, 1, *ENDLESS) as (children, logs):
         wait_until_step(logs[0], 3)
         children[1].send_signal(signal.SIGTERM)
         assert [child.wait(PATIENCE) for child in children] == [143, 143], logs[0].read_text()
     assert 'the same command goes on from here' in logs[0].read_text()
-    newest = max(
-        (path for path in (workdir / 'checkpoints').iterdir() if path.name.isdigit()), key=lambda p: int(p.name)
-    )
-    assert int(newest.name) >= 3 and manifest.damage(newest) is None
+    steps = [int(path.name) for path in (workdir / 'checkpoints').iterdir() if path.name.isdigit()]
+    assert max(steps) >= 3 and manifest.damage(workdir / 'checkpoints' / str(max(steps))) is None
 
 
 def test_a_dead_process_ends_the_other(data_dir, tmp_path):
-    with started(tmp_path / 'run', data_dir, 2, 1, '--config.train.epochs=1000') as (children, logs):
+    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS) as (children, logs):
         wait_until_step(logs[0], 2)
         children[1].kill()
         killed = time.monotonic()
@@ -109,8 +108,7 @@ def test_a_dead_process_ends_the_other(data_dir, tmp_path):
 
 
 def test_a_stalled_process_ends_the_other(data_dir, tmp_path):
-    arguments = '--config.train.epochs=1000', '--config.run.watchdog_seconds=4'
-    with started(tmp_path / 'run', data_dir, 2, 1, *arguments) as (children, logs):
+    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, '--config.run.watchdog_seconds=4') as (children, logs):
         wait_until_step(logs[0], 2)
         children[1].send_signal(signal.SIGSTOP)
         assert children[0].wait(60) == 3

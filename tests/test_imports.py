@@ -19,7 +19,7 @@ FLOORS = [
     {'steps', 'checkpoints'},
     {'trained', 'precise', 'setup'},
     {'evaluation'},
-    {'training'},
+    {'training', 'dry_run'},
     {'command'},
     {'statistics_report'},
 ]

@@ -11,6 +11,7 @@ from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import checkpoints, models, parallel, precise, statistics_report
+from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.state import TrainState
 
@@ -46,9 +47,8 @@ def save(workdir, config, random_variables, batch_stats=None):
     if batch_stats is not None:
         variables['batch_stats'] = batch_stats
     state = TrainState(step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), **variables)
-    names = ('left', 'right', 'up', 'down', 'grow', 'shrink', 'turn left', 'turn right')
     with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
-        saved.save(state, {'config': config.to_dict(), 'label_names': names}, None)
+        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES}, None)
     return model, variables
 
 

@@ -1,17 +1,23 @@
 """Training in temporary folders: it ends with the number that evaluation prints, and goes on where it stopped."""
 
 import json
+import multiprocessing
+import shutil
 from functools import partial
 
 import numpy as np
 import pytest
 from data.conftest import prepare_tiny
 
+from benchmarks import kills
 from configs import moving_shapes
 from dnr_jax import evaluation, models, training
 from dnr_jax.data.decoding import VideoError
+from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
+from dnr_jax.dry_run import dry_run
 from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.stopping import Stopped
 
 
 @pytest.fixture(scope='module')
@@ -88,16 +94,34 @@ def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, mon
         patch.setattr(training.Checkpoints, 'save', save_and_stop)
         training.train_and_evaluate(config, tmp_path)
     results = training.train_and_evaluate(config, tmp_path)
-    workdir, expected = finished
-    assert results == expected
-    logits = [np.load(folder / 'test' / 'predictions.npz')['logits'] for folder in (workdir, tmp_path)]
+    assert results == finished[1]
+    assert_same_end(finished[0], tmp_path)
+
+
+def assert_same_end(workdir, other):
+    """The same state and logits to the bit, and the same lines but for their pace."""
+    assert kills.digest(workdir) == kills.digest(other)
+    logits = [np.load(folder / 'test' / 'predictions.npz')['logits'] for folder in (workdir, other)]
     np.testing.assert_array_equal(*logits)
-    paces = ('clips_per_second', 'waiting_share')
-    one, other = (
-        [{key: value for key, value in line.items() if key not in paces} for line in read_lines(folder)]
-        for folder in (workdir, tmp_path)
-    )
-    assert one == other
+    assert kills.lines(workdir) == kills.lines(other)
+
+
+@pytest.mark.parametrize('moment', ['the batch of step 6', 'a batch to score of validation'])
+def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tmp_path, monkeypatch, moment):
+    """Also between two reports, and while it validates after step 6, which the continued run then does."""
+    wait_for = training.Guards.wait_for
+
+    def stop_at(self, what):
+        if what == moment:
+            raise Stopped('stopped as asked')
+        wait_for(self, what)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(training.Guards, 'wait_for', stop_at)
+        training.train_and_evaluate(config, tmp_path)
+    assert (tmp_path / 'checkpoints' / ('5' if 'step' in moment else '6')).is_dir()
+    assert training.train_and_evaluate(config, tmp_path) == finished[1]
+    assert_same_end(finished[0], tmp_path)
 
 
 def test_a_finished_run_is_scored_again_and_no_more(finished, config):
@@ -122,6 +146,63 @@ def test_what_was_trained_cannot_change(finished, tmp_path):
     with pytest.raises(ValueError, match=r'model.norm.stride \(2 there, 4 here\)'):
         evaluation.evaluate_checkpoint(finished[0], 'last', other_norm, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_change_that_is_allowed(finished, config, tmp_path):
+    workdir = shutil.copytree(finished[0], tmp_path / 'run')
+    config.schedule.learning_rate = 0.2
+    training.train_and_evaluate(config, workdir, allow_change=['schedule.learning_rate'])
+    assert json.loads((workdir / 'config.json').read_text())['schedule']['learning_rate'] == 0.2
+
+
+def test_precise_statistics_score_alike_in_training_and_after(finished, config, tmp_path):
+    config.run.precise_batches = 2
+    results = training.train_and_evaluate(config, shutil.copytree(finished[0], tmp_path / 'run'))
+    assert results['loss'] != finished[1]['loss']
+
+    def precise(config):
+        config.run.precise_batches = 2
+        return config
+
+    assert evaluation.evaluate_checkpoint(finished[0], 'last', precise, tmp_path / 'out') == results
+
+
+def test_all_tools_at_once_train_and_evaluate(config, tmp_path):
+    config.train.update({'micro_batches': 2, 'ema_decay': 0.5, 'max_skipped_steps': 1, 'epochs': 1})
+    config.regularization.update({'label_smoothing': 0.1, 'mixup': 0.2, 'cutmix': 1.0})
+    config.optimizer.update({'groups': (('/bias$', 2.0, 0.0),), 'frozen': ('stem',), 'nesterov': True})
+    config.schedule.update({'decay': 'constant', 'warmup_steps': 0})
+    config.model.update({'remat': True, 'dtype': 'bfloat16'})
+    config.model.norm.update({'statistics_scope': '2', 'frozen_statistics': 'stem'})
+    config.run.profile_steps = 1
+    results = training.train_and_evaluate(config, tmp_path / 'run')
+    assert evaluation.evaluate_checkpoint(tmp_path / 'run', 'last', lambda config: config, tmp_path / 'out') == results
+    assert list((tmp_path / 'run/profile').rglob('*.xplane.pb'))
+
+
+def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    told = dry_run(config)
+    assert 'per statistic; learning rate 0.3; steps 0 to 9, 3 an epoch' in capsys.readouterr().out
+    words = ('GFLOPs a clip', 'MB per device', 'clips/s, model', '9 steps in 0:0', 'learning rate  0.003 at step 0')
+    assert all(word in told for word in words), told
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dead_loader_process_ends_the_run(config, tmp_path, monkeypatch):
+    config.run.workers = 1
+    config.train.epochs = 1000
+    step = training.Training._step
+
+    def kill_the_loader(self, number, *rest):
+        if number == 3:
+            for child in multiprocessing.active_children():
+                child.kill()
+        step(self, number, *rest)
+
+    monkeypatch.setattr(training.Training, '_step', kill_the_loader)
+    with pytest.raises(LoaderError, match='A loader process has died'):
+        training.train_and_evaluate(config, tmp_path)
 
 
 def test_a_work_folder_of_another_config(finished, config):

@@ -1,0 +1,21 @@
+"""Killed twice and started again, a training ends where one left alone does."""
+
+import pytest
+from data.conftest import prepare_tiny
+
+from benchmarks import kills
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """One CPU device, a network that compiles fast, and few optimizations, for they take long."""
+    config, *others = kills.SETTINGS
+    monkeypatch.setattr(kills, 'SETTINGS', [config.replace('dnr', 'batch'), *others])
+    for name, value in {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_two_kills(tmp_path):
+    record = kills.measure(tmp_path, prepare_tiny(tmp_path / 'data'), kills=2, epochs=3, seed=0, longest=0.3)
+    assert [kill['lost'] for kill in record['kills']] == [0, 0]
+    assert kills.is_same(record), kills.as_table(record)
