@@ -30,6 +30,16 @@ ROUNDS = flags.DEFINE_integer('rounds', 15, 'Rounds, after two that are not coun
 OUT = flags.DEFINE_string('out', None, 'JSON file to write the record to.')
 
 
+def make_batch(clip_shape: tuple[int, ...], classes: int) -> dict[str, np.ndarray]:
+    """Random clips and labels."""
+    random = np.random.default_rng(0)
+    return {
+        'clip': random.integers(0, 256, clip_shape, np.uint8),
+        'label': random.integers(0, classes, clip_shape[0]).astype(np.int32),
+        'mask': np.ones(clip_shape[0], bool),
+    }
+
+
 def compile_step(norms: str):
     """The compiled step with its state and batch, and what compiling took: (step, state, batch, seconds, bytes)."""
     config = base.get_config(f'{BACKBONE.value},{norms}')
@@ -41,14 +51,8 @@ def compile_step(norms: str):
     shape = (CLIPS.value, FRAMES.value, SIZE.value, SIZE.value, 3)
     create = partial(create_state, model=model, optimizer=optimizer, clip_shape=(1, *shape[1:]), averaged=False)
     initial = jax.jit(create, out_shardings=parallel.replicated(mesh))(jax.random.key(0))
-    random = np.random.default_rng(0)
-    batch = {
-        'clip': random.integers(0, 256, shape, np.uint8),
-        'label': random.integers(0, 400, shape[0]).astype(np.int32),
-        'mask': np.ones(shape[0], bool),
-    }
     step = make_train_step(config, model, optimizer, mesh, classes=400)
-    batch = parallel.place(batch, mesh)
+    batch = parallel.place(make_batch(shape, classes=400), mesh)
     started = time.perf_counter()
     compiled = step.lower(initial, batch).compile()
     seconds = time.perf_counter() - started

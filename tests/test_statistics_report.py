@@ -82,7 +82,7 @@ def test_precise_statistics_have_no_drift(stale, tmp_path, random_variables):
     """What the report calls precise is what `precise_statistics` finds on the same clips, and evaluation uses it."""
     _, config, model, variables, before = stale
     mesh = parallel.make_mesh()
-    clips, labels = statistics_report.read(config, 16, mesh)
+    clips, labels = statistics_report.read(config, LABEL_NAMES, 16, mesh)
     assert len(labels) == 32 and sorted(np.bincount(labels)) == [4] * 8
     batches = [{'clip': clip[:, 0]} for clip in clips]
     found = precise.precise_statistics(model, variables, batches, pixels=config.pixels.to_dict(), mesh=mesh)
