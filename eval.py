@@ -19,10 +19,12 @@ OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and conf
 def main(arguments: list[str]) -> None:
     CONNECT()
     from dnr_jax.evaluation import evaluate_checkpoint, to_text
+    from dnr_jax.parallel import is_leader
 
     adapt = partial(command.override, arguments=arguments)
     results = evaluate_checkpoint(WORKDIR.value, CHECKPOINT.value, adapt, OUT.value)
-    print(f'test         {to_text(results)}  {results["protocol"]}')
+    if is_leader():
+        print(f'test         {to_text(results)}  {results["protocol"]}')
 
 
 if __name__ == '__main__':

@@ -51,8 +51,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, keep: int):
-        if keep < LEAST_KEPT:
-            raise ValueError(f'config.run.keep is {LEAST_KEPT} or more, to have one to fall back to; got {keep}.')
+        expect_enough_kept(keep)
         self._folder = Path(folder).absolute()
         if parallel.is_leader():
             _set_aside_damaged(self._folder)
@@ -138,6 +137,12 @@ class Checkpoints:
                 'Older checkpoints are untouched; make room on it, for example by moving other runs away or by a '
                 'smaller config.run.keep, and start the same command again.'
             )
+
+
+def expect_enough_kept(keep: int) -> None:
+    """Raises ValueError if so few checkpoints stay that there may be none to fall back to."""
+    if keep < LEAST_KEPT:
+        raise ValueError(f'config.run.keep is {LEAST_KEPT} or more, to have one to fall back to; got {keep}.')
 
 
 def find(folder: Path, which: str) -> Checkpoint:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +11,11 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import optax
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax.checkpoints import expect_enough_kept
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import written_whole
@@ -46,6 +49,7 @@ def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
     if config.run.compilation_cache:
         jax.config.update('jax_compilation_cache_dir', str(Path(config.run.compilation_cache).expanduser()))
+    expect_enough_kept(config.run.keep)
     mesh = parallel.make_mesh()
     for section in ('train', 'validation', 'test'):
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
@@ -71,6 +75,7 @@ def prepare(config: ConfigDict) -> Setup:
         total_steps=steps_per_epoch * config.train.epochs,
         clips_per_statistic=clips_per_statistic(config, mesh),
     )  # fmt: skip
+    expect_frozen(config.model.norm.frozen_statistics, setup.shapes().batch_stats)
     clips = config.train.batch_size, config.clip.frames, size, size, 3
     jax.eval_shape(setup.train_step, setup.shapes(), parallel.batch_shapes(clips))  # what does not fit is refused here
     return setup
@@ -94,6 +99,16 @@ def make_train_step(
         axis=parallel.AXIS,
     )
     return parallel.compile_train_step(step, mesh)
+
+
+def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
+    """Raises ValueError for a pattern of frozen statistics that is found in no module with statistics."""
+    modules = sorted({path.rpartition('/')[0] for path in flatten_dict(batch_stats, sep='/')})
+    if pattern and not any(re.search(pattern, module) for module in modules):
+        raise ValueError(
+            f"Pattern '{pattern}' of config.model.norm.frozen_statistics fits no norm; expected a regular expression "
+            f'found in paths like {", ".join(modules[:3])}.'
+        )
 
 
 def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
