@@ -218,7 +218,7 @@ def _set_aside_damaged(folder: Path) -> None:
 
 
 def _describe(path: Path) -> Checkpoint:
-    about = dict(ocp.checkpointables_metadata(path).custom_metadata)
+    about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
     return Checkpoint(int(path.name), about, about.pop('validation'))
 
 

@@ -6,6 +6,7 @@ with Watchdog(300) as watchdog:
 """
 
 import faulthandler
+import multiprocessing
 import os
 import sys
 import threading
@@ -49,4 +50,6 @@ class Watchdog:
                     file=sys.stderr,
                     flush=True,
                 )
+                for child in multiprocessing.active_children():
+                    child.kill()  # a stalled loader process cannot see that its parent is gone
                 os._exit(EXIT_STATUS)
