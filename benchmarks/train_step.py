@@ -17,6 +17,7 @@ from absl import app, flags
 
 from configs import base
 from dnr_jax import models, optimizers, parallel
+from dnr_jax.dry_run import memory_of
 from dnr_jax.setup import make_train_step
 from dnr_jax.state import create_state
 
@@ -56,9 +57,7 @@ def compile_step(norms: str):
     started = time.perf_counter()
     compiled = step.lower(initial, batch).compile()
     seconds = time.perf_counter() - started
-    memory = compiled.memory_analysis()
-    peak = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
-    return compiled, initial, batch, seconds, peak - memory.alias_size_in_bytes
+    return compiled, initial, batch, seconds, memory_of(compiled.memory_analysis())
 
 
 def main(_):

@@ -39,10 +39,10 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
       coordinator: HOST:PORT of process 0, the same for all, or 'auto' where SLURM or a TPU pod tells.
       processes, process: how many, and the number of this one; None with 'auto'.
     """
-    given = None not in (processes, process)
-    if not coordinator and not given:
+    numbers = processes, process
+    if not coordinator and numbers == (None, None):
         return
-    if not coordinator or (coordinator != 'auto') != given:
+    if not (numbers == (None, None) if coordinator == 'auto' else coordinator and None not in numbers):
         raise ValueError(
             'Expected --coordinator=HOST:PORT with --processes and --process, or --coordinator=auto without them, got '
             f"'{coordinator}', {processes} and {process}."

@@ -33,6 +33,7 @@ class StopRequest:
 
     def __init__(self):
         self._requested = threading.Event()
+        self._answered = False
         self._nothing_to_lose = False
         self._rounds = 0
         self._own = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()
@@ -83,8 +84,6 @@ class StopRequest:
         if self._answered:
             os._exit(EXIT_STATUS)
         self._answered = True
-
-    _answered = False
 
     def _end_if_idle(self) -> None:
         if self._requested.is_set() and self._nothing_to_lose:

@@ -152,6 +152,7 @@ class Training:
         try:
             if self._newest and self._newest.metrics is None and self._validation_is_due(first):
                 self._save(with_scores=True)  # the run was stopped while it validated
+                self._checkpoints.wait()  # it takes the place of the newest one, and the first step may end the process
             with closing(read(self._config, self._setup.train, self._setup.mesh, first)) as batches:
                 placed = parallel.place_ahead(batches, self._setup.mesh, self._config.run.prefetch)
                 for step in range(first + 1, self._setup.total_steps + 1):

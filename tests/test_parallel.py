@@ -43,3 +43,11 @@ def test_batches_that_devices_do_not_divide(batch_size):
 
 def test_describe():
     assert parallel.describe(parallel.make_mesh()) == f'2 {jax.devices()[0].device_kind} devices'
+
+
+@pytest.mark.parametrize(
+    'arguments', [('', 2, None), ('', None, 0), ('', 2, 0), ('host:1', None, None), ('host:1', 2, None), ('auto', 2, 0)]
+)
+def test_half_of_what_makes_several_processes_is_refused(arguments):
+    with pytest.raises(ValueError, match='--coordinator=HOST:PORT with --processes and --process'):
+        parallel.connect(*arguments)
