@@ -1,65 +1,160 @@
-"""Which frames of a video a clip is made of.
+"""Which frames of a video a clip is made of: one pair of rules, for training and for evaluation, under every name.
 
-The rule of the released code: one window of `frames * stride` frames, of which every `stride`-th is taken. A
-clip that would run past the end stays on its last reachable frame; it does not start over. Written for a
-video of n frames, with 0-based indices (the released code counts from 1).
+Dense samplings take a short window of the video, at one pace; segment samplings spread the clip over the whole
+video, one frame for each of T equal segments, and have no use for a stride.
+
+    train(n, *, frames, stride, rng) -> int64 [T]
+    evaluate(n, *, frames, stride, clips) -> int64 [clips T], clip after clip
+
+n is the number of frames of the video, `frames` is T, `rng` the only source of randomness. All indices are 0-based
+and lie in [0, n), however short the video. A number below 1, and a clip that a rule cannot make, is a ValueError.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 
-def train_indices(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws one window, its start uniform over all that fit.
+class Sampling(NamedTuple):
+    """A rule to draw one clip of a video, and a rule to place any number of clips without drawing."""
 
-    Args:
-      n: frames in the video.
-      frames: frames in the clip, T.
-      stride: distance between them.
-      rng: the only source of randomness.
-
-    Returns:
-      int64 [T]; increasing, constant after the last reachable frame.
-
-    Raises:
-      ValueError: if a number is below 1.
-    """
-    positions = _window_starts(n, frames, stride)
-    start = rng.integers(max(positions, 1))
-    return _clips(np.array([start]), n, frames, stride)[0]
+    train: Callable[..., np.ndarray]
+    evaluate: Callable[..., np.ndarray]
 
 
-def eval_indices(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
-    """Places `clips` windows evenly: 1 is the validation rule (the middle window), more are the test rule.
-
-    Args:
-      n: frames in the video.
-      frames: frames in each clip, T.
-      stride: distance between them.
-      clips: number of windows.
-
-    Returns:
-      int64 [clips T].
-
-    Raises:
-      ValueError: if a number is below 1.
-    """
-    positions = _window_starts(n, frames, stride)
-    if clips < 1:
-        raise ValueError(f'At least one clip is needed, got clips={clips}.')
-    # The middles of as many equal parts of all starts.
-    starts = (2 * np.arange(clips) + 1) * max(positions, 0) // (2 * clips)
-    return _clips(starts, n, frames, stride)
+def _dense_train(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """One window of `frames * stride` frames, its start uniform over all that fit."""
+    _check(n=n, frames=frames, stride=stride)
+    start = rng.integers(max(n - frames * stride + 1, 1))
+    return _stay(np.array([start]), n, frames, stride)
 
 
-def _window_starts(n: int, frames: int, stride: int) -> int:
-    """Number of starts for which the window fits; 0 or less if it never does."""
-    if min(n, frames, stride) < 1:
-        raise ValueError(f'Videos, clips and strides are at least 1 frame, got {n=}, {frames=}, {stride=}.')
-    return n - frames * stride + 1
+def _dense_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
+    """Windows in the middles of as many equal parts of all starts."""
+    _check(n=n, frames=frames, stride=stride, clips=clips)
+    positions = max(n - frames * stride + 1, 0)
+    starts = (2 * np.arange(clips) + 1) * positions // (2 * clips)
+    return _stay(starts, n, frames, stride)
 
 
-def _clips(starts: np.ndarray, n: int, frames: int, stride: int) -> np.ndarray:
+def _looped_train(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """One window of `frames * stride` frames, its start uniform over all that fit."""
+    _check(n=n, frames=frames, stride=stride)
+    start = rng.integers(max(n - frames * stride + 1, 1))
+    return _loop(np.array([start]), n, frames, stride)
+
+
+def _looped_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
+    """Windows of `(frames - 1) * stride + 1` frames from the first to the last that fits, one in the middle."""
+    _check(n=n, frames=frames, stride=stride, clips=clips)
+    last = max(n - (frames - 1) * stride - 1, 0)
+    starts = np.array([last // 2]) if clips == 1 else np.round(np.linspace(0, last, clips)).astype(np.int64)
+    return _loop(starts, n, frames, stride)
+
+
+def _dense_64_train(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """A window of 64 frames whatever the stride, its start uniform over all that fit but the last."""
+    _check_64(n, frames)
+    start = rng.integers(max(n - 64, 1))
+    return _loop(np.array([start]), n, frames, 64 // frames)
+
+
+def _dense_64_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
+    """Windows of 64 frames from the first to the last that fits, one in the middle."""
+    _check_64(n, frames)
+    _check(clips=clips)
+    last = max(n - 64, 0)
+    starts = np.array([(last + 1) // 2]) if clips == 1 else np.linspace(0, last, clips, dtype=np.int64)
+    return _loop(starts, n, frames, 64 // frames)
+
+
+def _segments_train(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """A frame drawn from each segment of n // T frames; only the first frame where the video has fewer than T."""
+    _check(n=n, frames=frames)
+    length = n // frames
+    if length == 0:
+        return np.zeros(frames, np.int64)
+    return np.arange(frames) * length + rng.integers(length, size=frames)
+
+
+def _segments_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
+    """The middles of the segments of n / T frames, then their beginnings: at most two clips."""
+    _check(n=n, frames=frames, clips=clips)
+    if clips > 2:
+        raise ValueError(f"'segments' has 1 or 2 clips of a video, got {clips}: 'segments_uniform' has any number.")
+    middles, beginnings = _middles(n, frames), np.arange(frames) * n // frames
+    return np.concatenate([middles, beginnings][:clips])
+
+
+def _uniform_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
+    """The beginnings of the segments, moved on evenly up to their last frame; the middles for one clip."""
+    _check(n=n, frames=frames, clips=clips)
+    if clips == 1:
+        return _middles(n, frames)
+    starts = np.linspace(0, max(n / frames - 1, 0), clips, dtype=np.int64)
+    return (starts[:, None] + np.arange(frames) * n // frames).reshape(-1)
+
+
+def _slowfast_train(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
+    """A frame drawn from each of T segments of (n - 1) / T frames, which share the frames at their bounds."""
+    _check(n=n, frames=frames)
+    bounds = _slowfast_bounds(n, frames)
+    return rng.integers(bounds[:-1], bounds[1:] + 1)
+
+
+def _slowfast_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.ndarray:
+    """The middles of those segments, rounded down: one clip."""
+    _check(n=n, frames=frames, clips=clips)
+    if clips > 1:
+        raise ValueError(f"'segments_slowfast' has 1 clip of a video, got {clips}: 'segments_uniform' has any number.")
+    bounds = _slowfast_bounds(n, frames)
+    return (bounds[:-1] + bounds[1:]) // 2
+
+
+SAMPLINGS = {
+    # The released code: a clip that would run past the end stays on its last reachable frame.
+    'dense': Sampling(_dense_train, _dense_evaluate),
+    # open-mmlab/mmaction2, SampleFrames: such a clip starts over.
+    'dense_looped': Sampling(_looped_train, _looped_evaluate),
+    # mit-han-lab/temporal-shift-module, dense_sample; one clip in the middle as in liu-zhy/temporal-adaptive-module.
+    'dense_64': Sampling(_dense_64_train, _dense_64_evaluate),
+    # mit-han-lab/temporal-shift-module, which follows TSN (Wang et al., 2016); two clips are its twice_sample.
+    'segments': Sampling(_segments_train, _segments_evaluate),
+    # liu-zhy/temporal-adaptive-module, uniform-<clips>, which lets videos of fewer than T frames begin at their end.
+    'segments_uniform': Sampling(_segments_train, _uniform_evaluate),
+    # facebookresearch/SlowFast, Something-Something V2.
+    'segments_slowfast': Sampling(_slowfast_train, _slowfast_evaluate),
+}
+
+
+def _stay(starts: np.ndarray, n: int, frames: int, stride: int) -> np.ndarray:
     """[clips] to [clips T]: a step is taken only if it ends before the last frame, strictly."""
     starts = starts[:, None]
     reachable = np.maximum((n - 2 - starts) // stride, 0)
-    return starts + stride * np.minimum(np.arange(frames), reachable)
+    return (starts + stride * np.minimum(np.arange(frames), reachable)).reshape(-1)
+
+
+def _loop(starts: np.ndarray, n: int, frames: int, stride: int) -> np.ndarray:
+    """[clips] to [clips T]: the video starts over after its last frame."""
+    return ((starts[:, None] + stride * np.arange(frames)) % n).reshape(-1)
+
+
+def _middles(n: int, frames: int) -> np.ndarray:
+    return (2 * np.arange(frames) + 1) * n // (2 * frames)
+
+
+def _slowfast_bounds(n: int, frames: int) -> np.ndarray:
+    return np.round((n - 1) / frames * np.arange(frames + 1)).astype(np.int64)
+
+
+def _check(**numbers: int) -> None:
+    if min(numbers.values()) < 1:
+        got = ', '.join(f'{name}={number}' for name, number in numbers.items())
+        raise ValueError(f'Videos and clips have at least 1 frame, strides and numbers of clips are at least 1: {got}.')
+
+
+def _check_64(n: int, frames: int) -> None:
+    _check(n=n, frames=frames)
+    if frames > 64:
+        raise ValueError(f"'dense_64' takes a clip from 64 frames, got frames={frames}: 'dense_looped' has no limit.")

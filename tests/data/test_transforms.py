@@ -1,169 +1,165 @@
-import collections
+import pickle
 
 import cv2
 import numpy as np
 import pytest
 
 from dnr_jax.data import transforms
-from dnr_jax.data.transforms import Box
+from dnr_jax.data.transforms import crops
 
-PUBLISHED = {'scales': (1.0, 0.875, 0.75, 0.66), 'max_scale_gap': 1}
-VIEW = {'short_side': 32, 'size': 28, 'flip': 0.5, **PUBLISHED}
-PUBLISHED_SIZES = {
-    (256, 256),
-    (256, 224),
-    (224, 256),
-    (224, 224),
-    (224, 192),
-    (192, 224),
-    (192, 192),
-    (192, 168),
-    (168, 192),
-    (168, 168),
+PLAIN = {
+    'label_names': ['stand', 'go left', 'go right'],
+    'crop': 'multi_scale',
+    'short_side': 32,
+    'scales': (1.0, 0.875, 0.75, 0.66),
+    'max_scale_gap': 1,
+    'positions': 5,
+    'snap': 0,
+    'area': (0.1, 1.0),
+    'ratio': (0.75, 1.33),
+    'short_sides': (32, 40),
+    'size': 28,
+    'flip': 0.5,
+    'flip_labels': False,
+    'color_jitter': (0.0, 0.0, 0.0, 0.0),
+    'rand_augment': {'layers': 0, 'magnitude': 7.0, 'deviation': 0.5},
+    'erasing': 0.0,
 }
+WHOLE = {'short_side': 28, 'scales': (1.0,)}  # a square clip of 28 is not cropped
+VARIANTS = {
+    'multi_scale': {},
+    'multi_scale of TSM': {'positions': 13, 'snap': 3},
+    'random_resized': {'crop': 'random_resized'},
+    'scale_jitter': {'crop': 'scale_jitter'},
+    'no crop': WHOLE | {'flip': 0.0},
+    'color_jitter': {'color_jitter': (0.4, 0.4, 0.4, 0.1)},
+    'rand_augment': {'rand_augment': {'layers': 4, 'magnitude': 7.0, 'deviation': 0.5}},
+    'erasing': {'erasing': 1.0},
+}
+VARIANTS['all'] = VARIANTS['random_resized'] | VARIANTS['color_jitter'] | VARIANTS['rand_augment'] | {'erasing': 0.5}
 
 
 def random_clip(frames, height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), np.uint8)
 
 
-def coordinates(height, width):
-    """A clip of one frame whose pixel (y, x) is (y, x, 0)."""
-    y, x = np.mgrid[:height, :width]
-    return np.stack([y, x, 0 * x], axis=-1).astype(np.uint8)[None]
+def transform(**changes):
+    return transforms.train_transform(**PLAIN | changes)
 
 
-@pytest.mark.parametrize(
-    'shape, short_side, expected',
-    [
-        ((240, 320), 256, (256, 341)),  # 341.33
-        ((320, 240), 256, (341, 256)),
-        ((256, 340), 128, (128, 170)),
-        ((256, 341), 128, (128, 171)),  # 170.5 is rounded up
-        ((72, 72), 72, (72, 72)),
-    ],
-)
-def test_short_side(shape, short_side, expected):
-    assert transforms.resize_short_side(random_clip(1, *shape), short_side).shape == (1, *expected, 3)
+@pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
+def test_all_frames_of_a_clip_are_treated_alike(variant):
+    view_of = transform(**variant)
+    for seed in range(10):
+        clip = np.repeat(random_clip(1, 28, 40 if seed % 2 else 28, seed), 6, axis=0)
+        given = clip.copy()
+        view, label = view_of(clip, 1, np.random.default_rng(seed))
+        assert view.shape == (6, 28, 28, 3) and view.dtype == np.uint8 and view.flags.c_contiguous
+        assert (view == view[0]).all() and label == 1
+        np.testing.assert_array_equal(clip, given)
 
 
-def test_resize_is_bilinear_frame_by_frame():
-    clip = random_clip(3, 20, 30)
-    resized = transforms.resize(clip, 13, 17)
-    for source, target in zip(clip, resized, strict=True):
-        np.testing.assert_array_equal(target, cv2.resize(source, (17, 13), interpolation=cv2.INTER_LINEAR))
-    assert transforms.resize(np.uint8([[[[0], [100]]]]), 1, 4).reshape(-1).tolist() == [0, 25, 75, 100]
+@pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
+def test_the_generator_is_all_that_is_random(variant):
+    view_of, clip = transform(**variant), random_clip(2, 40, 50)
+    copy = pickle.loads(pickle.dumps(view_of))
+    assert copy == view_of
+    views = [view_of(clip, 1, np.random.default_rng(seed))[0].tobytes() for seed in range(12)]
+    assert views == [copy(clip, 1, np.random.default_rng(seed))[0].tobytes() for seed in range(12)]
+    if view_of.flip:
+        assert len(set(views)) > 6
 
 
-def test_resize_of_the_right_size_copies_nothing():
-    clip = random_clip(2, 8, 9)
-    assert transforms.resize(clip, 8, 9) is clip
-    assert transforms.resize_short_side(clip, 8) is clip
+@pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
+def test_every_frame_is_transformed_by_itself_and_keeps_its_place(variant):
+    view_of, clip = transform(**variant), random_clip(3, 40, 50)
+    for seed in range(5):
+        view, _ = view_of(clip, 0, np.random.default_rng(seed))
+        for t in range(3):
+            alone, _ = view_of(clip[t : t + 1], 0, np.random.default_rng(seed))
+            np.testing.assert_array_equal(view[t : t + 1], alone)
 
 
-def test_the_ten_published_crop_sizes():
-    sizes = transforms.crop_sizes(256, 340, **PUBLISHED)
-    assert len(sizes) == 10 and set(sizes) == PUBLISHED_SIZES
+def test_the_plain_transform_is_its_parts_one_after_the_other():
+    clip = random_clip(2, 40, 50)
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        resized = crops.resize_short_side(clip, 32)
+        sizes = [int(32 * scale) for scale in (1.0, 0.875, 0.75, 0.66)]
+        pairs = [(h, w) for i, h in enumerate(sizes) for j, w in enumerate(sizes) if abs(i - j) <= 1]
+        height, width = pairs[rng.integers(10)]
+        down, right = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2))[rng.integers(5)]
+        top, left = down * ((32 - height) // 4), right * ((40 - width) // 4)
+        expected = resized[:, top : top + height, left : left + width]
+        expected = np.stack([cv2.resize(frame, (28, 28), interpolation=cv2.INTER_LINEAR) for frame in expected])
+        if rng.random() < 0.5:
+            expected = expected[:, :, ::-1]
+        view, _ = transform()(clip, 0, np.random.default_rng(seed))
+        np.testing.assert_array_equal(view, expected)
 
 
-def test_draws_are_uniform_over_sizes_and_places():
-    rng = np.random.default_rng(0)
-    boxes = [transforms.draw_crop(256, 340, rng=rng, **PUBLISHED) for _ in range(10_000)]
-    counts = collections.Counter(boxes)
-    assert {(box.height, box.width) for box in boxes} == PUBLISHED_SIZES
-    # Height 256 leaves no room to move vertically, so the four corners fall onto two places.
-    places = collections.Counter((box.top, box.left) for box in boxes if box[2:] == (192, 168))
-    assert set(places) == {(0, 0), (0, 172), (64, 0), (64, 172), (32, 86)}
-    assert min(places.values()) > 130 and max(places.values()) < 270
-    sizes = collections.Counter((box.height, box.width) for box in counts.elements())
-    assert min(sizes.values()) > 850 and max(sizes.values()) < 1150
+def test_what_is_off_draws_and_costs_nothing():
+    assert transform().distortions == ()
+    assert len(transform(**VARIANTS['all']).distortions) == 3
+    clip = random_clip(1, 28, 28)
+    view, _ = transform(**WHOLE, flip=0.0)(clip, 0, np.random.default_rng(0))
+    assert np.shares_memory(view, clip)
 
 
-def test_corners_are_four_whole_steps():
-    rng = np.random.default_rng(0)
-    drawn = {transforms.draw_crop(13, 17, scales=(0.5,), max_scale_gap=0, rng=rng) for _ in range(200)}
-    # Sizes 6: 7 // 4 = 1 step down and 11 // 4 = 2 steps right; the last rows and columns are never reached.
-    assert drawn == {Box(top, left, 6, 6) for top, left in [(0, 0), (0, 8), (4, 0), (4, 8), (2, 4)]}
-
-
-@pytest.mark.parametrize(
-    'height, width, corners',
-    [
-        (6, 11, [(0, 0), (0, 2), (0, 4)]),  # (11 - 6) // 2 = 2, so column 10 is never seen
-        (11, 6, [(0, 0), (2, 0), (4, 0)]),
-        (6, 6, [(0, 0)] * 3),
-    ],
-)
-def test_three_crops_lie_along_the_long_side(height, width, corners):
-    crops = transforms.three_crops(coordinates(height, width), 6)
-    assert crops.shape == (3, 1, 6, 6, 3)
-    assert [tuple(first[:2]) for first in crops[:, 0, 0, 0].tolist()] == corners
-
-
-def test_center_crop():
-    first = transforms.center_crop(coordinates(7, 10), 4)[0, 0, 0]
-    assert first.tolist() == [1, 3, 0]
+def test_distortions_come_after_the_flip_in_a_fixed_order():
+    clip, seed = random_clip(2, 40, 50), 4
+    view_of = transform(**VARIANTS['all'])
+    rng = np.random.default_rng(seed)
+    expected = view_of.crop(clip, rng)
+    if rng.random() < 0.5:
+        expected = expected[:, :, ::-1]
+    expected = np.ascontiguousarray(expected)
+    names = [type(distort).__name__ for distort in view_of.distortions]
+    assert names == ['ColorJitter', 'RandAugment', 'Erasing']
+    for distort in view_of.distortions:
+        expected = distort(expected, rng)
+    np.testing.assert_array_equal(view_of(clip, 0, np.random.default_rng(seed))[0], expected)
 
 
 def test_flip_mirrors_left_and_right():
-    clip = coordinates(8, 8)
-    whole = dict(short_side=8, size=8, scales=(1.0,), max_scale_gap=0, rng=np.random.default_rng(0))
-    plain, flipped = (transforms.train_view(clip, flip=flip, **whole) for flip in (0.0, 1.0))
-    np.testing.assert_array_equal(plain, clip)
-    np.testing.assert_array_equal(flipped[0, :, :, 1], 7 - clip[0, :, :, 1])
+    clip = random_clip(2, 28, 28)
+    for flip, expected in ((0.0, clip), (1.0, clip[:, :, ::-1])):
+        view, _ = transform(**WHOLE, flip=flip)(clip, 0, np.random.default_rng(0))
+        np.testing.assert_array_equal(view, expected)
 
 
-def test_flips_happen_with_their_probability():
-    clip, rng = coordinates(2, 2), np.random.default_rng(0)
-    whole = dict(short_side=2, size=2, scales=(1.0,), max_scale_gap=0, rng=rng)
-    flipped = [transforms.train_view(clip, flip=0.25, **whole)[0, 0, 0, 1] == 1 for _ in range(2000)]
-    assert 0.2 < np.mean(flipped) < 0.3
-
-
-def test_all_frames_of_a_clip_are_treated_alike():
-    clip = np.repeat(random_clip(1, 40, 50), 6, axis=0)
-    for seed in range(10):
-        view = transforms.train_view(clip, rng=np.random.default_rng(seed), **VIEW)
-        assert view.shape == (6, 28, 28, 3) and view.dtype == np.uint8 and view.flags.c_contiguous
-        assert (view == view[0]).all()
-
-
-def test_train_view_is_its_parts_one_after_the_other():
-    clip, seed = random_clip(2, 40, 50), 3
-    rng = np.random.default_rng(seed)
-    expected = transforms.resize_short_side(clip, 32)
-    expected = transforms.crop(expected, transforms.draw_crop(*expected.shape[1:3], rng=rng, **PUBLISHED))
-    expected = np.stack([cv2.resize(frame, (28, 28), interpolation=cv2.INTER_LINEAR) for frame in expected])
-    if rng.random() < 0.5:
-        expected = expected[:, :, ::-1]
-    view = transforms.train_view(clip, rng=np.random.default_rng(seed), **VIEW)
-    np.testing.assert_array_equal(view, expected)
-
-
-def test_eval_views():
-    clip = random_clip(2, 40, 50)
-    resized = transforms.resize_short_side(clip, 32)
-    one, three = (
-        transforms.eval_views(clip, short_side=32, size=size, crops=crops) for size, crops in ((24, 1), (32, 3))
-    )
-    np.testing.assert_array_equal(one, resized[None, :, 4:28, 8:32])
-    np.testing.assert_array_equal(three, np.stack([resized[:, :, x : x + 32] for x in (0, 4, 8)]))
-    with pytest.raises(ValueError, match='crops is 1 .* or 3 .*, got 2'):
-        transforms.eval_views(clip, short_side=32, size=24, crops=2)
+@pytest.mark.parametrize('flip_labels, labels', [(False, [0, 1, 2]), (True, [0, 2, 1])])
+def test_labels_follow_the_flip(flip_labels, labels):
+    view_of, clip = transform(**WHOLE, flip=0.25, flip_labels=flip_labels), random_clip(1, 28, 28)
+    mirrored, rng = [], np.random.default_rng(0)
+    for number in range(1000):
+        label = number % 3
+        view, new_label = view_of(clip, label, rng)
+        mirrored.append((view != clip).any())
+        assert new_label == (labels[label] if mirrored[-1] else label)
+    assert 0.2 < np.mean(mirrored) < 0.3
 
 
 @pytest.mark.parametrize(
-    'make',
+    'wrong, message',
     [
-        lambda clip: transforms.center_crop(clip, 11),
-        lambda clip: transforms.three_crops(clip, 11),
-        lambda clip: transforms.crop(clip, Box(0, 5, 5, 8)),
-        lambda clip: transforms.crop(clip, Box(-1, 0, 5, 5)),
-        lambda clip: transforms.train_view(
-            clip, short_side=10, size=5, scales=(1.5,), max_scale_gap=0, flip=0.0, rng=np.random.default_rng(0)
-        ),
+        ({'crop': 'multiscale'}, "Unknown crop 'multiscale'. Did you mean 'multi_scale'.*random_resized, scale_jitter"),
+        ({'size': 0}, 'size=0'),
+        ({'flip': 1.5}, 'flip=1.5'),
+        ({'flip': -0.1}, 'flip=-0.1'),
+        ({'erasing': 2.0}, 'erasing=2.0'),
+        ({'color_jitter': (0.1, 0.1)}, 'brightness, contrast, saturation, hue'),
+        ({'color_jitter': (0.1, 0.1, 0.1, 0.6)}, 'hue=0.6'),
+        ({'rand_augment': {'layers': -1, 'magnitude': 7.0, 'deviation': 0.5}}, 'layers=-1'),
+        ({'positions': 4}, 'positions=4'),
+        ({'crop': 'random_resized', 'area': (0.0, 1.0)}, r'area=\(0.0, 1.0\)'),
+        ({'crop': 'scale_jitter', 'size': 33}, 'size=33'),
     ],
 )
-def test_crops_that_do_not_fit_are_refused(make):
-    with pytest.raises(ValueError, match='does not fit into 10 x 12 pixels'):
-        make(random_clip(1, 10, 12))
+def test_settings_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        transform(**wrong)
+
+
+def test_settings_of_another_crop_play_no_part():
+    assert transform(area=(), short_sides=()) == transform()

@@ -1,0 +1,89 @@
+import pytest
+
+from dnr_jax.data.annotations import folders
+
+
+@pytest.fixture
+def read(put, brief):
+    def read(*videos):
+        source = put(dict.fromkeys(videos, ''))
+        annotated = folders.read(source)
+        return annotated.label_names, *brief(annotated, source)
+
+    return read
+
+
+@pytest.mark.parametrize('validation', ['val', 'validation'])
+def test_a_tree_with_splits(read, validation):
+    names, rows, rejected = read(
+        'train/zèbre/-b.mp4',
+        'train/a c/deep/v1.2/00002.jpg',
+        'train/a c/deep/v1.2/00001.jpg',
+        f'{validation}/a c/x.webm',
+        'test/y.mov',
+        'labels/other.mp4',
+        'README.png',
+    )
+    assert names == ('a c', 'zèbre') and rejected == []
+    assert rows == [
+        ('train', 'train/a c/deep/v1.2', 'train/a c/deep/v1.2', 'a c'),
+        ('train', 'train/zèbre/-b', 'train/zèbre/-b.mp4', 'zèbre'),
+        ('validation', f'{validation}/a c/x', f'{validation}/a c/x.webm', 'a c'),
+        ('test', 'test/y', 'test/y.mov', None),
+    ]
+
+
+def test_a_tree_without_splits_is_for_training(read):
+    names, rows, rejected = read('b/1.mp4', 'a/2.mp4', 'a/notes.txt', 'a/cover.jpg')
+    assert names == ('a', 'b') and rejected == []
+    assert rows == [('train', 'a/2', 'a/2.mp4', 'a'), ('train', 'b/1', 'b/1.mp4', 'b')]
+
+
+def test_rejections(read):
+    _, rows, rejected = read(
+        'train/a/1.mp4',
+        'train/a/1.webm',
+        'train/loose.mp4',
+        'train/images/1.jpg',
+        'val/b/2.mp4',
+        'test/a/3.mp4',
+        'test/4.mp4',
+    )
+    assert [row[1] for row in rows] == ['train/a/1', 'test/a/3']
+    assert sorted(rejected) == [
+        ('test', 'test/4', 'unknown label'),
+        ('train', 'train/a/1', 'duplicate id'),
+        ('train', 'train/images', 'unknown label'),
+        ('train', 'train/loose', 'unknown label'),
+        ('validation', 'val/b/2', 'unknown label'),
+    ]
+
+
+def test_links_are_followed_but_not_in_circles(put, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    (elsewhere / '1.mp4').write_text('')
+    source = put({'a/2.mp4': ''})
+    (source / 'b').symlink_to(elsewhere)
+    (source / 'a' / 'up').symlink_to(source)
+    (source / 'a' / 'broken.mp4').symlink_to(source / 'nowhere.mp4')
+    assert [row.id for row in folders.read(source).rows] == ['a/2', 'b/1']
+
+
+@pytest.mark.parametrize(
+    'videos, message',
+    [
+        (['a.mp4'], "Expected videos in '.*/train/<class>/'"),
+        (['00001.jpg'], 'Expected videos'),
+        (['train/1.mp4', 'val/a/1.mp4'], 'Expected videos'),
+        (['val/a/1.mp4'], "no folder 'train'"),
+        (['train/a/1.mp4', 'val/a/1.mp4', 'validation/a/1.mp4'], 'One folder for each split'),
+    ],
+)
+def test_trees_that_are_wrong(read, videos, message):
+    with pytest.raises(ValueError, match=message):
+        read(*videos)
+
+
+def test_no_folder_at_all(tmp_path):
+    with pytest.raises(ValueError, match='No folder of videos'):
+        folders.read(tmp_path / 'data')

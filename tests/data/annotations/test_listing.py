@@ -1,0 +1,152 @@
+import pytest
+
+from dnr_jax.data.annotations import listing
+
+VIDEOS = dict.fromkeys(['a.mp4', 'b c, d.mp4', '-e/é.mp4', 'clip/1.jpg', 'clip 7/1.jpg'], '')
+
+
+@pytest.fixture
+def read(put, brief):
+    """Reads one list, by default of the training split, and returns class names, rows and rejections."""
+
+    def read(*lines, names=None, split='train', newline='\n', more=()):
+        files = VIDEOS | {'list.txt': newline.join([*lines, '']), **dict(more)}
+        source = put(files if names is None else files | {'names.txt': '\n'.join(names)})
+        label_names = source / 'names.txt' if names is not None else None
+        annotated = listing.read(source, lists={split: source / 'list.txt'}, label_names=label_names)
+        return annotated.label_names, *brief(annotated, source)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        ['a.mp4 run', 'b c, d.mp4 sit', '-e/é.mp4 run', 'clip sit'],
+        ['\ufeffa.mp4  run', 'b c, d.mp4\tsit', '  -e/é.mp4 run ', '', 'clip sit', ' '],
+        ['path label', 'a.mp4 run', 'b c, d.mp4 sit', '-e/é.mp4 run', 'clip 120 sit'],
+        ['a.mp4,run', '"b c, d.mp4",sit', '-e/é.mp4, run', 'clip,sit'],
+        ['a.mp4,run', '"b c, d.mp4",sit', '-e/é.mp4, run', 'clip,120,sit'],
+        ['Class,n,Video', 'run,1,a.mp4', 'sit,2,"b c, d.mp4"', 'run,3,-e/é.mp4', '"sit",4,clip'],
+        ['filename,label', './a.mp4,run', '"clip/../b c, d.mp4",sit', '-e/é.mp4,run', 'clip/,sit'],
+    ],
+)
+@pytest.mark.parametrize('newline', ['\n', '\r\n'])
+def test_forms_of_lines(read, lines, newline):
+    names, rows, rejected = read(*lines, newline=newline)
+    assert names == ('run', 'sit') and rejected == []
+    assert rows == [
+        ('train', 'a', 'a.mp4', 'run'),
+        ('train', 'b c, d', 'b c, d.mp4', 'sit'),
+        ('train', '-e/é', '-e/é.mp4', 'run'),
+        ('train', 'clip', 'clip', 'sit'),
+    ]
+
+
+def test_a_folder_whose_name_ends_in_a_number(read):
+    _, rows, _ = read('clip 7 run', 'clip 9 run')
+    assert [row[1] for row in rows] == ['clip 7', 'clip']
+
+
+@pytest.mark.parametrize(
+    'lines', [['a.mp4', 'b c, d.mp4', 'clip'], ['file,size', 'a.mp4,1', '"b c, d.mp4",2', 'clip,3']]
+)
+def test_a_list_without_labels(read, lines):
+    _, rows, rejected = read(*lines, split='test', names=['run'])
+    assert [(row[1], row[3]) for row in rows] == [('a', None), ('b c, d', None), ('clip', None)] and rejected == []
+
+
+def test_numbers_index_the_class_names(read):
+    names, rows, rejected = read('a.mp4 1', 'clip 0', '-e/é.mp4 sit', 'b c, d.mp4 2', names=['sit', 'Läufe, schnelle'])
+    assert names == ('sit', 'Läufe, schnelle')
+    assert [row[3] for row in rows] == ['Läufe, schnelle', 'sit', 'sit']
+    assert rejected == [('train', 'b c, d', 'unknown label')]
+
+
+def test_numbers_without_class_names(read):
+    names, rows, _ = read('a.mp4 10', 'clip 2')
+    assert names == tuple(map(str, range(11))) and [row[3] for row in rows] == ['10', '2']
+
+
+def test_several_lists(put, brief):
+    lists = {'train': 'a.mp4 1\n', 'validation': 'a.mp4 0\nclip 3\n', 'test': '-e/é.mp4\n'}
+    source = put(VIDEOS | {f'{split}.txt': content for split, content in lists.items()})
+    annotated = listing.read(source, lists={split: source / f'{split}.txt' for split in lists}, label_names=None)
+    assert annotated.label_names == ('0', '1')
+    rows, rejected = brief(annotated, source)
+    assert [(row[0], row[1], row[3]) for row in rows] == [
+        ('train', 'a', '1'),
+        ('validation', 'a', '0'),
+        ('test', '-e/é', None),
+    ]
+    assert rejected == [('validation', 'clip', 'unknown label')]
+
+
+def test_paths_stay_inside(read, tmp_path, tmp_path_factory):
+    outside = tmp_path_factory.mktemp('outside') / 'x.mp4'
+    outside.write_text('')
+    (tmp_path / 'linked.mp4').symlink_to(outside)
+    beside = f'{tmp_path}-beside/x.mp4'
+    written = [f'{tmp_path}/a.mp4', 'linked.mp4', str(outside), '../x.mp4', 'clip/../../x.mp4', '.', beside]
+    _, rows, rejected = read(*(f'{path} run' for path in written))
+    assert [row[2] for row in rows] == ['a.mp4', 'linked.mp4']
+    assert rejected == [('train', path, 'path outside the source folder') for path in written[2:]]
+
+
+def test_a_source_that_is_a_link(put, tmp_path_factory):
+    source = put(VIDEOS)
+    link = tmp_path_factory.mktemp('links') / 'data'
+    link.symlink_to(source)
+    put({'list.txt': f'{source}/a.mp4 run\n{link}/clip run\n'})
+    annotated = listing.read(link, lists={'train': source / 'list.txt'}, label_names=None)
+    assert [row.path for row in annotated.rows] == [link / 'a.mp4', link / 'clip']
+
+
+def test_rejections(read):
+    lines = [
+        'a.mp4,run',
+        'a.mp4,run',
+        'a.webm,run',
+        'none.mp4,run',
+        '"open,run',
+        'clip,"run',
+        'clip,x,run',
+        'clip,',
+        'empty,run',
+    ]
+    _, rows, rejected = read(*lines, more={'a.webm': '', 'empty/notes.txt': ''})
+    assert rows == [('train', 'a', 'a.mp4', 'run')]
+    assert rejected == [
+        ('train', 'a', 'duplicate id'),
+        ('train', 'a', 'duplicate id'),
+        ('train', 'none', 'missing'),
+        ('train', '"open,run', 'malformed row'),
+        ('train', 'clip,"run', 'malformed row'),
+        ('train', 'clip,x,run', 'malformed row'),
+        ('train', 'clip', 'malformed row'),
+        ('train', 'empty', 'missing'),
+    ]
+    assert read('path,label', 'a.mp4,run', 'a.mp4,run,fast')[2] == [('train', 'a.mp4,run,fast', 'malformed row')]
+    assert read('a.mp4 run', 'clip')[2] == [('train', 'clip', 'malformed row')]
+
+
+def test_lists_that_are_wrong(put):
+    source = put(VIDEOS | {'list.txt': 'a.mp4\n', 'big.txt': 'a.mp4 20240131\n', 'names.txt': 'run\nrun\n'})
+
+    def read(lists, names=None):
+        listing.read(source, lists=lists, label_names=names)
+
+    with pytest.raises(ValueError, match=r"Lists are given for .* got \['val'\]"):
+        read({'val': source / 'list.txt'})
+    with pytest.raises(ValueError, match=r'got \[\]'):
+        read({})
+    with pytest.raises(ValueError, match="No list file '.*none.txt'"):
+        read({'train': source / 'none.txt'})
+    with pytest.raises(ValueError, match="No list file '.*none.txt'"):
+        read({'train': source / 'list.txt'}, source / 'none.txt')
+    with pytest.raises(ValueError, match="list of 'train', which has no label"):
+        read({'train': source / 'list.txt'})
+    with pytest.raises(ValueError, match='numbers up to 20240131'):
+        read({'train': source / 'big.txt'})
+    with pytest.raises(ValueError, match=r'got 2 \(1 different\)'):
+        read({'train': source / 'list.txt'}, source / 'names.txt')
