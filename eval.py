@@ -13,18 +13,19 @@ from dnr_jax import command
 CONNECT = command.define_distributed()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
 CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
-OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and confusion matrix; default WORKDIR/test.')
+OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and pictures; default WORKDIR/test.')
 
 
 def main(arguments: list[str]) -> None:
     CONNECT()
-    from dnr_jax.evaluation import evaluate_checkpoint, to_text
+    from dnr_jax.evaluation import evaluate_checkpoint
     from dnr_jax.parallel import is_leader
+    from dnr_jax.scores import to_text
 
     adapt = partial(command.override, arguments=arguments)
     results = evaluate_checkpoint(WORKDIR.value, CHECKPOINT.value, adapt, OUT.value)
     if is_leader():
-        print(f'test         {to_text(results)}  {results["protocol"]}')
+        print(to_text('test', results))
 
 
 if __name__ == '__main__':

@@ -3,8 +3,9 @@
 Source of the values: github.com/caidonkey/dnr, Kinetics-400 with ResNet-50 from scratch.
 
 Sections are passed on as keyword arguments, so a key that nobody takes is an error. `model`, `data`, `clip`,
-`pixels`, `augment`, `schedule`, `optimizer`, `regularization`, `train` and `seed` say what is trained; a work folder
-belongs to one such choice. `recipe`, `validation`, `test` and `run` may change between one run and its continuation.
+`pixels`, `augment`, `schedule`, `optimizer`, `regularization`, `train`, `seed` and `init_from` say what is trained; a
+work folder belongs to one such choice. `recipe`, `validation`, `test` and `run` may change between one run and its
+continuation.
 """
 
 from ml_collections import ConfigDict
@@ -14,6 +15,7 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
     """The base config, locked; `model` is what stands after the colon of --config, see `choose_model`."""
     config = ConfigDict()
     config.seed = 0
+    config.init_from = ''  # folder of a checkpoint whose weights a new training begins with, see dnr_jax.convert
 
     config.model = ConfigDict({
         'backbone': '',  # a key of dnr_jax.models.MODELS
@@ -40,12 +42,14 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'name': '',  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
             'dir': '~/tensorflow_datasets',  # where `python -m dnr_jax.data.prepare` put it
             'train_split': 'train',
+            'damaged': 'stop',  # at a record that cannot be read, or 'skip' it, counted; scores say what is missing
         }
     )
     config.clip = ConfigDict(
         {
+            'sampling': 'dense',  # which frames, a key of dnr_jax.data.sampling.SAMPLINGS
             'frames': 8,  # T
-            'stride': 8,  # from one sampled frame to the next
+            'stride': 8,  # from one sampled frame to the next, where they are dense
         }
     )
     config.pixels = ConfigDict(
@@ -54,15 +58,24 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'std': (58.395, 57.12, 57.375),
         }
     )
-    config.augment = ConfigDict(
-        {
-            'short_side': 256,  # frames are resized to this first
-            'scales': (1.0, 0.875, 0.75, 0.66),  # of the short side: heights and widths of the multi-scale crop
-            'max_scale_gap': 1,  # places in `scales` that height and width may lie apart
-            'size': 224,  # crops are resized to this square
-            'flip': 0.5,  # probability of a left-right flip of the whole clip
-        }
-    )
+    config.augment = ConfigDict({
+        'crop': 'multi_scale',  # or 'random_resized', or 'scale_jitter'
+        'short_side': 256,  # frames are resized to this first
+        'scales': (1.0, 0.875, 0.75, 0.66),  # multi_scale: heights and widths, relative to the short side
+        'max_scale_gap': 1,  # multi_scale: places in `scales` that height and width may lie apart
+        'positions': 5,  # multi_scale: corners and centre, or 13
+        'snap': 0,  # multi_scale: heights and widths so many pixels from `size` become `size`
+        'area': (0.08, 1.0),  # random_resized: share of the frame
+        'ratio': (0.75, 4 / 3),  # random_resized: width to height
+        'short_sides': (256, 320),  # scale_jitter: the short side is drawn, in place of `short_side`
+        'size': 224,  # crops are resized to this square
+        'flip': 0.5,  # probability of a left-right flip of the whole clip
+        'flip_labels': True,  # a flipped clip takes the class whose name has left and right exchanged, if there is one
+        'color_jitter': (0.0, 0.0, 0.0, 0.0),  # strengths of brightness, contrast, saturation and hue
+        'rand_augment': {'layers': 0, 'magnitude': 7.0, 'deviation': 0.5},  # operations on a clip; 0 does none
+        'erasing': 0.0,  # probability that a box of the clip becomes noise
+        'repeats': 1,  # clips taken from a video each time it comes up
+    })  # fmt: skip
 
     config.schedule = ConfigDict(
         {
@@ -81,7 +94,7 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'nesterov': False,
             'weight_decay': 1e-4,  # on every parameter, scales and biases too
             'clip_norm': 40.0,  # global norm of the averaged gradient; 0 does not clip
-            'groups': (),  # (pattern, factor of the rate, factor of the decay) by path, see optimizers.TSN_GROUPS
+            'groups': (),  # (pattern, factor of the rate, factor of the decay) by path, see tsn.GROUPS
             'frozen': (),  # patterns of parameters that stay as they are: ('stem', 'stage1')
         }
     )
@@ -114,9 +127,11 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
         {
             'split': 'validation',
             'clips': 1,  # views along time
-            'crops': 1,  # views in space: 1 (centre) or 3 (along the long side)
+            'crops': 1,  # views in space: 1 (centre), 3 (along the long side), 5 (corners, centre), 10 (and mirrored)
             'short_side': 256,
             'size': 224,
+            'average': 'logits',  # over views: 'logits' or 'probabilities'
+            'views_at_once': 0,  # clips of a device that pass the network at once, to save memory; 0 passes all
             'batch_size': 64,  # videos per step over all devices
         }
     )
@@ -127,6 +142,8 @@ def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
             'crops': 3,
             'short_side': 256,
             'size': 256,
+            'average': 'logits',
+            'views_at_once': 0,
             'batch_size': 8,
         }
     )

@@ -186,7 +186,7 @@ def abstract(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
 
 def _parts(state: TrainState) -> dict[str, PyTree]:
     """What to use a model takes, apart from what to go on training it takes."""
-    progress = {'step': state.step, 'opt_state': state.opt_state, 'skipped': state.skipped}
+    progress = {name: getattr(state, name) for name in ('step', 'opt_state', 'skipped', 'damaged')}
     if state.average:
         progress['params'] = state.params
     return {'variables': state.variables, 'progress': progress}

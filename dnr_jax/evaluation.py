@@ -1,47 +1,33 @@
 """The one way a score is taken, by train.py while it trains and by eval.py afterwards.
 
-Every video is scored exactly once; the logits of its views are averaged. A score is nothing without its protocol,
-so both are written together:
+Every video is read exactly once, and scored or listed as damaged; every view is kept, and the views of a video are
+averaged. A score is nothing without its protocol, so both are written together: see `predictions` and `scores` for
+the files.
 
-    predictions.npz   ids, labels, logits
-    results.json      top-1, top-5, mean class accuracy; protocol; number of videos; checkpoint
-    confusion.png     rows are labels, columns predictions
-
-Axes: N videos, K classes.
+Axes: N videos, B videos of a batch, V views, K classes.
 """
 
-import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import metrics, parallel, steps, trained
+from dnr_jax import parallel, scores, steps, trained, views
 from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
+from dnr_jax.data.decoding import Reason
 from dnr_jax.data.source import VideoSource, open_split
-from dnr_jax.files import written_whole
 from dnr_jax.precise import precise_statistics
+from dnr_jax.predictions import Missing, Predictions, save
 from dnr_jax.setup import read
-
-matplotlib.use('Agg')
-
-
-class Predictions(NamedTuple):
-    """Logits and label of every video."""
-
-    ids: np.ndarray  # [N] of str
-    labels: np.ndarray  # [N]
-    logits: np.ndarray  # [N K]
 
 
 def evaluate_checkpoint(
@@ -52,18 +38,22 @@ def evaluate_checkpoint(
     Args:
       which, adapt: see `trained.load`.
       out: folder to write to; None for `WORKDIR/test`.
-    Raises ValueError if there is no such checkpoint, or if the data has other classes than it was trained for.
+    Raises ValueError if there is no such checkpoint, if the data has other classes than it was trained for, or if the
+    test protocol is none.
     """
     mesh = parallel.make_mesh()
-    model, variables, config, label_names, step = trained.load(workdir, which, adapt, mesh)
+    found = trained.load(workdir, which, adapt, mesh)
+    config, variables = found.config, found.variables
+    views.expect(config.test, 'test')
     source = open_split(config.data.name, config.data.dir, config.test.split)
-    expect_classes(source, label_names, config)
+    expect_classes(source, found.label_names, config)
     if config.run.precise_batches:
         train = open_split(config.data.name, config.data.dir, config.data.train_split)
-        variables = with_precise_statistics(model, variables, train, config, mesh)
-    predict = compile_predict(model, config, mesh)
+        variables = with_precise_statistics(found.model, variables, train, config, mesh)
+    predict = compile_predict(found.model, config, config.test.views_at_once, mesh)
     predictions = evaluate(predict, variables, source, config, 'test', mesh, before_batch=lambda: None)
-    return write(Path(out) if out else Path(workdir) / 'test', predictions, label_names, config, step)
+    folder = Path(out) if out else Path(workdir) / 'test'
+    return write(folder, predictions, source, config, found.step, found.fingerprints)
 
 
 def expect_classes(source: VideoSource, label_names: Sequence[str], config: ConfigDict) -> None:
@@ -88,9 +78,10 @@ def with_precise_statistics(
     return {**variables, 'batch_stats': statistics}
 
 
-def compile_predict(model: nn.Module, config: ConfigDict, mesh: parallel.Mesh) -> Callable:
-    """(variables, batch) -> logits, over all devices."""
-    return parallel.compile_eval_step(partial(steps.eval_step, model=model, pixels=config.pixels.to_dict()), mesh)
+def compile_predict(model: nn.Module, config: ConfigDict, views_at_once: int, mesh: parallel.Mesh) -> Callable:
+    """(variables, batch) -> logits [B V K], over all devices."""
+    step = partial(steps.eval_step, model=model, pixels=config.pixels.to_dict(), views_at_once=views_at_once)
+    return parallel.compile_eval_step(step, mesh)
 
 
 def evaluate(
@@ -105,29 +96,36 @@ def evaluate(
     """Scores every video of `source` once, by the protocol of that section of the config; all processes get all scores.
 
     Args:
-      predict: the compiled `steps.eval_step`, (variables, batch) -> logits.
+      predict: the compiled `steps.eval_step`, (variables, batch) -> logits [B V K].
       section: 'validation' or 'test'.
       before_batch: called before each batch, by all processes alike.
     """
-    split, batch_size, views = protocol(config, section)
+    taken, rest = protocol(config, section)
     batches = pipeline.eval_batches(
         source,
         **config.clip,
-        **views,
-        batch_size=parallel.per_process(batch_size, mesh, f'{section}.batch_size'),
+        **taken,
+        damaged=config.data.damaged,
+        batch_size=parallel.per_process(rest['batch_size'], mesh, f'{section}.batch_size'),
         workers=config.run.workers,
         shard_index=jax.process_index(),
         shard_count=jax.process_count(),
     )
     rows = []
-    with closing(batches), bar(len(source), split, ' videos', leave=False, shown=parallel.is_leader()) as progress:
+    with closing(batches), bar(len(source), rest['split'], ' videos', leave=False, shown=parallel.is_leader()) as shown:
         for batch, ids in parallel.place_ahead(called_before(before_batch, batches), mesh, config.run.prefetch):
-            scored, labels = parallel.to_host(batch['mask']), parallel.to_host(batch['label'])
-            rows.append((scored, ids, labels, parallel.to_host(predict(variables, batch))))
-            progress.update(min(int(scored.sum()) * jax.process_count(), len(source) - progress.n))
-    predictions = in_order(*(np.stack(column) for column in zip(*rows, strict=True)))
-    assert len(predictions.ids) == len(source), 'every video is scored exactly once'
-    return predictions
+            scored, damaged, labels = (parallel.to_host(batch[name]) for name in ('mask', 'damaged', 'label'))
+            rows.append((scored, damaged.astype(bool), ids, labels, parallel.to_host(predict(variables, batch))))
+            shown.update(min(int((scored | rows[-1][1]).sum()) * jax.process_count(), len(source) - shown.n))
+    scored, damaged, ids, labels, logits = in_order(rows)
+    assert scored.sum() + damaged.sum() == len(source), 'every video is scored exactly once or listed as damaged'
+    logits = logits[scored]
+    if config.augment.flip_labels:
+        logits = views.unmirrored(logits, source.label_names, crops=taken['crops'])
+    missing = [Missing(failure.id, failure.reason) for failure in source.failures]
+    missing += [Missing(str(id), Reason.DAMAGED.value) for id in ids[damaged]]
+    average = views.average(logits, rest['average'])
+    return Predictions(ids[scored], labels[scored], average, logits, tuple(missing), source.expected)
 
 
 def called_before(call: Callable[[], None], batches: Iterable) -> Iterator:
@@ -141,101 +139,65 @@ def called_before(call: Callable[[], None], batches: Iterable) -> Iterator:
             return
 
 
-def in_order(scored: np.ndarray, *columns: np.ndarray) -> Predictions:
-    """The predictions of all processes, in the order of the videos; `scored` and the columns are [batches B ...]."""
+def in_order(rows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """The columns [N ...] of all processes, in the order of the videos; a row is of one batch of this process."""
     # Batch s of process p comes before batch s of process p + 1, and after all batches s - 1.
-    scored, *columns = (
-        np.stack(np.split(parallel.gather(column), jax.process_count()), axis=1) for column in (scored, *columns)
+    return [np.concatenate([parallel.gather(batch) for batch in column]) for column in zip(*rows, strict=True)]
+
+
+def protocol(config: ConfigDict, section: str) -> tuple[dict[str, int], dict[str, Any]]:
+    """What the pipeline takes of a section of the config, and the rest of it."""
+    taken = dict(config[section])
+    return taken, {key: taken.pop(key) for key in ('split', 'batch_size', 'average', 'views_at_once')}
+
+
+def describe(config: ConfigDict, section: str, videos: int) -> str:
+    """The protocol in the field's shorthand."""
+    clip, views = config.clip, config[section]
+    return (
+        f'{clip.frames}x{clip.stride} frames, {views.clips}x{views.crops} views of {views.size}x{views.size}, '
+        f'{clip.sampling} sampling, {views.average} averaged ({videos:,} videos)'
     )
-    return Predictions(*(column[scored] for column in columns))
 
 
-def protocol(config: ConfigDict, section: str) -> tuple[str, int, dict[str, int]]:
-    """Split, batch size and views of a section of the config."""
-    views = dict(config[section])
-    return views.pop('split'), views.pop('batch_size'), views
-
-
-def summarize(predictions: Predictions) -> dict[str, float]:
-    """Top-1, top-5, mean class accuracy (shares of 1), mean cross-entropy in nats, and how many videos."""
-    everything = jnp.ones(len(predictions.labels), bool)
-    averages = metrics.averages(jnp.asarray(predictions.logits), jnp.asarray(predictions.labels), everything)
-    confusion = confusion_matrix(predictions)
-    return {
-        'top1': float(averages['top1']),
-        'top5': float(averages['top5']),
-        'mean_class_accuracy': metrics.mean_class_accuracy(confusion),
-        'loss': float(averages['loss']),
-        'videos': len(predictions.labels),
+def account(predictions: Predictions, config: ConfigDict, section: str) -> dict[str, Any]:
+    """Scores, coverage and protocol, for `scores.to_text`; None for a loss that is not finite."""
+    summary = scores.summarize(predictions)
+    if not math.isfinite(summary.get('loss', 0)):
+        summary['loss'] = None  # which JSON can hold
+    return summary | {
+        'protocol': describe(config, section, len(predictions.ids)),
+        'coverage': scores.cover(predictions),
     }
 
 
-def confusion_matrix(predictions: Predictions) -> np.ndarray:
-    """Counts [K K] of the highest scores."""
-    return metrics.confusion_matrix(predictions.logits.argmax(axis=1), predictions.labels, predictions.logits.shape[1])
-
-
-def describe(config: ConfigDict, section: str) -> str:
-    """The protocol in the field's shorthand."""
-    views = config[section]
-    return (
-        f'{config.clip.frames}x{config.clip.stride} frames, {views.clips}x{views.crops} views of '
-        f'{views.size}x{views.size}, logits averaged'
-    )
-
-
-def to_text(results: Mapping[str, Any]) -> str:
-    """The results in one line."""
-    return (
-        f'top-1 {results["top1"]:.4%}  top-5 {results["top5"]:.4%}  '
-        f'mean class {results["mean_class_accuracy"]:.4%}  ({results["videos"]} videos)'
-    )
-
-
 def write(
-    folder: Path, predictions: Predictions, label_names: Sequence[str], config: ConfigDict, step: int
+    folder: Path,
+    predictions: Predictions,
+    source: VideoSource,
+    config: ConfigDict,
+    step: int,
+    fingerprints: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Writes predictions, results and confusion matrix of the test protocol to `folder`; returns the results."""
-    split, _, views = protocol(config, 'test')
-    results = summarize(predictions) | {
-        'protocol': describe(config, 'test'),
+    """Writes all files of the test protocol to `folder`; returns the results.
+
+    `fingerprints` are of the splits that the training read: where it read this one, the results say whether it holds
+    the same videos now.
+    """
+    taken, rest = protocol(config, 'test')
+    results = account(predictions, config, 'test') | {
         'data': config.data.name,
-        'split': split,
-        'views': {**config.clip, **views, 'average': 'logits'},
+        'split': rest['split'],
+        'fingerprint': source.fingerprint,
+        'same_videos': fingerprints[source.split] == source.fingerprint if source.split in fingerprints else None,
+        'views': {**config.clip, **taken, 'average': rest['average']},
+        'views_curve': scores.curve(predictions, clips=taken['clips'], crops=taken['crops']),
         'backbone': config.model.backbone,
         'norms': config.model.norms,
         'step': step,
     }
-    if not parallel.is_leader():
-        return results
-    folder.mkdir(parents=True, exist_ok=True)
-    with written_whole(folder / 'predictions.npz') as path:
-        np.savez_compressed(path, **predictions._asdict(), label_names=np.array(label_names))
-    with written_whole(folder / 'confusion.png') as path:
-        draw_confusion(path, confusion_matrix(predictions), label_names, to_text(results))
-    with written_whole(folder / 'results.json') as path:
-        path.write_text(json.dumps(results, indent=2) + '\n')
+    if parallel.is_leader():
+        folder.mkdir(parents=True, exist_ok=True)
+        save(folder, predictions, source.label_names)
+        scores.write(folder, predictions, results, source.label_names)
     return results
-
-
-def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str], title: str) -> None:
-    """The confusion matrix as a picture: shares of each label, with counts where they can be read."""
-    from matplotlib import pyplot
-
-    classes = len(label_names)
-    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    side = min(max(4.5, 0.55 * classes + 2), 14)
-    figure, axes = pyplot.subplots(figsize=(side + 1, side), layout='constrained')
-    image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
-    figure.colorbar(image, label='share of the label', shrink=0.8)
-    axes.set(xlabel='predicted', ylabel='label')
-    axes.set_title(title, fontsize='medium')
-    if classes <= 40:
-        axes.set_xticks(range(classes), label_names, rotation=90)
-        axes.set_yticks(range(classes), label_names)
-    if classes <= 20:
-        for row, column in np.argwhere(confusion):
-            colour = 'white' if shares[row, column] > 0.5 else 'black'
-            axes.text(column, row, confusion[row, column], ha='center', va='center', color=colour)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 # Sections and keys that may change between one run in a work folder and its continuation.
-CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir')
+CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.damaged')
 
 
 def differences(

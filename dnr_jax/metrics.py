@@ -34,6 +34,12 @@ def top5(logits: Float[Array, 'B K'], label: Int[Array, 'B']) -> Float[Array, 'B
     return top_k(logits, label, 5)
 
 
+def right(logits: Float[np.ndarray, 'N K'], label: Int[np.ndarray, 'N']) -> Bool[np.ndarray, 'N']:
+    """Where `top1` is 1, without a device."""
+    own = np.take_along_axis(logits, label[:, None], axis=1)
+    return (~(logits < own)).sum(axis=1) == 1
+
+
 METRICS = {'loss': cross_entropy, 'top1': top1, 'top5': top5}
 
 

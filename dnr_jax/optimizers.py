@@ -25,14 +25,6 @@ from dnr_jax.registry import choose
 PyTree = Any
 Group = tuple[str, float, float]  # pattern of parameter paths, multipliers of learning rate and of weight decay
 
-# What the TSN family trains from ImageNet with: a fast new head, and decay on weights only.
-TSN_GROUPS = (
-    (r'^head/linear/kernel$', 5.0, 1.0),
-    (r'^head/linear/bias$', 10.0, 0.0),
-    (r'/bias$', 2.0, 0.0),
-    (r'/(scale|shift)$', 1.0, 0.0),  # of norms
-)
-
 
 def learning_rate(
     *,

@@ -109,6 +109,7 @@ def batch_shapes(clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]
         'clip': jax.ShapeDtypeStruct(clip_shape, np.uint8),
         'label': jax.ShapeDtypeStruct(rows, np.int32),
         'mask': jax.ShapeDtypeStruct(rows, np.bool_),
+        'damaged': jax.ShapeDtypeStruct(rows, np.int32),
     }
 
 

@@ -42,6 +42,7 @@ class Progress:
         self._last_step, self._steps_per_epoch, self._clips_per_step = last_step, steps_per_epoch, clips_per_step
         self._max_skipped_steps = max_skipped_steps
         self._in_flight: deque[tuple[int, Mapping[str, jax.Array], np.ndarray]] = deque()
+        self._damaged = 0
         self.unreported = list(unreported)
         self._begin_window()
 
@@ -86,7 +87,10 @@ class Progress:
     def _settle_oldest(self) -> None:
         step, metrics, ids = self._in_flight.popleft()
         values = {name: float(value) for name, value in jax.device_get(dict(metrics)).items()}
-        skipped = int(values.pop('skipped'))
+        skipped, damaged = int(values.pop('skipped')), int(values.pop('damaged'))
+        if damaged > self._damaged:
+            self._reporter.line(f'step {step} has passed over damaged records, {damaged:,} since the beginning')
+            self._damaged = damaged
         if all(map(np.isfinite, values.values())):
             self.unreported.append(values)
         elif 0 < skipped <= self._max_skipped_steps:

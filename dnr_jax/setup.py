@@ -14,7 +14,7 @@ import optax
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax import models, optimizers, parallel, steps, views
 from dnr_jax.checkpoints import expect_enough_kept
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, open_split
@@ -40,6 +40,11 @@ class Setup(NamedTuple):
     total_steps: int
     clips_per_statistic: int
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Which videos every split holds, see `VideoSource`."""
+        return {source.split: source.fingerprint for source in (self.train, self.validation, self.test)}
+
     def shapes(self) -> TrainState:
         """Shapes and types of the state."""
         return jax.eval_shape(self.create, jax.random.key(0))
@@ -53,11 +58,14 @@ def prepare(config: ConfigDict) -> Setup:
     mesh = parallel.make_mesh()
     for section in ('train', 'validation', 'test'):
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
+    for section in ('validation', 'test'):
+        views.expect(config[section], section)
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
+    expect_trainable(train, config.clip.to_dict())
     model = models.build(**config.model.to_dict(), classes=len(train.label_names))
 
-    steps_per_epoch = math.ceil(len(train) / config.train.batch_size)
+    steps_per_epoch = math.ceil(len(train) * config.augment.repeats / config.train.batch_size)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     size = config.augment.size
@@ -101,6 +109,28 @@ def make_train_step(
     return parallel.compile_train_step(step, mesh)
 
 
+def expect_trainable(train: VideoSource, clip: Mapping) -> None:
+    """Raises ValueError for videos without labels, or stored at steps that the stride of a clip does not fit."""
+    if train.unlabelled:
+        raise ValueError(
+            f'{train.name} has {train.unlabelled:,} videos without a label; expected a split of labelled ones.'
+        )
+    if clip['sampling'] in ('dense', 'dense_looped') and clip['stride'] % train.frame_step:
+        raise ValueError(
+            f'{train.name} holds every {train.frame_step}th frame: expected a multiple of {train.frame_step} for '
+            f'config.clip.stride, got {clip["stride"]}.'
+        )
+
+
+def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_change: Sequence[str]) -> None:
+    """Raises ValueError if a training that began with those fingerprints would go on with other videos."""
+    if there[train.split] != train.fingerprint and 'data' not in allow_change:
+        raise ValueError(
+            f'{train.name} no longer holds the videos this training began with (now {len(train):,}). Give the data set '
+            'back, or allow the change with --allow_change=data.'
+        )
+
+
 def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
     """Raises ValueError for a pattern of frozen statistics that is found in no module with statistics."""
     modules = sorted({path.rpartition('/')[0] for path in flatten_dict(batch_stats, sep='/')})
@@ -129,7 +159,8 @@ def read(config: ConfigDict, source: VideoSource, mesh: parallel.Mesh, start_ste
     return pipeline.train_batches(
         source,
         **config.clip,
-        **config.augment,
+        **config.augment.to_dict(),
+        damaged=config.data.damaged,
         batch_size=parallel.per_process(config.train.batch_size, mesh, 'train.batch_size'),
         seed=config.seed,
         start_step=start_step,

@@ -13,7 +13,7 @@ PyTree = Any
 
 
 class TrainState(flax.struct.PyTreeNode):
-    """Step, parameters and their moving average, running statistics, optimizer state, steps skipped."""
+    """Step, parameters and their moving average, running statistics, optimizer state, what was skipped."""
 
     step: PyTree  # int32 []
     params: PyTree
@@ -21,6 +21,7 @@ class TrainState(flax.struct.PyTreeNode):
     batch_stats: PyTree
     opt_state: PyTree
     skipped: PyTree  # int32 [], steps whose update was not finite
+    damaged: PyTree  # int32 [], records passed over because they could not be read
 
     @property
     def variables(self) -> dict[str, PyTree]:
@@ -49,6 +50,7 @@ def create_state(
         batch_stats=variables.get('batch_stats', {}),
         opt_state=optimizer.init(params),
         skipped=jnp.zeros((), jnp.int32),
+        damaged=jnp.zeros((), jnp.int32),
     )
 
 

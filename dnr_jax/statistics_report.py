@@ -97,6 +97,7 @@ def read(
         crops=1,
         short_side=config.validation.short_side,
         size=config.validation.size,
+        damaged=config.data.damaged,
         batch_size=batch_size,
         workers=config.run.workers,
         shard_index=0,
@@ -115,7 +116,7 @@ def score(
     found: trained.Trained, observing: Callable, clips: list[np.ndarray], labels: np.ndarray, mesh: parallel.Mesh
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Top-1 by every one of WAYS that differs for this model, and the precise statistics of every hop, [G C]."""
-    predict = evaluation.compile_predict(found.model, found.config, mesh)
+    predict = evaluation.compile_predict(found.model, found.config, found.config.validation.views_at_once, mesh)
     running = found.variables['batch_stats']
 
     def over_batches(way, step, variables, batches):
@@ -135,7 +136,7 @@ def score(
     if any(jax.tree.leaves(jax.tree.map(lambda of, group: of.ndim == 1 and len(group) > 1, running, per_group))):
         statistics['precise_per_hop'] = per_group
     scores = {
-        way: top1(over_batches(way, predict, {**found.variables, 'batch_stats': batch_stats}, clips))
+        way: top1(of[:, 0] for of in over_batches(way, predict, {**found.variables, 'batch_stats': batch_stats}, clips))
         for way, batch_stats in statistics.items()
     }
     return {'training': top1(logits)} | scores, per_group

@@ -1,9 +1,11 @@
 """One step of training and of evaluation, as pure functions of state and batch.
 
-A batch is `{clip: uint8, label: int, mask: bool}`: clips [B T H W C] in training, [B V T H W C] in evaluation.
+A batch is `{clip: uint8, label: int, mask: bool, damaged: int}`: clips [B T H W C] in training, [B V T H W C] in
+evaluation.
 Axes: B clips (one device's share), V views, T frames, H W space, C channels, K classes.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -71,13 +73,14 @@ def train_step(
         average=optax.incremental_update(params, state.average, 1 - ema_decay) if state.average else {},
         batch_stats=batch_stats,
         opt_state=opt_state,
+        damaged=state.damaged + lax.psum(batch['damaged'].sum(), axis),
     )
     averages = averages | {'gradient_norm': optax.tree.norm(grads)}
     if skip_not_finite:
         finite = jnp.isfinite(averages['loss'] + averages['gradient_norm'])
-        unmoved = state.replace(step=after.step, skipped=state.skipped + 1)
+        unmoved = state.replace(step=after.step, skipped=state.skipped + 1, damaged=after.damaged)
         after = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, unmoved)
-    return after, averages | {'skipped': after.skipped}
+    return after, averages | {'skipped': after.skipped, 'damaged': after.damaged}
 
 
 def gradients(
@@ -138,10 +141,23 @@ def loss_and_metrics(
 
 
 def eval_step(
-    variables: Mapping, batch: Batch, *, model: nn.Module, pixels: Mapping[str, Sequence[float]]
-) -> Float[Array, 'B K']:
-    """The logits of each video, averaged over its views."""
+    variables: Mapping, batch: Batch, *, model: nn.Module, pixels: Mapping[str, Sequence[float]], views_at_once: int
+) -> Float[Array, 'B V K']:
+    """The logits of each view of each video.
+
+    `views_at_once` clips pass the network at once, to save memory, in as many equal parts as that takes; 0 for all.
+    """
     clip = batch['clip']
     views = clip.reshape(-1, *clip.shape[2:])  # [B*V T H W C]
-    logits = model.apply(variables, normalize_pixels(views, **pixels), train=False)
-    return logits.reshape(*clip.shape[:2], -1).mean(axis=1)
+
+    def logits_of(views):
+        return model.apply(variables, normalize_pixels(views, **pixels), train=False)
+
+    parts = math.ceil(len(views) / views_at_once) if views_at_once else 1
+    if parts > 1:
+        lacking = jnp.zeros((-len(views) % parts, *views.shape[1:]), views.dtype)
+        padded = jnp.concatenate([views, lacking])
+        logits = lax.map(logits_of, padded.reshape(parts, -1, *views.shape[1:])).reshape(len(padded), -1)[: len(views)]
+    else:
+        logits = logits_of(views)
+    return logits.reshape(*clip.shape[:2], -1)

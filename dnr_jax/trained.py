@@ -24,6 +24,7 @@ class Trained(NamedTuple):
     variables: dict[str, Any]
     config: ConfigDict
     label_names: tuple[str, ...]
+    fingerprints: dict[str, str]  # of the videos of every split that the training read, see `VideoSource`
     step: int
 
 
@@ -46,4 +47,4 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)
     like = checkpoints.abstract({'batch_stats': {}} | shapes, parallel.replicated(mesh))
     variables = checkpoints.load_variables(folder, found.step, like)
-    return Trained(model, variables, config, label_names, found.step)
+    return Trained(model, variables, config, label_names, found.about['fingerprints'], found.step)

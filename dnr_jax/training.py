@@ -18,12 +18,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, parallel
+from dnr_jax import evaluation, parallel, scores
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.setup import Setup, claim, introduce, prepare, read
+from dnr_jax.setup import Setup, claim, expect_same_videos, introduce, prepare, read
 from dnr_jax.state import TrainState
 from dnr_jax.stopping import Stopped, StopRequest
 from dnr_jax.watchdog import Watchdog
@@ -58,6 +58,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
             claim(workdir, config, allow_change)
             checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
             newest = checkpoints.latest
+            if newest:
+                expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
             state = start(setup, config.seed, checkpoints, newest)
             reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
             reporter.line(introduce(config, setup, int(state.step)))
@@ -80,30 +82,38 @@ class Scoring:
 
     def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter):
         self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
-        self._predict = evaluation.compile_predict(setup.model, config, setup.mesh)
+        at_once = {config[section].views_at_once for section in ('validation', 'test')}
+        self._predict = {views: evaluation.compile_predict(setup.model, config, views, setup.mesh) for views in at_once}
 
-    def validate(self, state: TrainState) -> dict[str, float]:
-        """The validation scores."""
-        scores = evaluation.summarize(self._predictions(state, 'validation'))
-        self._reporter.scalars(int(state.step), 'validation', scores)
-        self._reporter.line(f'validation   {evaluation.to_text(scores)}')
-        return scores
+    def validate(self, state: TrainState) -> dict[str, float | int] | None:
+        """The validation scores; None if no label is known."""
+        predictions = self._predictions(state, 'validation')
+        results = evaluation.account(predictions, self._config, 'validation')
+        summary = self._report(int(state.step), 'validation', predictions, results)
+        return summary if 'top1' in summary else None
 
     def test(self, state: TrainState, out: Path) -> dict[str, Any]:
         """The test results, written to `out`."""
-        step, label_names = int(state.step), self._setup.train.label_names
+        step, setup = int(state.step), self._setup
         predictions = self._predictions(state, 'test')
-        results = evaluation.write(out, predictions, label_names, self._config, step)
-        self._reporter.scalars(step, 'test', evaluation.summarize(predictions))
-        self._reporter.line(f'test         {evaluation.to_text(results)}  {results["protocol"]}')
+        results = evaluation.write(out, predictions, setup.test, self._config, step, setup.fingerprints)
+        self._report(step, 'test', predictions, results)
         return results
+
+    def _report(
+        self, step: int, section: str, predictions: evaluation.Predictions, results: dict[str, Any]
+    ) -> dict[str, float | int]:
+        summary = scores.summarize(predictions)
+        self._reporter.scalars(step, section, summary)
+        self._reporter.line(scores.to_text(section, results))
+        return summary
 
     def _predictions(self, state: TrainState, section: str) -> evaluation.Predictions:
         variables = evaluation.with_precise_statistics(
             self._setup.model, state.variables, self._setup.train, self._config, self._setup.mesh
         )
         return evaluation.evaluate(
-            self._predict,
+            self._predict[self._config[section].views_at_once],
             variables,
             getattr(self._setup, section),
             self._config,
@@ -200,6 +210,7 @@ class Training:
             about = {
                 'config': self._config.to_dict(),
                 'label_names': self._setup.train.label_names,
+                'fingerprints': self._setup.fingerprints,
                 'unreported': self._progress.unreported,
             }
             self._checkpoints.save(self.state, about, scores)

@@ -24,6 +24,7 @@ def make_state(step, seed=0, averaged=False):
         batch_stats={'norm': {'mean': mean}},
         opt_state=(jnp.int32(step), {'conv': {'kernel': kernel * 2}}),
         skipped=jnp.int32(seed),
+        damaged=jnp.int32(seed),
     )
 
 

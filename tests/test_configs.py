@@ -55,9 +55,12 @@ def test_released_recipe():
         'groups': (), 'frozen': (),
     }  # fmt: skip
     assert (config.train.batch_size, config.train.epochs) == (64, 196)
-    assert config.clip.to_dict() == {'frames': 8, 'stride': 8}
+    assert config.clip.to_dict() == {'sampling': 'dense', 'frames': 8, 'stride': 8}
     assert config.augment.to_dict() == {
-        'short_side': 256, 'scales': (1.0, 0.875, 0.75, 0.66), 'max_scale_gap': 1, 'size': 224, 'flip': 0.5,
+        'crop': 'multi_scale', 'short_side': 256, 'scales': (1.0, 0.875, 0.75, 0.66), 'max_scale_gap': 1,
+        'positions': 5, 'snap': 0, 'area': (0.08, 1.0), 'ratio': (0.75, 4 / 3), 'short_sides': (256, 320), 'size': 224,
+        'flip': 0.5, 'flip_labels': True, 'color_jitter': (0.0, 0.0, 0.0, 0.0),
+        'rand_augment': {'layers': 0, 'magnitude': 7.0, 'deviation': 0.5}, 'erasing': 0.0, 'repeats': 1,
     }  # fmt: skip
     assert config.pixels.to_dict() == {'mean': (123.675, 116.28, 103.53), 'std': (58.395, 57.12, 57.375)}
     assert (config.model.backbone, config.model.norms, config.model.dropout) == ('resnet50', 'dnr', 0.4)

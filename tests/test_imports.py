@@ -11,12 +11,12 @@ ROOT = PACKAGE.parent
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
     {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling'},
-    {'relay', 'manifest'},
+    {'relay', 'manifest', 'predictions'},
     {'normalization'},
     {'models', 'parallel'},
     {'data', 'metrics', 'losses', 'mixing', 'optimizers', 'reporting'},
-    {'state', 'progress'},
-    {'steps', 'checkpoints'},
+    {'state', 'progress', 'views', 'compare'},
+    {'steps', 'checkpoints', 'scores'},
     {'trained', 'precise', 'setup'},
     {'evaluation'},
     {'training', 'dry_run'},

@@ -60,3 +60,8 @@ def test_check_finite_names_what_and_where():
     metrics.check_finite({'loss': 1.0}, 'at step 3')
     with pytest.raises(FloatingPointError, match="at step 3.*'loss': nan.*learning_rate"):
         metrics.check_finite({'top1': 0.5, 'loss': float('nan')}, 'at step 3')
+
+
+def test_right_is_top1_without_a_device():
+    for logits in (LOGITS, jnp.zeros((3, 4)), LOGITS * jnp.nan):
+        np.testing.assert_array_equal(metrics.right(np.asarray(logits), np.asarray(LABEL)), metrics.top1(logits, LABEL))

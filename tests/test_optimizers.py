@@ -7,7 +7,7 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from configs import kinetics400
+from configs import kinetics400, tsn
 from dnr_jax import optimizers
 
 STEPS_PER_EPOCH = 3757
@@ -188,7 +188,7 @@ def test_clip_norm_zero_does_not_clip():
 
 def test_groups_of_the_tsn_family():
     """Gradients 1, decay 0.5: weights of 2 decay by 1, momentum 0.5 makes it 1.5-fold at the second step."""
-    optimizer = make_sgd(0.1, momentum=0.5, weight_decay=0.5, groups=optimizers.TSN_GROUPS)
+    optimizer = make_sgd(0.1, momentum=0.5, weight_decay=0.5, groups=tsn.GROUPS)
     expected = {
         'stage1/conv1/kernel': 2, 'stage1/norm1/scale': 1, 'stage1/norm1/shift': 1, 'head/linear/kernel': 5 * 2,
         'head/linear/bias': 10, 'relay/bias': 2,
@@ -221,7 +221,7 @@ def test_frozen_parameters_stay_and_do_not_count_in_the_norm():
 
 
 def test_state_with_groups_and_frozen_passes_through_a_donating_step():
-    optimizer = make_sgd(momentum=0.9, groups=optimizers.TSN_GROUPS, frozen=('^stage1',))
+    optimizer = make_sgd(momentum=0.9, groups=tsn.GROUPS, frozen=('^stage1',))
     state = jax.eval_shape(optimizer.init, PARAMS)
     after = jax.eval_shape(lambda params, state: optimizer.update(params, state, params)[1], PARAMS, state)
     assert state == after

@@ -26,8 +26,13 @@ class Heard(Reporter):
         self.values.append((step, kind, values))
 
 
-def metrics(loss):
-    return {'loss': jnp.float32(loss), 'top1': jnp.float32(0.25), 'skipped': jnp.int32(0)}
+def metrics(loss, damaged=0):
+    return {
+        'loss': jnp.float32(loss),
+        'top1': jnp.float32(0.25),
+        'skipped': jnp.int32(0),
+        'damaged': jnp.int32(damaged),
+    }
 
 
 def test_report():
@@ -47,6 +52,19 @@ def test_report():
     progress.step(4, metrics(7.0), IDS)
     progress.report(4)
     assert heard.values[1][2]['loss'] == 7.0
+
+
+def test_damaged_records_are_told_once():
+    heard = Heard()
+    progress = Progress(heard, lambda step: 0.1, 9, 2, 8, **NO_SKIPS)
+    progress.first_step(1, metrics(1.0), IDS)
+    for step, damaged in ((2, 3), (3, 3), (4, 1000)):
+        progress.step(step, metrics(1.0, damaged), IDS)
+    progress.report(4)
+    assert [line for line in heard.lines if 'damaged' in line] == [
+        'step 2 has passed over damaged records, 3 since the beginning',
+        'step 4 has passed over damaged records, 1,000 since the beginning',
+    ]
 
 
 def test_pause_does_not_count(monkeypatch):

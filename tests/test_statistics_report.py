@@ -46,9 +46,11 @@ def save(workdir, config, random_variables, batch_stats=None):
     variables = {'batch_stats': {}} | random_variables(model, jnp.zeros(SHAPE), train=False)
     if batch_stats is not None:
         variables['batch_stats'] = batch_stats
-    state = TrainState(step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), **variables)
+    state = TrainState(
+        step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), damaged=jnp.int32(0), **variables
+    )
     with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
-        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES}, None)
+        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
     return model, variables
 
 
@@ -101,7 +103,7 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
 
     def predict(variables, batch):
         given.append(variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
-        return jnp.zeros((16, 8))
+        return jnp.zeros((16, 1, 8))
 
     monkeypatch.setattr(statistics_report.evaluation, 'compile_predict', lambda *_: predict)
     statistics_report.report(workdir, 'last', lambda config: config, 1, tmp_path)

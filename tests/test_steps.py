@@ -27,6 +27,7 @@ def make_batch(seed=0):
         'clip': rng.integers(0, 256, SHAPE, np.uint8),
         'label': np.array([0, 1, 2, 3], np.int32),
         'mask': np.ones(4, bool),
+        'damaged': np.array([0, 2, 0, 1], np.int32),
     }
 
 
@@ -42,11 +43,16 @@ def model():
     return make_model()
 
 
-def take_step(model, devices, batch, averaged=False, **settings):
-    """(state before, state after one step on so many devices, metrics)."""
-    mesh = jax.make_mesh(
+def make_mesh(devices):
+    """Of so many of the devices."""
+    return jax.make_mesh(
         (devices,), (parallel.AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
     )
+
+
+def take_step(model, devices, batch, averaged=False, **settings):
+    """(state before, state after one step on so many devices, metrics)."""
+    mesh = make_mesh(devices)
     optimizer = optax.sgd(0.1, momentum=0.9)
     state = create_state(
         jax.random.key(0), model=model, optimizer=optimizer, clip_shape=(1, *SHAPE[1:]), averaged=averaged
@@ -136,6 +142,7 @@ def test_an_update_that_is_not_finite_is_left_out(model):
     for kept, was in ((after.params, state.params), (after.batch_stats, state.batch_stats)):
         jax.tree.map(np.testing.assert_array_equal, kept, was)
     assert (int(after.step), int(after.skipped), int(averages['skipped'])) == (1, 1, 1)
+    assert int(after.damaged) == int(averages['damaged']) == 3  # counted even then
 
 
 def test_the_average_of_parameters_follows_them(model):
@@ -175,7 +182,9 @@ def test_dropout_differs_by_step_and_device():
 
     def kept(step, device, seed):
         count = jnp.int32(step)
-        state = TrainState(count, params, {}, {'kept': jnp.zeros(64)}, optimizer.init(params), skipped=count)
+        state = TrainState(
+            count, params, {}, {'kept': jnp.zeros(64)}, optimizer.init(params), skipped=count, damaged=count
+        )
         run = jax.vmap(
             partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed, 'axis': 'x'}),
             in_axes=(None, 0), axis_name='x',
@@ -188,10 +197,51 @@ def test_dropout_differs_by_step_and_device():
     assert kept(0, 0, 0) != kept(0, 0, 1)
 
 
-def test_views_are_averaged(model):
-    variables = model.init(jax.random.key(0), jnp.zeros((1, *SHAPE[1:])), train=False)
-    clip = np.random.default_rng(0).integers(0, 256, (2, 3, *SHAPE[1:]), np.uint8)  # [B V T H W C]
-    predict = jax.jit(partial(steps.eval_step, model=model, pixels=PIXELS))
-    logits = predict(variables, {'clip': clip})
-    one_by_one = [predict(variables, {'clip': clip[:, v : v + 1]}) for v in range(3)]
-    np.testing.assert_allclose(logits, np.mean(one_by_one, axis=0), rtol=1e-4, atol=1e-6)
+class Wide(nn.Module):
+    """Keeps a large array for every clip, and compiles fast."""
+
+    @nn.compact
+    def __call__(self, clip, train):
+        features = jnp.sin(nn.Dense(256)(clip)).mean(axis=(1, 2, 3))
+        return nn.Dense(4)(features)
+
+
+@pytest.fixture(scope='module')
+def views(random_variables):
+    """(variables, batch of five views of four videos, their logits)."""
+    variables = random_variables(Wide(), jnp.zeros((1, *SHAPE[1:])), train=False)
+    batch = {'clip': np.random.default_rng(0).integers(0, 256, (4, 5, *SHAPE[1:]), np.uint8)}  # [B V T H W C]
+    return variables, batch, predict(variables, batch, devices=1, views_at_once=0)
+
+
+def predict(variables, batch, devices, views_at_once):
+    mesh = make_mesh(devices)
+    step = partial(steps.eval_step, model=Wide(), pixels=PIXELS, views_at_once=views_at_once)
+    return np.asarray(parallel.compile_eval_step(step, mesh)(variables, parallel.place(batch, mesh)))
+
+
+def test_every_view_has_its_logits(views):
+    variables, batch, logits = views
+    for video, view in ((0, 0), (1, 2), (3, 1)):
+        clip = steps.normalize_pixels(jnp.asarray(batch['clip'][video, view][None]), **PIXELS)
+        alone = Wide().apply(variables, clip, train=False)[0]
+        np.testing.assert_allclose(logits[video, view], alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(('devices', 'views_at_once'), [(1, 1), (1, 3), (1, 10), (2, 3), (1, 100)])
+def test_views_in_parts_are_views_at_once(views, devices, views_at_once):
+    """With a last part that is full, or padded, on one device and on two."""
+    variables, batch, logits = views
+    found = predict(variables, batch, devices, views_at_once)
+    assert found.shape == (4, 5, 4)
+    np.testing.assert_allclose(found, logits, rtol=1e-6, atol=1e-6)
+
+
+def test_views_in_parts_take_less_memory(views):
+    variables, batch, _ = views
+
+    def memory(views_at_once):
+        step = jax.jit(partial(steps.eval_step, model=Wide(), pixels=PIXELS, views_at_once=views_at_once))
+        return step.lower(variables, batch).compile().memory_analysis().temp_size_in_bytes
+
+    assert memory(views_at_once=3) < 0.3 * memory(views_at_once=0)

@@ -134,7 +134,7 @@ def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
         return config
 
     results = evaluation.evaluate_checkpoint(finished[0], '8', three_views, tmp_path)
-    assert results['protocol'] == '4x4 frames, 3x3 views of 32x32, logits averaged'
+    assert results['protocol'] == '4x4 frames, 3x3 views of 32x32, dense sampling, logits averaged (32 videos)'
     assert (results['step'], results['videos']) == (8, 32)
 
 

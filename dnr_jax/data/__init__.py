@@ -12,8 +12,18 @@ import importlib
 from dnr_jax.registry import choose
 
 # Where each builder class is; imported on demand, since tensorflow-datasets is slow to import.
+_RECORDED = 'dnr_jax.data.builders.recorded'
 DATASETS = {
     'moving_shapes': 'dnr_jax.data.builders.moving_shapes:MovingShapes',
+    'kinetics200': f'{_RECORDED}:Kinetics200',
+    'kinetics400': f'{_RECORDED}:Kinetics400',
+    'kinetics600': f'{_RECORDED}:Kinetics600',
+    'kinetics700': f'{_RECORDED}:Kinetics700',
+    'something_v1': f'{_RECORDED}:SomethingV1',
+    'something_v2': f'{_RECORDED}:SomethingV2',
+    'ucf101': f'{_RECORDED}:Ucf101',
+    'hmdb51': f'{_RECORDED}:Hmdb51',
+    'videos': f'{_RECORDED}:Videos',  # any folder or list of one's own
 }
 
 

@@ -1,13 +1,17 @@
 """From the bytes of an encoded video to the frames that were asked for, and to nothing else.
 
 A frame's index is its position in the order in which the decoder hands frames out. Timestamps do not number
-frames: in AVI files they count packets, not pictures.
+frames: in AVI files they count packets, not pictures. Only where a file proves that both agree is anything
+skipped.
 """
 
 import contextlib
+import enum
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -18,144 +22,295 @@ _COUNTABLE_CODECS = frozenset({'h264', 'hevc', 'mjpeg', 'vp9', 'av1'})
 _COUNTABLE_CONTAINERS = frozenset({'mov', 'mp4', 'matroska', 'webm'})
 
 
+class Reason(enum.StrEnum):
+    """Why a video is no good, for counting; the message of the error tells the details."""
+
+    MISSING = 'missing'  # no such file
+    EMPTY = 'empty'  # no bytes, or no frame
+    UNREADABLE = 'unreadable'  # not a file of video or image
+    NO_VIDEO_STREAM = 'no video stream'
+    DAMAGED = 'damaged'
+    TOO_SHORT = 'too short'
+    TOO_LARGE = 'too large'
+    SIZES_DIFFER = 'sizes differ'  # from frame to frame
+    MISSING_FRAMES = 'missing frames'  # gaps in a folder of frames
+
+
 class VideoError(ValueError):
-    """A video that cannot be decoded, or that holds fewer frames than asked for."""
+    """A video that cannot be decoded, or that is not what it has to be.
+
+    Attributes:
+      reason: a Reason.
+    """
+
+    def __init__(self, message: str, reason: Reason):
+        super().__init__(message, reason)  # both, so that the error can travel between processes
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+class Limits(NamedTuple):
+    """What a video may cost. A few bytes can claim to be millions of pixels."""
+
+    pixels: int  # of one frame
+    frames: int
+    bytes: int  # of the file, or of all frame images
+
+
+UNLIMITED = Limits(pixels=2**31 - 1, frames=sys.maxsize, bytes=sys.maxsize)  # the decoder's own limit of pixels
+
+
+class Inspected(NamedTuple):
+    """What decoding a whole video has shown; height and width are those of upright frames."""
+
+    num_frames: int
+    height: int
+    width: int
 
 
 def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray:
     """Decodes the frames at `indices` (0-based, in any order, repeats allowed) of an encoded video.
 
-    Decoding stops after the last frame needed. It starts at the last keyframe before the first one needed if
-    the container proves that this keyframe is that frame, otherwise at the beginning. Display rotation is
-    applied.
+    Where the container proves which frames follow a keyframe, only the groups of pictures that hold wanted
+    frames are decoded, otherwise everything up to the last frame needed. Display rotation is applied.
 
     Args:
       video: the whole file.
       indices: [N].
 
     Returns:
-      RGB frames, uint8 [N H W C].
+      RGB frames, uint8 [N H W C], the same as when everything is decoded.
 
     Raises:
       ValueError: if `indices` are not N > 0 whole numbers from 0.
       VideoError: if the file is damaged, truncated, no video, or has too few frames.
     """
-    indices = np.asarray(indices)
-    if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in 'iu' or indices.min() < 0:
-        raise ValueError(f'Frame indices must be a non-empty list of whole numbers from 0, got {indices!r}.')
+    indices = check_indices(indices)
     wanted = set(indices.tolist())
-    try:
-        frames = _decode(video, wanted, from_keyframe=True)
-    except _UnexpectedFrame:
-        frames = _decode(video, wanted, from_keyframe=False)
-    shapes = {frame.shape for frame in frames.values()}
-    if len(shapes) > 1:
-        raise VideoError(f'all frames must have one size, got {sorted(shapes)}.')
-    return np.stack([frames[index] for index in indices.tolist()])
+    with contextlib.suppress(VideoError):  # decoding everything tells whether the file is to blame
+        frames = _from_groups(video, wanted)
+        if frames.keys() == wanted:
+            return _stack(frames, indices)
+    return _stack(_from_start(video, wanted), indices)
+
+
+def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarray]:
+    """Decodes a whole video and hands out frames 0, `step`, 2 `step`, ..., one by one: RGB, uint8 [H W C].
+
+    Raises:
+      VideoError: if the file is damaged, truncated, no video, or beyond the limits.
+    """
+    reformatter = VideoReformatter()
+    for frame in itertools.islice(_limited(video, limits), 0, None, step):
+        yield _to_rgb(frame, reformatter)
+
+
+def inspect(video: bytes, limits: Limits) -> Inspected:
+    """Decodes every frame once, counts them and measures them: headers are often wrong.
+
+    Raises:
+      VideoError: if the file is damaged, truncated, no video, beyond the limits, or of frames of several sizes.
+    """
+    count, sizes = 0, set()
+    for frame in _limited(video, limits):
+        count += 1
+        sizes.add((frame.width, frame.height) if _quarter_turns(frame) % 2 else (frame.height, frame.width))
+        check_sizes(sizes)
+    if count == 0:
+        raise VideoError('the video holds no frame.', Reason.EMPTY)
+    return Inspected(count, *sizes.pop())
 
 
 def count_frames(video: bytes) -> int:
-    """Counts the frames of an encoded video by decoding them all: headers are often wrong.
+    """Counts the frames of an encoded video by decoding them all.
 
     Raises:
-      VideoError: if the file is damaged, truncated, or no video.
+      VideoError: if the file is damaged, truncated, no video, or of frames of several sizes.
     """
-    with _opened(video) as (container, stream):
-        count = sum(1 for _ in _frames(stream, container.demux(stream), 0))
-    if count == 0:
-        raise VideoError('the video holds no frame.')
-    return count
+    return inspect(video, UNLIMITED).num_frames
 
 
-class _UnexpectedFrame(Exception):
-    """The decoder handed out another frame after a keyframe than the container had promised."""
+def check_indices(indices: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns frame indices as an array [N]; raises ValueError if they are not N > 0 whole numbers from 0."""
+    indices = np.asarray(indices)
+    if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in 'iu' or indices.min() < 0:
+        raise ValueError(f'Frame indices must be a non-empty list of whole numbers from 0, got {indices!r}.')
+    return indices
+
+
+def check_sizes(sizes: Collection[tuple[int, int]]) -> None:
+    """Raises VideoError if a set of (height, width) holds more than one."""
+    if len(sizes) > 1:
+        raise VideoError(f'all frames must have one size, got {sorted(sizes)}.', Reason.SIZES_DIFFER)
+
+
+def check_pixels(height: int, width: int, pixels: int) -> None:
+    """Raises VideoError if a frame has more than `pixels` pixels."""
+    if height * width > pixels:
+        raise VideoError(f'a frame of {height} x {width} has more than {pixels} pixels.', Reason.TOO_LARGE)
 
 
 @contextlib.contextmanager
-def _opened(video: bytes) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+def _opened(video: bytes, *, pixels: int) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """Opens the first video stream for one thread; every failure inside leaves as a VideoError."""
+    if not video:
+        raise VideoError('a video was expected, the file is empty: 0 bytes.', Reason.EMPTY)
+    limit = {'max_pixels': str(pixels)}
     try:
-        with av.open(io.BytesIO(video)) as container:
+        # Some formats are lists of other files, which are not to be opened.
+        with av.open(io.BytesIO(video), options={'protocol_whitelist': 'none', **limit}) as container:
             if not container.streams.video:
-                raise VideoError(f'a video was expected, the {len(video)} bytes hold no video stream.')
+                raise VideoError(
+                    f'a video was expected, the {len(video)} bytes hold no video stream.', Reason.NO_VIDEO_STREAM
+                )
             stream = container.streams.video[0]
-            stream.codec_context.thread_count = 1  # the loader's workers are what runs in parallel
+            codec = stream.codec_context
+            check_pixels(codec.height, codec.width, pixels)
+            codec.options = limit
+            codec.thread_count = 1  # the loader's workers are what runs in parallel
             yield container, stream
     except av.error.FFmpegError as error:
-        raise VideoError(f'the {len(video)} bytes are no readable video: {error.strerror}.') from error
+        raise VideoError(
+            f'the {len(video)} bytes are no readable video: {error.strerror}.', Reason.UNREADABLE
+        ) from error
 
 
-def _decode(video: bytes, wanted: set[int], *, from_keyframe: bool) -> dict[int, np.ndarray]:
-    first, last = min(wanted), max(wanted)
-    frames, reformatter = {}, VideoReformatter()
-    with _opened(video) as (container, stream):
-        packets, start, promised = container.demux(stream), 0, None
-        if from_keyframe and first > 0 and _is_countable(container, stream):
-            packets, start, promised = _enter(list(packets), first)
-        index = start - 1
-        for index, frame in _frames(stream, packets, start):
-            if promised is not None and (index >= len(promised) or frame.pts != promised[index]):
-                raise _UnexpectedFrame
-            if index in wanted:
-                frames[index] = _to_rgb(frame, reformatter)
-            if index == last:
+def _from_start(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
+    frames, reformatter, last = {}, VideoReformatter(), max(wanted)
+    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+        count = 0
+        for count, frame in enumerate(_frames(stream, container.demux(stream)), 1):
+            if count - 1 in wanted:
+                frames[count - 1] = _to_rgb(frame, reformatter)
+            if count > last:
                 return frames
-    if promised is not None:
-        raise _UnexpectedFrame
-    raise VideoError(f'frame {last} asked for, the video ends after {index + 1}: the file is damaged or truncated.')
-
-
-def _is_countable(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    return stream.codec_context.codec.canonical_name in _COUNTABLE_CODECS and not _COUNTABLE_CONTAINERS.isdisjoint(
-        container.format.name.split(',')
+    raise VideoError(
+        f'frame {last} asked for, the video ends after {count}: the file is damaged or truncated.', Reason.TOO_SHORT
     )
 
 
-def _enter(packets: list[av.Packet], first: int) -> tuple[Iterable[av.Packet], int, list[int] | None]:
-    """Drops the packets before the last keyframe at or before frame `first`, where that is provably safe.
+def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Those of the wanted frames that lie in closed groups of pictures, decoded from these groups alone."""
+    frames, reformatter = {}, VideoReformatter()
+    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+        start = 0
+        for group in _closed_groups(container, stream):
+            ranks = {index - start for index in wanted.intersection(range(start, start + len(group)))}
+            if ranks:
+                for rank, frame in _frames_of_group(stream, group, ranks):
+                    frames[start + rank] = _to_rgb(frame, reformatter)
+            start += len(group)
+    return frames
 
-    Safe is a keyframe whose rank in presentation time is its position in the file (a closed group of
-    pictures: everything before it is shown before it), in a stream whose presentation times are all there and
-      all different.
 
-    Returns:
-      The packets to decode, the index of their first frame, and the presentation time of every frame of the
-      video to check the decoded frames against; (all packets, 0, None) where nothing is proven.
+def _closed_groups(container: av.container.InputContainer, stream: av.VideoStream) -> list[list[av.Packet]]:
+    """Cuts a video into runs of packets that decode by themselves to consecutive frames, where that is provable.
+
+    Such a run begins with a keyframe whose rank in presentation time is its position in the file: what comes
+    before it is shown before it. The video has to begin with one, its packets must each hold one shown frame,
+    and its presentation times must be all there and all different; otherwise there are no groups.
     """
-    pictures = [packet for packet in packets if packet.size]
-    times = [packet.pts for packet in pictures]
-    if None in times or len(set(times)) < len(times) or any(packet.is_discard for packet in pictures):
-        return packets, 0, None
-    times.sort()
-    for start in range(min(first, len(pictures) - 1), 0, -1):
-        if not pictures[start].is_keyframe:
-            continue
-        shown_before = max(packet.pts for packet in pictures[:start])
-        if shown_before < pictures[start].pts == times[start]:
-            flush = itertools.dropwhile(lambda packet: packet.size, packets)
-            return itertools.chain(pictures[start:], flush), start, times
-    return packets, 0, None
+    known = stream.codec_context.codec.canonical_name in _COUNTABLE_CODECS
+    if not known or _COUNTABLE_CONTAINERS.isdisjoint(container.format.name.split(',')):
+        return []
+    packets = [packet for packet in container.demux(stream) if packet.size]
+    times = [packet.pts for packet in packets]
+    if None in times or len(set(times)) < len(times) or any(p.is_discard or p.is_corrupt for p in packets):
+        return []
+    latest = itertools.accumulate(times, max)
+    starts = [
+        position
+        for position, (packet, time, latest) in enumerate(zip(packets, sorted(times), latest, strict=True))
+        if packet.is_keyframe and packet.pts == time == latest
+    ]
+    if not starts or starts[0] != 0:
+        return []
+    return [packets[start:end] for start, end in itertools.pairwise([*starts, len(packets)])]
 
 
-def _frames(stream: av.VideoStream, packets: Iterable[av.Packet], start: int) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decodes packets one by one to pairs of index and frame, the first index being `start`.
+def _frames_of_group(
+    stream: av.VideoStream, group: list[av.Packet], ranks: set[int]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """The frames of a closed group that are at `ranks` in time.
+
+    Raises:
+      VideoError: if the decoder hands frames out in another order than that of their times.
+    """
+    codec = stream.codec_context
+    codec.flush_buffers()
+    times = [packet.pts for packet in group]
+    rank_of = {time: rank for rank, time in enumerate(sorted(times))}
+    # An H.264 picture says whether any other needs it. But some containers have lost the order of reordered pictures:
+    # where they tell of none, every frame has to come out to see that it is the next one.
+    may_skip = codec.codec.canonical_name == 'h264' and times != sorted(times)
+    packets = _needed(codec, group, [rank_of[time] for time in times], ranks) if may_skip else [*group, None]
+    latest = -1
+    for frame in _frames(stream, packets):
+        rank = rank_of.get(frame.pts, -1)
+        if rank <= latest or (rank > latest + 1 and not may_skip):
+            raise VideoError('frames are not in the order of their times.', Reason.DAMAGED)
+        if rank in ranks:
+            yield rank, frame
+        if rank == max(ranks) and not may_skip:
+            return
+        latest = rank
+
+
+def _needed(
+    codec: av.VideoCodecContext, group: list[av.Packet], order: list[int], ranks: set[int]
+) -> Iterator[av.Packet | None]:
+    """The packets of all frames up to the last of `ranks`; the decoder skips unwanted ones that no other refers to."""
+    end = 1 + max(position for position, rank in enumerate(order) if rank <= max(ranks))
+    for packet, rank in zip(group[:end], order[:end], strict=True):
+        codec.skip_frame = 'DEFAULT' if rank in ranks else 'NONREF'
+        yield packet
+    yield None
+
+
+def _limited(video: bytes, limits: Limits) -> Iterator[av.VideoFrame]:
+    if len(video) > limits.bytes:
+        raise VideoError(f'the file has {len(video)} bytes, {limits.bytes} are allowed.', Reason.TOO_LARGE)
+    with _opened(video, pixels=limits.pixels) as (container, stream):
+        for count, frame in enumerate(_frames(stream, container.demux(stream)), 1):
+            if count > limits.frames:
+                raise VideoError(f'the video has more than {limits.frames} frames.', Reason.TOO_LARGE)
+            yield frame
+
+
+def _frames(stream: av.VideoStream, packets: Iterable[av.Packet | None]) -> Iterator[av.VideoFrame]:
+    """Decodes packets one by one, each when it is taken; None, or an empty one, asks for what is left.
 
     What the decoder cannot read, or only guesses, is a VideoError.
     """
-    index = start
+    count = 0
     for packet in packets:
         try:
-            frames = stream.codec_context.decode(packet if packet.size else None)
+            frames = stream.codec_context.decode(packet if packet is not None and packet.size else None)
+        except av.error.ArgumentError as error:
+            raise VideoError(f'the size of frame {count} is invalid or too large.', Reason.TOO_LARGE) from error
         except av.error.FFmpegError as error:
-            raise VideoError(f'undecodable data near frame {index}, the file is damaged: {error.strerror}.') from error
+            raise VideoError(
+                f'undecodable data near frame {count}, the file is damaged: {error.strerror}.', Reason.DAMAGED
+            ) from error
         for frame in frames:
             if frame.is_corrupt:
-                raise VideoError(f'frame {index} is incomplete: the file is damaged or truncated.')
-            yield index, frame
-            index += 1
+                raise VideoError(f'frame {count} is incomplete: the file is damaged or truncated.', Reason.DAMAGED)
+            yield frame
+            count += 1
 
 
 def _to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
     image = reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-    quarter_turns = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
+    quarter_turns = _quarter_turns(frame)
     return np.rot90(image, quarter_turns) if quarter_turns else image
+
+
+def _quarter_turns(frame: av.VideoFrame) -> int:
+    return round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
+
+
+def _stack(frames: dict[int, np.ndarray], indices: np.ndarray) -> np.ndarray:
+    check_sizes({frame.shape[:2] for frame in frames.values()})
+    return np.stack([frames[index] for index in indices.tolist()])

@@ -7,13 +7,9 @@ is divided over hosts.
 """
 
 import dataclasses
-import functools
-import multiprocessing
 import os
-import signal
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -21,29 +17,34 @@ import grain
 import numpy as np
 from absl import flags
 
-from dnr_jax.data import sampling, transforms
-from dnr_jax.data.decoding import VideoError, read_frames
-from dnr_jax.data.source import VideoSource
+from dnr_jax.data import storage
+from dnr_jax.data.decoding import VideoError
+from dnr_jax.data.sampling import SAMPLINGS
+from dnr_jax.data.source import DamagedRecord, VideoSource
+from dnr_jax.data.transforms import TrainTransform, eval_views, mirrored_crops, train_transform
+from dnr_jax.data.workers import start_worker
+from dnr_jax.registry import choose
 
 Batch = dict[str, np.ndarray]
+DAMAGED = ('stop', 'skip')
+MOST_DAMAGED_IN_A_ROW = 100  # records passed over for one clip, before it is the disk that is damaged
 
 
 def train_batches(
     source: VideoSource,
     *,
+    sampling: str,
     frames: int,
     stride: int,
-    short_side: int,
-    size: int,
-    scales: Sequence[float],
-    max_scale_gap: int,
-    flip: float,
+    repeats: int,
+    damaged: str,
     batch_size: int,
     seed: int,
     start_step: int,
     workers: int,
     shard_index: int,
     shard_count: int,
+    **augment: Any,
 ) -> 'Batches':
     """Endless shuffled batches for training, from step `start_step` on.
 
@@ -51,13 +52,11 @@ def train_batches(
 
     Args:
       source: the videos.
+      sampling: which frames, a key of SAMPLINGS.
       frames: frames in a clip, T.
       stride: frames from one to the next.
-      short_side: pixels that frames are resized to before cropping.
-      size: height and width of a clip.
-      scales: sizes of the crops, relative to the short side.
-      max_scale_gap: how many ranks the scales of height and width may differ by.
-      flip: probability of mirroring left and right.
+      repeats: clips taken from a video each time it comes up, side by side in the batch, each drawn by itself.
+      damaged: what to do about a record that cannot be read: 'stop', or 'skip' to the next record of the data set.
       batch_size: clips in a batch of this process, B.
       seed: of the order and of all draws.
       start_step: number of batches to pass over; costs nothing.
@@ -65,46 +64,47 @@ def train_batches(
       shard_index: number of this process. The batches of all shards of one step, one after the other, are the
         global batch, which depends on its size but not on the number of shards.
       shard_count: number of processes.
+      augment: of `train_transform`.
 
     Returns:
-      An iterator of `{'clip': uint8 [B T H W C], 'label': int32 [B], 'mask': bool [B], 'id': str [B]}`.
+      An iterator of `{'clip': uint8 [B T H W C], 'label': int32 [B], 'mask': bool [B], 'id': str [B], 'damaged':
+      int32 [B]}`, the last being the records passed over for a clip.
 
     Raises:
-      ValueError: for numbers out of range. Reading may raise VideoError, with the id of the video, and
-        ValueError for a damaged file or a crop that does not fit.
+      ValueError: for numbers out of range or unknown words. Reading may raise DamagedRecord, with shard and id of the
+        video, and ValueError for a crop that does not fit.
     """
-    _check(batch_size, workers, shard_index, shard_count)
-    if seed < 0 or start_step < 0 or not 0 <= flip <= 1:
-        raise ValueError(f'seed and start_step start at 0, flip is a probability, got {seed=}, {start_step=}, {flip=}.')
-    load = _TrainClip(
-        source,
-        seed,
-        functools.partial(sampling.train_indices, frames=frames, stride=stride),
-        functools.partial(
-            transforms.train_view,
-            short_side=short_side,
-            size=size,
-            scales=tuple(scales),
-            max_scale_gap=max_scale_gap,
-            flip=flip,
-        ),
-    )
+    _check(batch_size, workers, shard_index, shard_count, damaged)
+    if seed < 0 or start_step < 0 or repeats < 1:
+        raise ValueError(f'seed and start_step start at 0, repeats at 1, got {seed=}, {start_step=}, {repeats=}.')
     # Grain orders epoch e by seed + e: hashed, so that the next seed is not this one's next epoch.
     order_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    clips = grain.MapDataset.range(len(source)).shuffle(seed=order_seed).repeat().map_with_index(load)
-    batches = clips.batch(batch_size, drop_remainder=True)
+    load = _TrainClip(
+        source=source,
+        order=grain.MapDataset.range(len(source)).shuffle(seed=order_seed).repeat(),
+        repeats=repeats,
+        seed=seed,
+        sample=choose(SAMPLINGS, sampling, 'sampling').train,
+        frames=frames,
+        stride=stride,
+        transform=train_transform(label_names=source.label_names, **augment),
+        damaged=damaged,
+    )
+    batches = grain.MapDataset.range(sys.maxsize).map(load).batch(batch_size, drop_remainder=True)
     return Batches(batches[start_step * shard_count + shard_index :: shard_count], workers)
 
 
 def eval_batches(
     source: VideoSource,
     *,
+    sampling: str,
     frames: int,
     stride: int,
     clips: int,
     crops: int,
     short_side: int,
     size: int,
+    damaged: str,
     batch_size: int,
     workers: int,
     shard_index: int,
@@ -114,12 +114,14 @@ def eval_batches(
 
     Args:
       source: the videos.
+      sampling: which frames, a key of SAMPLINGS.
       frames: frames in a clip, T.
       stride: frames from one to the next.
       clips: clips spread over each video.
-      crops: 1 (centre) or 3 (along the long side) of every clip.
+      crops: of every clip, see `eval_views`.
       short_side: pixels that frames are resized to before cropping.
       size: height and width of a clip.
+      damaged: what to do about a record that cannot be read: 'stop', or 'skip' it.
       batch_size: videos in a batch of this process, B.
       workers: processes that decode; 0 decodes in threads of this one.
       shard_index: number of this process.
@@ -127,18 +129,26 @@ def eval_batches(
 
     Returns:
       An iterator, with a length, of `{'clip': uint8 [B V T H W C], 'label': int32 [B], 'mask': bool [B],
-      'id': str [B]}`; view v is crop v % crops of clip v // crops. Where the videos do not fill the last
-      batches, mask is False, clip and label are 0 and id is ''.
+      'id': str [B], 'damaged': int32 [B]}`; view v is crop v % crops of clip v // crops. Where a record is skipped,
+      mask is False and damaged 1; where the videos do not fill the last batches, mask is False and id is ''.
 
     Raises:
-      ValueError: for numbers out of range. Reading may raise VideoError, with the id of the video, and
-        ValueError for a damaged file or a crop that does not fit.
+      ValueError: for numbers out of range or unknown words. Reading may raise DamagedRecord, with shard and id of the
+        video, and ValueError for a crop that does not fit.
     """
-    _check(batch_size, workers, shard_index, shard_count)
-    if crops not in (1, 3):
-        raise ValueError(f'crops is 1 (centre) or 3 (along the long side), got {crops}.')
+    _check(batch_size, workers, shard_index, shard_count, damaged)
+    sample = choose(SAMPLINGS, sampling, 'sampling').evaluate
+    sample(1, frames=frames, stride=stride, clips=clips), mirrored_crops(crops)  # refuse what they cannot do
     load = _EvalClips(
-        source=source, frames=frames, stride=stride, clips=clips, crops=crops, short_side=short_side, size=size
+        source=source,
+        sample=sample,
+        frames=frames,
+        stride=stride,
+        clips=clips,
+        crops=crops,
+        short_side=short_side,
+        size=size,
+        damaged=damaged,
     )
     global_batch_size = batch_size * shard_count
     steps = -(-len(source) // global_batch_size)
@@ -161,7 +171,7 @@ class Batches:
             # A worker makes one batch at a time, and is one batch ahead.
             batches = batches.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))
             options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=1)
-            batches = batches.mp_prefetch(options, worker_init_fn=_start_worker)
+            batches = batches.mp_prefetch(options, worker_init_fn=start_worker)
         else:
             cv2.setNumThreads(0)
             threads = max(2, os.cpu_count() or 1)
@@ -199,72 +209,93 @@ class EvalBatches(Batches):
         return self._length
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _TrainClip:
     source: VideoSource
+    order: grain.MapDataset
+    repeats: int
     seed: int
     sample: Callable[..., np.ndarray]
-    view: Callable[..., np.ndarray]
+    frames: int
+    stride: int
+    transform: TrainTransform
+    damaged: str
 
-    def __call__(self, number: int, position: int) -> Batch:
-        """Clip `number` of the run, taken from record `position`."""
+    def __call__(self, number: int) -> Batch:
+        """Clip `number` of the run. In the place of a damaged record stands the next one that is not."""
+        position = self.order[number // self.repeats]
+        passed_over = 0
+        while True:
+            try:
+                return self._clip(number, (position + passed_over) % len(self.source), passed_over)
+            except DamagedRecord:
+                passed_over += 1
+                if self.damaged == 'stop' or passed_over > min(MOST_DAMAGED_IN_A_ROW, len(self.source) - 1):
+                    raise
+
+    def _clip(self, number: int, position: int, passed_over: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
         record = self.source[position]
-        clip = _read(self.source, record, self.sample(record['num_frames'], rng=rng))
-        return _element(self.view(clip, rng=rng), label=record['label'], id=record['id'], mask=True)
+        indices = self.sample(record['num_frames'], frames=self.frames, stride=self.stride, rng=rng)
+        clip, label = self.transform(_read(self.source, position, record, indices), record['label'], rng)
+        return _element(clip, label=label, id=record['id'], mask=True, damaged=passed_over)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _EvalClips:
     source: VideoSource
+    sample: Callable[..., np.ndarray]
     frames: int
     stride: int
     clips: int
     crops: int
     short_side: int
     size: int
+    damaged: str
 
     def __call__(self, number: int) -> Batch:
-        """All views of record `number`, padding if there is no such record."""
-        shape = (self.clips * self.crops, self.frames, self.size, self.size, 3)
+        """All views of record `number`; zeros if there is no such record, or if it is damaged."""
+        nothing = np.zeros((self.clips * self.crops, self.frames, self.size, self.size, 3), np.uint8)
         if number >= len(self.source):
-            return _element(np.zeros(shape, np.uint8), label=0, id='', mask=False)
-        record = self.source[number]
-        indices = sampling.eval_indices(record['num_frames'], frames=self.frames, stride=self.stride, clips=self.clips)
-        clips = _read(self.source, record, indices.reshape(-1))  # at once: no frame is decoded twice
-        views = transforms.eval_views(clips, short_side=self.short_side, size=self.size, crops=self.crops)
-        views = views.reshape(self.crops, self.clips, *shape[1:]).swapaxes(0, 1).reshape(shape)
-        return _element(views, label=record['label'], id=record['id'], mask=True)
+            return _element(nothing, label=0, id='', mask=False, damaged=0)
+        try:
+            record = self.source[number]
+            clip = self._views(number, record)
+        except DamagedRecord as error:
+            if self.damaged == 'stop':
+                raise
+            return _element(nothing, label=0, id=error.id or f'record {number}', mask=False, damaged=1)
+        return _element(clip, label=record['label'], id=record['id'], mask=True, damaged=0)
+
+    def _views(self, number: int, record: dict[str, Any]) -> np.ndarray:
+        indices = self.sample(record['num_frames'], frames=self.frames, stride=self.stride, clips=self.clips)
+        frames = _read(self.source, number, record, indices)  # of all clips at once: no frame is decoded twice
+        views = eval_views(frames, short_side=self.short_side, size=self.size, crops=self.crops)
+        views = views.reshape(self.crops, self.clips, self.frames, self.size, self.size, 3)
+        return views.swapaxes(0, 1).reshape(-1, *views.shape[2:])
 
 
-def _read(source: VideoSource, record: Mapping[str, Any], indices: np.ndarray) -> np.ndarray:
+def _read(source: VideoSource, position: int, record: dict[str, Any], indices: np.ndarray) -> np.ndarray:
     try:
-        return read_frames(record['video'], indices)
+        return storage.read_frames(record, indices, source.frame_step)
     except VideoError as error:
-        raise VideoError(f"Video '{record['id']}' of {source.name}: {error}") from error
+        raise source.damaged(position, f"video '{record['id']}', {error}", id=record['id']) from error
 
 
-def _element(clip: np.ndarray, *, label: int, id: str, mask: bool) -> Batch:
-    return {'clip': clip, 'label': np.int32(label), 'mask': np.bool_(mask), 'id': np.str_(id)}
+def _element(clip: np.ndarray, *, label: int, id: str, mask: bool, damaged: int) -> Batch:
+    return {
+        'clip': clip,
+        'label': np.int32(label),
+        'mask': np.bool_(mask),
+        'id': np.str_(id),
+        'damaged': np.int32(damaged),
+    }
 
 
-def _check(batch_size: int, workers: int, shard_index: int, shard_count: int) -> None:
+def _check(batch_size: int, workers: int, shard_index: int, shard_count: int, damaged: str) -> None:
+    choose(dict.fromkeys(DAMAGED), damaged, 'treatment of damaged records')
     if batch_size < 1 or workers < 0 or not 0 <= shard_index < shard_count:
         raise ValueError(
             'Expected batch_size >= 1, workers >= 0 and 0 <= shard_index < shard_count, '
             f'got {batch_size=}, {workers=}, {shard_index=}, {shard_count=}.'
         )
-
-
-def _start_worker(worker_index: int, worker_count: int) -> None:
-    """Sets up a worker process: no threads of its own, and an end together with its parent."""
-    cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes its workers
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:  # a killed parent cannot close its workers
-        time.sleep(1)
-    os._exit(1)

@@ -1,76 +1,152 @@
-"""Writes a data set to disk, once: `python -m dnr_jax.data.prepare moving_shapes`."""
+"""Writes a data set to disk, once, for training to read.
+
+python -m dnr_jax.data.prepare moving_shapes
+python -m dnr_jax.data.prepare kinetics400 --source DIR --out DIR --workers 16
+python -m dnr_jax.data.prepare kinetics400 --source DIR --form jpeg --short_side 256 --frame_step 4
+python -m dnr_jax.data.prepare videos --variant gym --source DIR --list train=train.csv --list validation=val.csv
+
+Every row of the annotations ends as a record or as a line of failures.csv. The same command, given again after an
+interruption, goes on with what is missing.
+"""
 
 import argparse
-import contextlib
-import io
 import os
-import pathlib
-import shutil
 import sys
+from pathlib import Path
 
-from dnr_jax.data import builder_class
+from absl import logging
+
+from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.registry import choose
 
 # Where tensorflow-datasets itself looks.
 DEFAULT_DIR = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
 
 
-def prepare(name: str, *, config: str | None, out: str | os.PathLike, workers: int) -> pathlib.Path:
-    """Writes all splits of a data set as ArrayRecord files; does nothing if they are there.
-
-    A run that is killed leaves no half-written data set behind, only a folder `incomplete.*`, which the next
-    run removes.
+def prepare(builder, effort) -> Path:
+    """Writes all splits of a data set as ArrayRecord files; does nothing if they are there. Returns their folder.
 
     Args:
-      name: a key of DATASETS.
-      config: one of the builder's configurations, None for its first.
-      out: the folder of all data sets.
-      workers: processes that make examples; 0 makes them in this one.
-
-    Returns:
-      The folder of the data set.
-
-    Raises:
-      ValueError: for an unknown name or configuration, or fewer than 0 workers.
+      builder: a `VideoBuilder`.
+      effort: its `Effort`.
+    Raises ValueError as `VideoBuilder.prepare` does.
     """
-    import tensorflow_datasets as tfds  # not on top: worker processes import this module, and need no TFDS
-
-    if workers < 0:
-        raise ValueError(f'The number of workers starts at 0, got {workers}.')
-    tfds.disable_progress_bar()  # the builder has its own
-    cls = builder_class(name)
-    if config is not None:
-        choose(cls.builder_configs, config, f'configuration of {name}')
-    out = pathlib.Path(out).expanduser()
-    builder = cls(data_dir=out, config=config, file_format='array_record', workers=workers)
-    folder = pathlib.Path(builder.data_dir)
+    folder = Path(builder.data_dir)
     if folder.exists():
-        print(f'Already prepared: {builder.info.full_name}.')
+        before = inventory.read(folder)[0]
+        if any(before[key] != value for key, value in builder.about().items()):
+            raise ValueError(
+                f"'{folder}' is prepared with other settings, {before['storage']}. Delete it to prepare it anew, or "
+                'give another --out.'
+            )
+        print(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
     else:
-        for leftover in folder.parent.glob('incomplete.*'):
-            shutil.rmtree(leftover)
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS speaks of downloads of unknown size
-            builder.download_and_prepare()
-    _report(builder.info, folder)
+        builder.prepare(effort)
+    print(report(*inventory.read(folder), folder))
     return folder
 
 
-def _report(info, folder: pathlib.Path) -> None:
-    counts = ', '.join(f'{split} {info.splits[split].num_examples:,}' for split in info.splits)
+def open_builder(options: argparse.Namespace):
+    """The builder of the data set that the options name, checked."""
+    import tensorflow_datasets as tfds  # slow
+
+    tfds.disable_progress_bar()  # there is one of our own
+    logging.set_verbosity(logging.ERROR)  # it warns of every configuration that is not in its catalogue
+    if options.workers < 0 or options.seconds <= 0:
+        raise ValueError(
+            f'Expected --workers from 0 and --seconds above 0, got {options.workers}, {options.seconds:g}.'
+        )
+    cls = builder_class(options.name)
+    out = Path(options.out).expanduser()
+    if cls.default_config is None:
+        return cls(data_dir=out, variant=options.variant, origin=origin(options))
+    if options.variant is not None:
+        choose(cls.builder_configs, options.variant, f'variant of {options.name}')
+    return cls(data_dir=out, config=options.variant or cls.default_config, file_format='array_record')
+
+
+def origin(options: argparse.Namespace):
+    """Where the videos come from and how they are stored. Raises ValueError for what cannot be."""
+    from dnr_jax.data.builders.recorded import Origin
+    from dnr_jax.data.decoding import Limits
+    from dnr_jax.data.storage import Storage
+
+    if options.source is None:
+        raise ValueError(f'{options.name} is made of videos you have: expected --source=FOLDER.')
+    source = Path(options.source).expanduser()
+    annotations = Path(options.annotations).expanduser() if options.annotations else source
+    for path in (source, annotations):
+        if not path.is_dir():
+            raise ValueError(f"Expected a folder, got '{path}'.")
+    lists = dict(item.partition('=')[::2] for item in options.list)
+    if not all(lists.values()) or (lists and options.name != 'videos'):
+        raise ValueError(f'Expected --list=SPLIT=FILE, for `videos` only, got {options.list}.')
+    quality = options.quality or (23 if options.form == 'video' else 90)
+    return Origin(
+        source=source,
+        annotations=annotations,
+        storage=Storage(options.form, options.short_side, options.keyframe_interval, quality, options.frame_step),
+        limits=Limits(pixels=options.most_pixels, frames=options.most_frames, bytes=options.most_bytes),
+        lists={split: Path(file).expanduser() for split, file in lists.items()},
+        labels=Path(options.labels).expanduser() if options.labels else None,
+    )
+
+
+def report(found: dict, rejected: list, folder: Path) -> str:
+    """What was written, what was not, and how to go on."""
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-    print(f'{folder}\n{counts} clips, {megabytes:.1f} MB\nNext: python train.py --workdir runs/{info.name}')
+    lines = [str(folder), inventory.to_text(found['splits']), f'{len(found["labels"])} classes, {megabytes:,.1f} MB']
+    if rejected:
+        lines.append(f'What was rejected, and why: {folder / inventory.FAILURES}')
+    dir = folder.parents[2]
+    where = '' if dir == Path(DEFAULT_DIR).expanduser() else f' --config.data.dir={dir}'
+    name = '/'.join(folder.parts[-3:-1])
+    lines.append(f'To train on it: python train.py --config=... --config.data.name={name}{where} --workdir=...')
+    return '\n'.join(lines)
+
+
+def add_origin(parser: argparse.ArgumentParser) -> None:
+    """The options that say what a data set is made of."""
+    add = parser.add_argument
+    add('name', help=f'data set: {", ".join(DATASETS)}')
+    add('--variant', help='which one, where the annotations have several: split1; a name, for `videos`')
+    add('--source', help='folder of the videos')
+    add('--annotations', help='folder of the official files; default: that of the videos')
+    add('--list', action='append', default=[], metavar='SPLIT=FILE', help="list of one's own, lines of: path label")
+    add('--labels', help="class names for one's own lists, one a line")
+    add('--out', default=DEFAULT_DIR, help='folder of all data sets; default: %(default)s')
+    add('--workers', type=int, default=os.cpu_count(), help='processes; default: %(default)s')
+    add('--seconds', type=float, default=120, help='for one video, after which it is given up; default: %(default)g')
+    add = parser.add_argument_group('how videos are stored').add_argument
+    add('--form', default='original', help='original, video (encoded again) or jpeg (frames); default: %(default)s')
+    add('--short_side', type=int, default=0, help='pixels of `video` and `jpeg`; default: as it is')
+    add('--keyframe_interval', type=int, default=16, help='frames, of `video`; default: %(default)s')
+    add('--quality', type=int, default=0, help='of `video`, 0 (best) to 51: 23; of `jpeg`, to 100 (best): 90')
+    add('--frame_step', type=int, default=1, help='every how many frames one is stored; default: %(default)s')
+    add = parser.add_argument_group('what a video may be, or it is rejected').add_argument
+    add('--most_pixels', type=int, default=4096 * 2304, help='of a frame; default: %(default)s')
+    add('--most_frames', type=int, default=100_000, help='default: %(default)s')
+    add('--most_bytes', type=int, default=2**31, help='default: %(default)s')
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 2 for a user's mistake."""
-    parser = argparse.ArgumentParser(prog='python -m dnr_jax.data.prepare', description=__doc__.split(':')[0])
-    parser.add_argument('name', help='data set, for example moving_shapes')
-    parser.add_argument('--config', help='its configuration; default: its first')
-    parser.add_argument('--out', default=DEFAULT_DIR, help='folder of all data sets; default: %(default)s')
-    parser.add_argument('--workers', type=int, default=os.cpu_count(), help='processes; default: %(default)s')
+    parser = argparse.ArgumentParser(
+        prog='python -m dnr_jax.data.prepare',
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_origin(parser)
+    parser.add_argument('--strict', action='store_true', help='stop at the first row that cannot become a record')
+    parser.add_argument(
+        '--beam', metavar='OPTIONS', help='Apache Beam in place of processes: --beam=--runner=DirectRunner'
+    )
     options = parser.parse_args(arguments)
     try:
-        prepare(options.name, config=options.config, out=options.out, workers=options.workers)
+        from dnr_jax.data.builders.video import Effort  # not on top: worker processes import this module
+
+        effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
+        prepare(open_builder(options), effort)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

@@ -3,30 +3,45 @@
 import bisect
 import itertools
 import os
-import pathlib
+import re
+from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from dnr_jax.data import builder_class
+from dnr_jax.data import builder_class, inventory
+from dnr_jax.data.builders.video import VERSION
+from dnr_jax.data.decoding import Reason, VideoError
 from dnr_jax.registry import choose
+
+
+class DamagedRecord(VideoError):
+    """A record that cannot be read. `id` is that of its video, where it is known."""
+
+    id: str = ''
 
 
 class VideoSource:
     """The records of one split: `len(source)`, and `source[i]` for i from 0.
 
-    A record is a dict: `video` bytes, `label` int, `id` str, `num_frames` int, `parameters` str (JSON or
-    empty).
+    A record is a dict: `video` bytes, `frame_ends` int64 [F], `label` int, `id` str, `num_frames` int, `parameters`
+    str (JSON or empty); see `builders.video.video_features`.
 
     Attributes:
-      name: data set, configuration and split, for messages.
+      name: data set, configuration and split, for messages. split: as it was asked for.
       label_names: names of the classes, in the order of the labels.
+      frame_step: frames of the original video from one stored frame to the next.
+      expected: videos that the annotations list for this split, with those that could not be prepared.
+      failures: why these could not; for a part of a split, nothing is said of them.
+      unlabelled: how many videos of the whole split have no label, but -1.
+      fingerprint: hash of ids and labels of the whole split.
     """
 
-    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+    def __init__(self, folder: Path, split: str):
+        builder = tfds.builder_from_directory(folder)
         info = builder.info
-        self.name = f'{info.full_name} {split}'
+        self.name, self.split = f'{info.full_name} {split}', split
         self.label_names = tuple(info.features['label'].names)
         self._shards = info.splits[split].file_instructions
         if not self._shards:
@@ -34,6 +49,13 @@ class VideoSource:
         self._ends = list(itertools.accumulate(shard.take for shard in self._shards))
         self._records = builder.as_data_source(split)
         self._check_shards()
+        found, rejected = inventory.read(folder)
+        parts = [found['splits'][part] for part in re.findall(r'(?:^|\+)\s*(\w+)', split)]
+        self.frame_step = found['frame_step']
+        self.fingerprint = '+'.join(part['fingerprint'] for part in parts)
+        self.unlabelled = sum(part['unlabelled'] for part in parts)
+        self.failures = tuple(row for row in rejected if row.split == split)
+        self.expected = len(self) + len(self.failures)
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -44,9 +66,19 @@ class VideoSource:
         try:
             record = self._records[index]
         except RuntimeError as error:  # ArrayRecord checks a hash of every record
-            shard = self._shards[bisect.bisect_right(self._ends, index)]
-            raise _damaged(shard.filename, error) from error
+            raise self.damaged(index, error) from error
         return record | {'id': record['id'].decode(), 'parameters': record['parameters'].decode()}
+
+    def damaged(self, index: int, what: object, id: str = '') -> 'DamagedRecord':
+        """The error for a record that cannot be read; names its file."""
+        shard = self._shards[bisect.bisect_right(self._ends, index)]
+        error = DamagedRecord(
+            f"Record {index} of {self.name}, in '{os.fspath(shard.filename)}', is damaged: {what} Prepare the data set "
+            'again, or leave out what is damaged with --config.data.damaged=skip.',
+            Reason.DAMAGED,
+        )
+        error.id = id
+        return error
 
     def _check_shards(self) -> None:
         """Opens every file of the split once, which shows those that were cut short."""
@@ -65,7 +97,7 @@ def open_split(name: str, dir: str | os.PathLike, split: str) -> VideoSource:
     """Opens one split of a prepared data set.
 
     Args:
-      name: a key of DATASETS, if need be with a configuration: 'moving_shapes' or 'moving_shapes/tiny'.
+      name: a key of DATASETS, if need be with what it was prepared as: 'moving_shapes' or 'kinetics400/jpeg256'.
       dir: the folder of all data sets.
       split: 'train', or anything of the TFDS split language, such as 'train[:10%]'.
 
@@ -73,20 +105,32 @@ def open_split(name: str, dir: str | os.PathLike, split: str) -> VideoSource:
       ValueError: if there is no such data set, configuration or split, if it is not prepared, or if a file of
         it is truncated or missing. A record that is damaged inside its file raises when it is read.
     """
+    return VideoSource(find_folder(name, dir), split)
+
+
+def find_folder(name: str, dir: str | os.PathLike) -> Path:
+    """The folder of a prepared data set, see `open_split`."""
     name, _, config = name.partition('/')
     cls = builder_class(name)
-    if cls.builder_configs:
-        config = config or next(iter(cls.builder_configs))
-        choose(cls.builder_configs, config, f'configuration of {name}')
-    dir = pathlib.Path(dir).expanduser()
-    folder = dir / name / config / str(cls.VERSION)
-    if not (folder / 'dataset_info.json').exists():
-        with_config = f' --config {config}' if config else ''
+    dir = Path(dir).expanduser()
+    prepared = {path.parts[-3]: path.parent for path in sorted(dir.glob(f'{name}/*/{VERSION}/{inventory.INVENTORY}'))}
+    config = config or cls.default_config or (next(iter(prepared)) if len(prepared) == 1 else '')
+    if config in prepared:
+        return prepared[config]
+    if prepared and not config:
         raise ValueError(
-            f"No prepared data set in '{folder}'. To prepare it, run: "
-            f'python -m dnr_jax.data.prepare {name}{with_config} --out {dir}'
+            f"'{name}' is prepared as {', '.join(prepared)} in '{dir}': say which, as in {name}/{next(iter(prepared))}."
         )
-    return VideoSource(tfds.builder_from_directory(folder), split)
+    if cls.default_config is None:
+        how = f'{name} --source FOLDER_OF_VIDEOS'
+    else:
+        choose(cls.builder_configs, config, f'configuration of {name}')
+        how = f'{name} --variant {config}'
+    known = f' (there is {", ".join(prepared)})' if prepared else ''
+    raise ValueError(
+        f"No prepared data set {name}{config and '/'}{config} in '{dir}'{known}. To prepare it, run: "
+        f'python -m dnr_jax.data.prepare {how} --out {dir}'
+    )
 
 
 def _damaged(filename: str | os.PathLike, reason: object) -> ValueError:

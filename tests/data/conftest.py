@@ -4,13 +4,13 @@ import pathlib
 
 import pytest
 
-from dnr_jax.data.prepare import prepare
+from dnr_jax.data import prepare
 
 
 def prepare_tiny(dir: pathlib.Path) -> pathlib.Path:
     """Prepares 'moving_shapes/tiny' in `dir`, in this process, and returns `dir`."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        prepare('moving_shapes', config='tiny', out=dir, workers=0)
+        assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(dir), '--workers', '0']) == 0
     return dir
 
 

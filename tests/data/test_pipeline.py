@@ -1,6 +1,5 @@
 import itertools
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -9,20 +8,37 @@ import time
 
 import numpy as np
 import pytest
+from data.test_workers import is_alive, wait_until
 
-from dnr_jax.data import sampling, transforms
-from dnr_jax.data.decoding import VideoError, read_frames
+from dnr_jax.data.decoding import read_frames
 from dnr_jax.data.pipeline import eval_batches, train_batches
-from dnr_jax.data.source import VideoSource, open_split
+from dnr_jax.data.sampling import SAMPLINGS
+from dnr_jax.data.source import DamagedRecord, open_split
+from dnr_jax.data.transforms import eval_views, train_transform
 
-TRAIN = dict(
-    frames=2,
-    stride=5,
+AUGMENT = dict(
+    crop='multi_scale',
     short_side=40,
     size=32,
     scales=(1.0, 0.75),
     max_scale_gap=1,
+    positions=5,
+    snap=0,
+    area=(0.5, 1.0),
+    ratio=(0.75, 1.5),
+    short_sides=(32, 40),
     flip=0.5,
+    flip_labels=True,
+    color_jitter=(0.0, 0.0, 0.0, 0.0),
+    rand_augment={'layers': 0, 'magnitude': 7.0, 'deviation': 0.5},
+    erasing=0.0,
+)
+TRAIN = AUGMENT | dict(
+    sampling='dense',
+    frames=2,
+    stride=5,
+    repeats=1,
+    damaged='stop',
     batch_size=8,
     seed=0,
     start_step=0,
@@ -31,7 +47,18 @@ TRAIN = dict(
     shard_count=1,
 )
 EVAL = dict(
-    frames=4, stride=3, clips=2, crops=3, short_side=32, size=32, batch_size=5, workers=0, shard_index=0, shard_count=1
+    sampling='dense',
+    frames=4,
+    stride=3,
+    clips=2,
+    crops=3,
+    short_side=32,
+    size=32,
+    damaged='stop',
+    batch_size=5,
+    workers=0,
+    shard_index=0,
+    shard_count=1,
 )
 
 
@@ -76,6 +103,7 @@ def test_a_training_batch(source):
         'label': ('i', (8,)),
         'mask': ('b', (8,)),
         'id': ('U', (8,)),
+        'damaged': ('i', (8,)),
     }
     assert batch['clip'].dtype == np.uint8 and batch['label'].dtype == np.int32 and batch['mask'].all()
 
@@ -83,20 +111,23 @@ def test_a_training_batch(source):
 def test_a_training_clip_is_its_parts_one_after_the_other(source):
     batch = take(source, 3)[2]
     records = {source[index]['id']: source[index] for index in range(len(source))}
+    transform = train_transform(label_names=source.label_names, **AUGMENT)
+    labels = []
     for place in range(8):
         record, rng = records[batch['id'][place]], np.random.default_rng((0, 2 * 8 + place))
-        indices = sampling.train_indices(record['num_frames'], frames=2, stride=5, rng=rng)
-        view = transforms.train_view(
-            read_frames(record['video'], indices),
-            short_side=40,
-            size=32,
-            scales=(1.0, 0.75),
-            max_scale_gap=1,
-            flip=0.5,
-            rng=rng,
-        )
+        indices = SAMPLINGS['dense'].train(record['num_frames'], frames=2, stride=5, rng=rng)
+        view, label = transform(read_frames(record['video'], indices), record['label'], rng)
         np.testing.assert_array_equal(batch['clip'][place], view)
-        assert batch['label'][place] == record['label']
+        assert batch['label'][place] == label
+        labels.append((record['label'], label))
+    assert any(label != flipped for label, flipped in labels)  # among them a flipped clip that moves left or right
+
+
+def test_a_video_that_comes_up_is_taken_several_times_each_drawn_by_itself(source):
+    once, thrice = join(take(source, 3)), join(take(source, 9, repeats=3))
+    assert thrice['id'].tolist() == once['id'].repeat(3).tolist()
+    clips = thrice['clip'].reshape(24, 3, -1)
+    assert all((clip[0] != clip[1]).any() and (clip[1] != clip[2]).any() for clip in clips)
 
 
 def test_every_epoch_has_every_video_once_in_another_order(source):
@@ -166,10 +197,10 @@ def test_views_are_clip_major(source):
     batch = all_of(source, short_side=40)[0]
     for place in range(3):
         record = source[place]
-        clips = sampling.eval_indices(record['num_frames'], frames=4, stride=3, clips=2)
-        for clip, indices in enumerate(clips):
+        clips = SAMPLINGS['dense'].evaluate(record['num_frames'], frames=4, stride=3, clips=2)
+        for clip, indices in enumerate(clips.reshape(2, 4)):
             frames = read_frames(record['video'], indices)
-            crops = transforms.eval_views(frames, short_side=40, size=32, crops=3)
+            crops = eval_views(frames, short_side=40, size=32, crops=3)
             np.testing.assert_array_equal(batch['clip'][place, 3 * clip : 3 * clip + 3], crops)
 
 
@@ -191,6 +222,7 @@ def test_closed_batches_say_so(source):
         dict(shard_count=0),
         dict(seed=-1),
         dict(start_step=-1),
+        dict(repeats=0),
         dict(flip=1.5),
     ],
 )
@@ -199,9 +231,18 @@ def test_numbers_out_of_range_are_refused_at_once(source, changes):
         train_batches(source, **TRAIN | changes)
 
 
-def test_other_numbers_of_crops_are_refused_at_once(source):
-    with pytest.raises(ValueError, match='crops is 1 .* or 3 .*, got 2'):
-        eval_batches(source, **EVAL | dict(crops=2))
+@pytest.mark.parametrize(
+    'changes, message',
+    [
+        (dict(crops=2), 'crops .*, got 2'),
+        (dict(sampling='segments', clips=3), 'segments_uniform'),
+        (dict(sampling='random'), "Unknown sampling 'random'"),
+        (dict(damaged='ignore'), "Unknown treatment of damaged records 'ignore'.*stop, skip"),
+    ],
+)
+def test_protocols_that_cannot_be_are_refused_at_once(source, changes, message):
+    with pytest.raises(ValueError, match=message):
+        eval_batches(source, **EVAL | changes)
 
 
 def test_a_crop_that_does_not_fit_is_a_clear_error(source):
@@ -209,26 +250,63 @@ def test_a_crop_that_does_not_fit_is_a_clear_error(source):
         all_of(source, short_side=24)
 
 
-class Damaged(VideoSource):
-    """A source of which one video is cut in half."""
+BAD = {5, 6, 40}
 
-    name = 'damaged train'
 
-    def __init__(self, video):
-        self.video = video
+@pytest.fixture(scope='module')
+def damaged(tiny_dir):
+    """The training videos, of which some are cut in half."""
+    source = open_split('moving_shapes/tiny', tiny_dir, 'train')
+    source._records = CutInHalf(source._records)
+    return source
 
-    def __len__(self):
-        return 8
+
+class CutInHalf:
+    def __init__(self, records):
+        self.records = records
 
     def __getitem__(self, index):
-        video = self.video[: len(self.video) // 2] if index == 5 else self.video
-        return {'video': video, 'label': 0, 'id': f'v{index}', 'num_frames': 24, 'parameters': ''}
+        record = self.records[index]
+        return record | {'video': record['video'][: len(record['video']) // 2]} if index in BAD else record
 
 
 @pytest.mark.parametrize('workers', [0, 1])
-def test_a_damaged_video_is_named(source, workers):
-    with pytest.raises(VideoError, match="Video 'v5' of damaged train: .*"):
-        all_of(Damaged(source[0]['video']), workers=workers)
+def test_a_damaged_video_stops_and_is_named(damaged, workers):
+    named = f"Record 5 of .* train, in '.*array_record.*', is damaged: video '{damaged[5]['id']}'"
+    with pytest.raises(DamagedRecord, match=named):
+        all_of(damaged, workers=workers)
+
+
+def test_damaged_videos_are_replaced_by_the_next_in_training_and_counted(source, damaged):
+    sound, mended = (join(take(videos, 12, damaged='skip', frames=1)) for videos in (source, damaged))
+    position = {source[index]['id']: index for index in range(96)}
+    passed_over = {5: 2, 6: 1, 40: 1}
+    for place in range(96):
+        wanted = position[sound['id'][place]]
+        assert mended['damaged'][place] == passed_over.get(wanted, 0)
+        assert position[mended['id'][place]] == wanted + passed_over.get(wanted, 0)
+        if wanted not in BAD:
+            np.testing.assert_array_equal(mended['clip'][place], sound['clip'][place])
+    assert not sound['damaged'].any() and mended['mask'].all()
+    assert_equal(take(damaged, 5, damaged='skip'), take(damaged, 5, damaged='skip', workers=2))
+
+
+def test_damaged_videos_are_left_out_in_evaluation_and_counted(source, damaged):
+    sound, left = (join(all_of(videos, damaged='skip')) for videos in (source, damaged))
+    assert left['damaged'].nonzero()[0].tolist() == sorted(BAD)
+    assert (sound['mask'] & ~left['mask']).nonzero()[0].tolist() == sorted(BAD)
+    assert left['id'].tolist() == sound['id'].tolist()
+    assert (left['clip'] == sound['clip']).all(axis=(1, 2, 3, 4, 5)).sum() == len(sound['clip']) - len(BAD)
+
+
+def test_a_source_of_nothing_but_damage_stops(damaged, monkeypatch):
+    monkeypatch.setattr(
+        damaged,
+        '_records',
+        {index: {**damaged[index], 'video': b'', 'id': b'', 'parameters': b''} for index in range(96)},
+    )
+    with pytest.raises(DamagedRecord):
+        take(damaged, 1, damaged='skip')
 
 
 def test_workers_end_with_a_killed_parent(tiny_dir):
@@ -248,16 +326,4 @@ def test_workers_end_with_a_killed_parent(tiny_dir):
         workers = [int(pid) for pid in parent.stdout.readline().split()]
         assert len(workers) == 1 and is_alive(workers[0])
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while any(map(is_alive, workers)):
-        assert time.monotonic() < deadline, 'a worker outlives its parent'
-        time.sleep(0.1)
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    with open(f'/proc/{pid}/stat') as stat:
-        return stat.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    wait_until(lambda: not any(map(is_alive, workers)))

@@ -1,15 +1,38 @@
+import csv
 import json
 import pathlib
+import signal
 import subprocess
 import sys
 
 import pytest
+from data.kinetics_tree import plant
+from data.test_workers import wait_until
 
-from dnr_jax.data import DATASETS, builder_class, prepare
-from dnr_jax.data.builders import shapes
+from dnr_jax.data import DATASETS, builder_class, inventory, prepare, shards
+from dnr_jax.data.builders import moving_shapes, shapes
 from dnr_jax.data.source import open_split
 
 ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(scope='session')
+def kinetics(tmp_path_factory):
+    """A source folder of Kinetics-400 with everything that can be wrong, and what was planted. Not to be written to."""
+    folder = tmp_path_factory.mktemp('kinetics')
+    return folder, plant(folder, train=400, validation=30, test=10, size=32, frames=10)
+
+
+def arguments(source, out, *more):
+    return ['kinetics400', '--source', str(source), '--out', str(out), '--most_pixels', '500000', *more]
+
+
+@pytest.fixture(scope='session')
+def prepared(kinetics, tmp_path_factory):
+    """A folder of data sets that holds 'kinetics400/original'. Not to be written to."""
+    out = tmp_path_factory.mktemp('prepared')
+    assert prepare.main(arguments(kinetics[0], out, '--workers', '0')) == 0
+    return out
 
 
 @pytest.mark.parametrize('name', DATASETS)
@@ -17,8 +40,97 @@ def test_every_row_of_the_table_is_a_builder_of_that_name(name):
     assert builder_class(name).name == name
 
 
+def test_every_row_of_the_annotations_is_a_record_or_a_failure(kinetics, prepared):
+    _, tree = kinetics
+    folder = prepared / 'kinetics400/original/1.1.0'
+    found, rejected = inventory.read(folder)
+    assert {split: counts['rows'] for split, counts in found['splits'].items()} == tree.rows
+    assert {(row.split, row.id): row.reason for row in rejected} == tree.faults
+    for split, counts in found['splits'].items():
+        source = open_split('kinetics400', prepared, split)
+        assert len(source) == counts['records'] == source.expected - len(source.failures)
+        assert source.expected == tree.rows[split]
+        records = [source[index] for index in range(len(source))]
+        assert inventory.fingerprint((record['id'], record['label']) for record in records) == source.fingerprint
+        assert source.unlabelled == (len(source) if split == 'test' else 0)
+        if split != 'test':
+            assert all(source.label_names[record['label']] == label_of(kinetics[0], record['id']) for record in records)
+    assert sorted(path.name for path in folder.iterdir() if 'array_record' not in path.name) == [
+        'dataset_info.json',
+        'failures.csv',
+        'features.json',
+        'inventory.json',
+        'label.labels.txt',
+    ]
+
+
+def label_of(folder, id):
+    for name in ('train.csv', 'validate.csv'):
+        with (folder / name).open(newline='') as file:
+            for row in csv.DictReader(file):
+                if id.startswith(f'{row["youtube_id"]}_{int(float(row["time_start"])):06d}'):
+                    return row['label']
+    raise AssertionError(id)
+
+
+def test_a_preparation_that_was_killed_goes_on_to_the_same_bytes(kinetics, prepared, tmp_path):
+    command = [sys.executable, '-m', 'dnr_jax.data.prepare', *arguments(kinetics[0], tmp_path, '--workers', '1')]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def finished():
+        return list(tmp_path.rglob('*-of-*.json'))
+
+    wait_until(finished)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    times = {path: path.stat().st_mtime_ns for path in finished()}
+    assert 0 < len(times) < 6
+    written = {path.name.removesuffix('.json'): path.with_suffix('').stat().st_mtime_ns for path in times}
+    assert prepare.main(arguments(kinetics[0], tmp_path, '--workers', '0')) == 0
+    once, twice = (files(out / 'kinetics400') for out in (prepared, tmp_path))
+    assert once == twice
+    again = tmp_path / 'kinetics400/original/1.1.0'
+    assert {name: (again / name).stat().st_mtime_ns for name in written} == written
+
+
+def files(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_strict_stops_at_the_first_failure(kinetics, tmp_path, capsys):
+    assert prepare.main(arguments(kinetics[0], tmp_path, '--strict', '--workers', '0')) == 2
+    assert 'cannot become a record, missing' in capsys.readouterr().err
+    assert not list(tmp_path.rglob('1.1.0'))
+
+
+def test_apache_beam_writes_the_same_bytes(kinetics, prepared, tmp_path):
+    pytest.importorskip('apache_beam')
+    options = ['--beam=--runner=DirectRunner --direct_running_mode=in_memory']
+    command = [sys.executable, '-m', 'dnr_jax.data.prepare', *arguments(kinetics[0], tmp_path, *options)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    assert files(tmp_path / 'kinetics400') == files(prepared / 'kinetics400')
+
+
+@pytest.mark.parametrize('form', [['video', '--short_side', '24'], ['jpeg', '--short_side', '24', '--frame_step', '2']])
+def test_videos_of_ones_own_in_every_form(form, kinetics, tmp_path, capsys):
+    clips = sorted((kinetics[0] / 'val').iterdir())[:6]
+    lines = [
+        f'{path.relative_to(kinetics[0])} {"even" if place % 2 == 0 else "odd"}' for place, path in enumerate(clips)
+    ]
+    for name, part in (('train', lines[:4]), ('validation', [*lines[4:], '../outside.mp4 odd', 'val/none.mp4 odd'])):
+        (tmp_path / f'{name}.txt').write_text('\n'.join(part))
+    lists = [f'--list={name}={tmp_path / name}.txt' for name in ('train', 'validation')]
+    options = ['videos', '--variant', 'mine', '--source', str(kinetics[0]), *lists, '--out', str(tmp_path)]
+    assert prepare.main([*options, '--workers', '0', '--form', *form]) == 0
+    assert '1 missing, 1 path outside the source folder' in capsys.readouterr().out
+    train, validation = (open_split('videos', tmp_path, split) for split in ('train', 'validation'))
+    assert train.label_names == ('even', 'odd') and (len(train), len(validation), validation.expected) == (4, 2, 4)
+    assert train.frame_step == (2 if 'jpeg' in form else 1)
+    assert {train[index]['num_frames'] for index in range(4)} == {10}
+
+
 def test_all_clips_are_written_as_drawn(tiny_dir):
-    for split, count in (('train', 96), ('validation', 32), ('test', 32)):
+    for split, count in moving_shapes.SIZES['tiny'].items():
         source = open_split('moving_shapes/tiny', tiny_dir, split)
         records = sorted((source[index] for index in range(len(source))), key=lambda record: record['id'])
         assert len(records) == count
@@ -29,64 +141,71 @@ def test_all_clips_are_written_as_drawn(tiny_dir):
             assert (record['label'], record['num_frames']) == (parameters['label'], shapes.FRAMES)
 
 
-def test_the_number_of_workers_changes_no_byte(tiny_dir, tmp_path, capfd):
-    prepare.prepare('moving_shapes', config='tiny', out=tmp_path, workers=2)
-    for split in shapes.SPLITS:
-        one, two = (open_split('moving_shapes/tiny', dir, split) for dir in (tiny_dir, tmp_path))
-        assert [one[index] for index in range(len(one))] == [two[index] for index in range(len(two))]
+def test_what_is_printed(tmp_path, capfd, monkeypatch):
+    monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 8, 'validation': 8, 'test': 8})
+    assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']) == 0
     output = capfd.readouterr()
-    assert output.out.splitlines() == [
-        str(tmp_path / 'moving_shapes/tiny/1.0.0'),
-        output.out.splitlines()[1],
-        'Next: python train.py --workdir runs/moving_shapes',
+    assert output.out.splitlines()[:4] == [
+        str(tmp_path / 'moving_shapes/tiny/1.1.0'),
+        'train               8 rows = 8 records',
+        'validation          8 rows = 8 records',
+        'test                8 rows = 8 records',
     ]
-    assert output.out.splitlines()[1].startswith('train 96, validation 32, test 32 clips, ')
+    assert output.out.splitlines()[4].startswith('8 classes, 0.')
+    assert f'--config.data.name=moving_shapes/tiny --config.data.dir={tmp_path}' in output.out
     assert '100%' in output.err and output.err.count('\n') == 1  # one progress bar, and nothing else
 
 
 def test_a_second_run_does_nothing(tiny_dir, capsys):
-    files = {path: path.stat().st_mtime_ns for path in tiny_dir.rglob('*')}
-    assert prepare.main(['moving_shapes', '--config', 'tiny', '--out', str(tiny_dir)]) == 0
-    assert {path: path.stat().st_mtime_ns for path in tiny_dir.rglob('*')} == files
-    assert capsys.readouterr().out.startswith('Already prepared: moving_shapes/tiny/1.0.0.\n')
+    before = {path: path.stat().st_mtime_ns for path in tiny_dir.rglob('*')}
+    assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tiny_dir)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in tiny_dir.rglob('*')} == before
+    assert capsys.readouterr().out.startswith('Already prepared: moving_shapes/tiny/1.1.0.')
 
 
-def test_what_killed_runs_left_is_removed(tmp_path, monkeypatch):
-    leftover = tmp_path / 'moving_shapes/tiny/incomplete.ABC123_1.0.0'
+def test_other_settings_are_refused_where_a_set_of_that_name_is(kinetics, prepared, capsys):
+    assert prepare.main(arguments(kinetics[0], prepared, '--quality', '50')) == 2
+    assert 'is prepared with other settings' in capsys.readouterr().err
+
+
+def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 8})
+    same = ['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']
+    monkeypatch.setattr(shards, 'write_missing', lambda *_: iter([prepare.main(same)]))
+    with pytest.raises(FileNotFoundError):  # nothing was written in this test
+        prepare.main(same)
+    assert 'Another process is preparing' in capsys.readouterr().err
+
+
+def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 8})
+    leftover = tmp_path / 'moving_shapes/tiny/incomplete.ABC123_1.1.0'
     leftover.mkdir(parents=True)
     (leftover / 'part').write_text('half')
-    monkeypatch.setattr(
-        builder_class('moving_shapes'), 'tasks', lambda self: {split: [(0, split, 0)] for split in shapes.SPLITS}
-    )
-    prepare.prepare('moving_shapes', config='tiny', out=tmp_path, workers=0)
-    assert [path.name for path in (tmp_path / 'moving_shapes/tiny').iterdir()] == ['1.0.0']
-
-
-def test_a_failed_run_leaves_no_data_set(tmp_path, monkeypatch):
-    monkeypatch.setattr(builder_class('moving_shapes'), 'tasks', lambda self: {'train': [(0, 'nonsense', 0)]})
-    with pytest.raises(ValueError, match='not in tuple'):
-        prepare.prepare('moving_shapes', config='tiny', out=tmp_path, workers=0)
-    with pytest.raises(ValueError, match='No prepared data set'):
-        open_split('moving_shapes/tiny', tmp_path, 'train')
+    assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']) == 0
+    assert [path.name for path in (tmp_path / 'moving_shapes/tiny').iterdir()] == ['1.1.0']
 
 
 @pytest.mark.parametrize(
-    'arguments, message',
+    'given, message',
     [
-        (['moving_shape'], "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'? Known: moving_shapes.\n"),
+        (['moving_shape'], "Unknown data set 'moving_shape'. Did you mean 'moving_shapes'?"),
         (
-            ['moving_shapes', '--config', 'standart'],
-            "Unknown configuration of moving_shapes 'standart'. Did you mean 'standard'? Known: standard, tiny.\n",
+            ['moving_shapes', '--variant', 'standart'],
+            "Unknown variant of moving_shapes 'standart'. Did you mean 'standard'?",
         ),
-        (['moving_shapes', '--workers', '-1'], 'The number of workers starts at 0, got -1.\n'),
+        (['moving_shapes', '--workers', '-1'], 'got -1, 120'),
+        (['kinetics400'], 'expected --source=FOLDER'),
+        (['kinetics400', '--source', 'nowhere'], "Expected a folder, got 'nowhere'"),
+        (['kinetics400', '--source', '.', '--form', 'mp4'], "Unknown form of storage 'mp4'"),
+        (['kinetics400', '--source', '.', '--frame_step', '2'], 'Originals hold all frames'),
+        (['ucf101', '--source', '.', '--variant', 'split4'], "Unknown variant of ucf101 'split4'"),
+        (['videos', '--source', '.'], 'needs a name: --variant=NAME'),
+        (['ucf101', '--source', '.', '--list', 'train=x'], 'for `videos` only'),
     ],
 )
-def test_mistakes_end_in_one_line(arguments, message, tmp_path, capsys):
-    assert prepare.main([*arguments, '--out', str(tmp_path)]) == 2
-    assert capsys.readouterr() == ('', message)
-
-
-def test_the_command_line(tmp_path):
-    command = [sys.executable, '-m', 'dnr_jax.data.prepare', 'moving_shape', '--out', str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stdout == '' and done.stderr.count('\n') == 1
+def test_mistakes_end_in_one_line(given, message, tmp_path, capsys):
+    assert prepare.main([*given, '--out', str(tmp_path)]) == 2
+    output = capsys.readouterr()
+    assert output.out == '' and message in output.err and output.err.count('\n') == 1
+    assert not list(tmp_path.iterdir())

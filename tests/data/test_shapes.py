@@ -145,16 +145,15 @@ def test_clockwise_is_clockwise_on_the_screen():
 
 
 def test_example():
-    key, example = shapes.make_example(0, 'validation', 9)
-    assert key == example['id'] == 'validation-00009'
-    assert example['label'] == 1 and example['num_frames'] == shapes.FRAMES
+    example = shapes.make_example('validation', 9)
+    assert example['num_frames'] == shapes.FRAMES and not len(example['frame_ends'])
     assert json.loads(example['parameters']) == shapes.draw_parameters(0, 'validation', 9)
 
 
 def test_the_encoded_clip_does_not_show_the_direction_of_time_either(monkeypatch):
     parameters = {**PARAMETERS[0], 'noise': 0.0}
     monkeypatch.setattr(shapes, 'draw_parameters', lambda *key: parameters)
-    forward = read_frames(shapes.make_example(0, 'train', 0)[1]['video'], range(shapes.FRAMES))
+    forward = read_frames(shapes.make_example('train', 0)['video'], range(shapes.FRAMES))
     monkeypatch.setattr(shapes, 'draw_parameters', lambda *key: shapes.reverse(parameters))
-    backward = read_frames(shapes.make_example(0, 'train', 1)[1]['video'], range(shapes.FRAMES))
+    backward = read_frames(shapes.make_example('train', 1)['video'], range(shapes.FRAMES))
     np.testing.assert_array_equal(forward, backward[::-1])

@@ -1,11 +1,12 @@
 import pickle
 import shutil
 
+import numpy as np
 import pytest
 
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import find_folder, open_split
 
-FOLDER = 'moving_shapes/tiny/1.0.0'
+FOLDER = 'moving_shapes/tiny/1.1.0'
 TRAIN = f'{FOLDER}/moving_shapes-train.array_record-00000-of-00001'
 
 
@@ -23,6 +24,7 @@ def test_records(tiny_dir):
     record = source[95]
     assert {name: type(value) for name, value in record.items()} == {
         'video': bytes,
+        'frame_ends': np.ndarray,
         'label': int,
         'id': str,
         'num_frames': int,
@@ -36,14 +38,17 @@ def test_records(tiny_dir):
 
 def test_parts_of_splits(tiny_dir):
     whole, part = (open_split('moving_shapes/tiny', tiny_dir, split) for split in ('train', 'train[25%:50%]'))
-    assert [part[index] for index in range(len(part))] == [whole[index] for index in range(24, 48)]
+    assert [part[index]['id'] for index in range(len(part))] == [whole[index]['id'] for index in range(24, 48)]
+    assert part.fingerprint == whole.fingerprint and (part.expected, whole.expected) == (24, 96)
+    both = open_split('moving_shapes/tiny', tiny_dir, 'train[:50%]+test')
+    assert both.fingerprint == f'{whole.fingerprint}+{open_split("moving_shapes/tiny", tiny_dir, "test").fingerprint}'
 
 
 def test_a_source_can_be_sent_to_another_process(tiny_dir):
     source = open_split('moving_shapes/tiny', tiny_dir, 'test')
     sent = pickle.dumps(source)
     assert len(sent) < 20_000
-    assert pickle.loads(sent)[7] == source[7]
+    assert pickle.loads(sent)[7]['video'] == source[7]['video']
 
 
 def test_a_folder_in_the_home(tiny_dir, monkeypatch):
@@ -51,13 +56,36 @@ def test_a_folder_in_the_home(tiny_dir, monkeypatch):
     assert len(open_split('moving_shapes/tiny', f'~/{tiny_dir.name}', 'test')) == 32
 
 
-def test_not_prepared(tmp_path):
+@pytest.mark.parametrize(
+    'name, command',
+    [
+        ('moving_shapes', 'moving_shapes --variant standard'),
+        ('moving_shapes/tiny', 'moving_shapes --variant tiny'),
+        ('kinetics400/jpeg256', 'kinetics400 --source FOLDER_OF_VIDEOS'),
+    ],
+)
+def test_not_prepared(name, command, tmp_path):
     with pytest.raises(ValueError) as error:
-        open_split('moving_shapes', tmp_path, 'train')
+        open_split(name, tmp_path, 'train')
+    full = name if '/' in name else f'{name}/standard'
     assert str(error.value) == (
-        f"No prepared data set in '{tmp_path}/moving_shapes/standard/1.0.0'. To prepare it, run: "
-        f'python -m dnr_jax.data.prepare moving_shapes --config standard --out {tmp_path}'
+        f"No prepared data set {full} in '{tmp_path}'. To prepare it, run: "
+        f'python -m dnr_jax.data.prepare {command} --out {tmp_path}'
     )
+
+
+def test_a_name_alone_stands_for_the_one_that_is_prepared(tiny_dir, tmp_path):
+    for form in ('original', 'jpeg256'):
+        folder = tmp_path / f'kinetics400/{form}/1.1.0'
+        folder.mkdir(parents=True)
+        (folder / 'inventory.json').write_text('{}')
+        if form == 'original':
+            assert find_folder('kinetics400', tmp_path) == folder
+    with pytest.raises(ValueError, match='prepared as jpeg256, original .*: say which, as in kinetics400/jpeg256'):
+        find_folder('kinetics400', tmp_path)
+    assert find_folder('kinetics400/original', tmp_path).parts[-2] == 'original'
+    with pytest.raises(ValueError, match=r'No prepared data set kinetics400/video .*\(there is jpeg256, original\)'):
+        find_folder('kinetics400/video', tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -106,5 +134,5 @@ def test_a_damaged_record_is_found_when_read(copied_dir):
             source[index]
         except ValueError as error:
             damaged += 1
-            assert f"{TRAIN}' is damaged" in str(error) and 'hash mismatch' in str(error)
+            assert f"{TRAIN}', is damaged" in str(error) and 'hash mismatch' in str(error)
     assert damaged == 1

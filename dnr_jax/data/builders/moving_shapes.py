@@ -3,44 +3,44 @@
 Nothing is downloaded. What the clips show is in `shapes.py`.
 """
 
-import dataclasses
+from pathlib import Path
 
 import tensorflow_datasets as tfds
 
+from dnr_jax.data.annotations.rows import Annotated, Row
 from dnr_jax.data.builders import shapes
-from dnr_jax.data.builders.video import VideoBuilder, video_features
+from dnr_jax.data.builders.video import VideoBuilder
 
-SEED = 0  # part of the data set's version: another seed is another data set
-
-
-@dataclasses.dataclass(kw_only=True)
-class MovingShapesConfig(tfds.core.BuilderConfig):
-    """How many clips each split has; multiples of 8 give every class the same number."""
-
-    train: int
-    validation: int
-    test: int
+# How many clips each split has; multiples of 8 give every class the same number.
+SIZES = {
+    'standard': {'train': 4096, 'validation': 512, 'test': 1024},
+    'tiny': {'train': 96, 'validation': 32, 'test': 32},
+}
 
 
 class MovingShapes(VideoBuilder):
     """Shapes that move, grow and turn, each in two opposite directions: 8 classes."""
 
-    VERSION = tfds.core.Version('1.0.0')
-    RELEASE_NOTES = {'1.0.0': 'First release.'}
     BUILDER_CONFIGS = [
-        MovingShapesConfig(name='standard', train=4096, validation=512, test=1024),
-        MovingShapesConfig(name='tiny', train=96, validation=32, test=32, description='For tests.'),
+        tfds.core.BuilderConfig(name='standard'),
+        tfds.core.BuilderConfig(name='tiny', description='For tests.'),
     ]
+    default_config = 'standard'
 
-    make_example = staticmethod(shapes.make_example)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self, description=shapes.__doc__, features=video_features(shapes.LABEL_NAMES)
+    def list_rows(self) -> Annotated:
+        """The clips to draw; none of them has a file."""
+        rows = (
+            Row(split, f'{split}-{index:05d}', Path(), shapes.LABEL_NAMES[index % len(shapes.LABEL_NAMES)])
+            for split, size in SIZES[self.builder_config.name].items()
+            for index in range(size)
         )
+        return Annotated(shapes.LABEL_NAMES, tuple(rows), ())
 
-    def tasks(self) -> dict[str, list[tuple[int, str, int]]]:
-        return {
-            split: [(SEED, split, index) for index in range(getattr(self.builder_config, split))]
-            for split in shapes.SPLITS
-        }
+    def maker(self):
+        """Draws the clip of a row."""
+        return make
+
+
+def make(row: Row) -> dict:
+    """Draws, renders and encodes the clip of a row."""
+    return shapes.make_example(row.split, int(row.id.rpartition('-')[2]))

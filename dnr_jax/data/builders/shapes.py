@@ -14,8 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dnr_jax.data.builders.encoding import encode
+from dnr_jax.data.encoding import encode
 
+SEED = 0  # part of the data set's version: another seed is another data set
 FRAMES = 24  # a window of 16 frames can start anywhere in the first third
 SIZE = 72  # pixels; leaves room for a random crop of 64
 FPS = 12
@@ -185,15 +186,12 @@ def _cover(outline: np.ndarray, path: Mapping[str, np.ndarray]) -> np.ndarray:
     return cover.astype(np.float32) / 255
 
 
-def make_example(seed: int, split: str, index: int) -> tuple[str, dict[str, Any]]:
-    """Draws, renders and encodes one clip: its id, and the features of a video data set."""
-    parameters = draw_parameters(seed, split, index)
-    video = encode(render(parameters), FPS, quantizer=QUANTIZER, keyframe_interval=KEYFRAME_INTERVAL)
-    key = f'{split}-{index:05d}'
-    return key, {
-        'video': video,
-        'label': parameters['label'],
-        'id': key,
+def make_example(split: str, index: int) -> dict[str, Any]:
+    """Draws, renders and encodes one clip: the features of a video data set, but for its id and label."""
+    parameters = draw_parameters(SEED, split, index)
+    return {
+        'video': encode(render(parameters), FPS, quantizer=QUANTIZER, keyframe_interval=KEYFRAME_INTERVAL),
+        'frame_ends': np.zeros(0, np.int64),
         'num_frames': FRAMES,
         'parameters': json.dumps(parameters),
     }

@@ -1,29 +1,45 @@
-"""What every data set of labelled videos shares: its features, and examples made by several processes."""
+"""What every data set of labelled videos shares: its features, and how it is written by many processes.
 
-import itertools
-import multiprocessing
-import sys
+A subclass says which rows there are (`list_rows`) and how one of them becomes an example (`maker`). Rows are
+written in shards (`data/shards.py`) into a folder `incomplete.*` beside the data set's own, which takes its name once
+everything is there; a run that was interrupted goes on with the shards that are missing.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from dnr_jax.bars import bar
+from dnr_jax.data import inventory, shards
+from dnr_jax.data.annotations.rows import Annotated, Rejected, Row
+from dnr_jax.data.decoding import VideoError
+from dnr_jax.data.shards import Record
+from dnr_jax.data.workers import GivenUp, guarded_map
 
 Example = dict[str, Any]
+VERSION = '1.1.0'  # of the features and of the order on disk
 
 
 def video_features(label_names: Sequence[str]) -> tfds.features.FeaturesDict:
     """The features of one video, none of which needs TensorFlow to be written or read.
 
-    `video` holds the bytes of the original file, so nothing is lost and decoding takes only the frames it
-    needs; `num_frames` is counted by decoding; `parameters` is JSON that says how the video was made, or
-    empty.
+    `video` holds the bytes of a file, or of JPEG frames one after the other, which end at `frame_ends` (empty for a
+    file); decoding takes only the frames it needs. `num_frames` is that of the original video, counted by decoding;
+    `label` is -1 where there is none; `parameters` is JSON that says how the video was made, or empty.
     """
     return tfds.features.FeaturesDict(
         {
             'video': tfds.features.Tensor(shape=(), dtype=np.object_),
+            'frame_ends': tfds.features.Tensor(shape=(None,), dtype=np.int64),
             'label': tfds.features.ClassLabel(names=list(label_names)),
             'id': tfds.features.Text(),
             'num_frames': np.int32,
@@ -32,57 +48,183 @@ def video_features(label_names: Sequence[str]) -> tfds.features.FeaturesDict:
     )
 
 
-class VideoBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """A data set of labelled videos. A subclass says what there is (`_info`, `tasks`) and how one is made.
+class Effort(NamedTuple):
+    """How a data set is prepared; what is written does not depend on it."""
+
+    workers: int  # processes; 0 makes everything in this one
+    seconds: float | int  # for one video, after which it is given up
+    strict: bool  # whether the first row that is rejected ends it all
+    beam: str | None  # command line of Apache Beam, in place of processes; None for none
+
+
+class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=True):
+    """A data set of labelled videos.
 
     Attributes:
-      make_example: called with the values of a task; returns a unique key and the features. A function of a
-        module that imports little, since every worker process imports that module.
+      default_config: the configuration that a name alone stands for; None where it is the one that is prepared.
     """
 
-    make_example: Callable[..., tuple[str, Example]]
+    VERSION = tfds.core.Version(VERSION)
     url_infos = None  # nothing to download; looking for checksums would need a package TFDS does not declare
+    default_config: str | None = None
 
-    def __init__(self, *, workers: int = 0, **kwargs: Any):
-        """Takes the number of processes that make examples; 0 makes them in this one."""
-        super().__init__(**kwargs)
-        self._workers = workers
-        self._progress = None
-
-    def tasks(self) -> Mapping[str, Sequence[tuple]]:
-        """For every split, the arguments of `make_example` for each of its examples."""
+    def list_rows(self) -> Annotated:
+        """Class names, rows and what is rejected before anything is decoded."""
         raise NotImplementedError
 
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator[tuple[str, Example]]]:
-        splits = self.tasks()
-        self._progress = bar(sum(map(len, splits.values())), self.info.full_name, ' clips', leave=True)
-        return {split: self._generate_examples(tasks) for split, tasks in splits.items()}
+    def maker(self) -> Callable[[Row], Example]:
+        """A function that can be sent to other processes and makes the features of a row, but for `id` and `label`.
 
-    def _generate_examples(self, tasks: Sequence[tuple]) -> Iterator[tuple[str, Example]]:
+        It raises VideoError for a row that cannot become a record.
+        """
+        raise NotImplementedError
+
+    def about(self) -> Mapping[str, Any]:
+        """What else the inventory says of the data set."""
+        return {'frame_step': 1}
+
+    @functools.cached_property
+    def annotated(self) -> Annotated:
+        """The rows, read once."""
+        return self.list_rows()
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self, description=type(self).__doc__, features=video_features(self.annotated.label_names)
+        )
+
+    def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
+        raise NotImplementedError('Use `prepare`.')
+
+    def prepare(self, effort: Effort) -> dict[str, Any]:
+        """Writes the whole data set, or what is missing of it; returns its inventory.
+
+        Raises:
+          ValueError: with `effort.strict`, for the first row that is rejected; if another process is at it; or if no
+            row has become a record.
+        """
+        folder = Path(self.data_dir)
+        unfinished = folder.with_name(f'incomplete.{self._fingerprint()}_{folder.name}')
+        unfinished.mkdir(parents=True, exist_ok=True)
+        with _alone(unfinished):
+            planned = shards.plan(self.name, self.annotated.rows)
+            self._write(planned, unfinished, effort)
+            found = self._finish(planned, unfinished, effort.strict)
+            unfinished.rename(folder)
+        for leftover in (*folder.parent.glob('incomplete.*'), folder / _LOCK, *folder.glob('*.array_record-*.json')):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        return found
+
+    def converter(self) -> 'Converter':
+        """What makes records of rows, with or without writing them."""
+        return Converter(self.maker(), self.info.features, self.annotated.label_names)
+
+    def _fingerprint(self) -> str:
+        """Of everything that the written bytes depend on."""
+        told = json.dumps([self.about(), self.annotated], default=str)
+        return hashlib.sha256(told.encode('utf-8', 'surrogatepass')).hexdigest()[:12]
+
+    def _write(self, planned: Sequence[shards.Shard], folder: Path, effort: Effort) -> None:
+        if effort.strict and self.annotated.rejected:
+            raise _refused(self.annotated.rejected[0])
+        convert = functools.partial(self.converter(), workers=effort.workers, seconds=effort.seconds)
+        if effort.beam is not None:
+            from dnr_jax.data import beam  # only where it is asked for: Apache Beam need not be installed
+
+            return beam.write(planned, folder, convert, effort.beam)
+        missing = sum(len(shard.rows) for shard in planned if not shards.is_written(shard, folder))
+        total = sum(len(shard.rows) for shard in planned)
+        with bar(total, self.info.full_name, ' clips', leave=True) as progress:
+            progress.update(total - missing)
+            for outcome in shards.write_missing(planned, folder, convert):
+                progress.update()
+                if effort.strict and isinstance(outcome, Rejected):
+                    raise _refused(outcome)
+
+    def _finish(self, planned: Sequence[shards.Shard], folder: Path, strict: bool) -> dict[str, Any]:
+        """Writes what tells of the shards."""
+        records, lengths, sizes, lost = {}, {}, {}, list(self.annotated.rejected)
+        for shard in planned:
+            here, rejected_here, size = shards.outcomes(shard, folder)
+            records.setdefault(shard.split, []).extend(here)
+            lengths.setdefault(shard.split, []).append(len(here))
+            sizes[shard.split] = sizes.get(shard.split, 0) + size
+            lost += rejected_here
+        if strict and lost:
+            raise _refused(lost[0])
+        if not any(records.values()):
+            raise ValueError(f'None of the {len(lost):,} rows of {self.info.full_name} became a record: {_first(lost)}')
+        self._tell_tfds(folder, {split: lengths[split] for split in records if records[split]}, sizes)
+        found = {
+            'name': self.info.full_name,
+            'labels': self.annotated.label_names,
+            **self.about(),
+            'splits': inventory.take(records, lost),
+        }
+        inventory.write(folder, found, lost)
+        return found
+
+    def _tell_tfds(self, folder: Path, lengths: Mapping[str, Sequence[int]], sizes: Mapping[str, int]) -> None:
+        splits = [
+            tfds.core.SplitInfo(
+                name=split,
+                shard_lengths=list(lengths[split]),
+                num_bytes=sizes[split],
+                filename_template=tfds.core.ShardedFileTemplate(
+                    data_dir=folder, dataset_name=self.name, split=split, filetype_suffix='array_record'
+                ),
+            )
+            for split in lengths
+        ]
+        self.info.set_splits(tfds.core.splits.SplitDict(splits))
+        self.info.write_to_directory(folder)
+
+
+class Converter:
+    """Rows to their outcomes: their features are made and serialized, by as many processes."""
+
+    def __init__(self, make: Callable[[Row], Example], features: tfds.features.FeaturesDict, names: Sequence[str]):
+        self._make, self._features = make, features
+        self._serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
+        self._labels = {name: label for label, name in enumerate(names)}
+
+    def __call__(self, rows: Iterable[Row], *, workers: int, seconds: float | int) -> Iterator[Record | Rejected]:
+        rows = list(rows)
+        for row, outcome in zip(rows, guarded_map(self._convert, rows, workers=workers, seconds=seconds), strict=True):
+            yield _reject(row, 'given up', str(outcome)) if isinstance(outcome, GivenUp) else outcome
+
+    def _convert(self, row: Row) -> Record | Rejected:
+        label = -1 if row.label is None else self._labels[row.label]
         try:
-            for example in parallel_map(self.make_example, tasks, workers=self._workers):
-                self._progress.update()
-                yield example
-        finally:
-            if self._progress.n == self._progress.total or sys.exception():
-                self._progress.close()
+            example = self._make(row)
+        except VideoError as error:
+            return _reject(row, error.reason, str(error))
+        encoded = self._features.encode_example({'parameters': '', **example, 'id': row.id, 'label': label})
+        example = self._serializer.get_tf_example(encoded)
+        return Record(row.id, label, example.SerializeToString(deterministic=True))
 
 
-def parallel_map(function: Callable[..., Any], tasks: Iterable[tuple], *, workers: int) -> Iterator[Any]:
-    """`function(*task)` for each task, in order, by as many processes; 0 uses none."""
-    if workers == 0:
-        yield from itertools.starmap(function, tasks)
-        return
-    # A forked child may hang on a lock that some other thread of its parent held, so start afresh.
-    with multiprocessing.get_context('spawn').Pool(workers) as pool:
-        yield from pool.imap(_Starred(function), tasks, chunksize=8)
+def _reject(row: Row, reason: str, detail: str) -> Rejected:
+    return Rejected(row.split, row.id, str(row.path), reason, detail)
 
 
-class _Starred:
-    """A function of a tuple instead of its values, that can be sent to another process."""
+def _refused(row: Rejected) -> ValueError:
+    return ValueError(f"'{row.id}' of {row.split} cannot become a record, {row.reason}: {row.detail} ({row.path})")
 
-    def __init__(self, function: Callable[..., Any]):
-        self._function = function
 
-    def __call__(self, task: tuple) -> Any:
-        return self._function(*task)
+def _first(lost: Sequence[Rejected]) -> str:
+    return f'for example {lost[0].path}, {lost[0].reason}.' if lost else 'there is none.'
+
+
+_LOCK = '.lock'
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Holds the folder for this process; the lock ends with the process, however it ends."""
+    with (folder / _LOCK).open('w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"Another process is preparing '{folder}'. Wait for it, or end it.") from None
+        yield

@@ -1,0 +1,230 @@
+"""How fast clips are read: storage forms, samplings and numbers of workers, against plain decoding, in turns.
+
+    python -m benchmarks.loading --videos=24 --rounds=3
+    python -m benchmarks.loading --only=memory --clips=10000
+    python -m benchmarks.loading --only=stall
+
+Videos of 300 frames of 340 x 256, drawn here, are prepared in every form and read through the training pipeline of
+Kinetics-400, augmentation and batching included. `plain` is what a loader does that knows nothing: PyAV decodes the
+whole file, and the frames that are needed are taken; `decord` is measured where it is installed.
+"""
+
+import argparse
+import contextlib
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from configs import kinetics400
+from dnr_jax.data import prepare
+from dnr_jax.data.encoding import reencode
+from dnr_jax.data.pipeline import train_batches
+from dnr_jax.data.sampling import SAMPLINGS
+from dnr_jax.data.source import open_split
+from dnr_jax.data.transforms import train_transform
+
+FRAMES, HEIGHT, WIDTH = 300, 256, 340
+BATCH = 8
+FORMS = {
+    'original': [],
+    'video256': ['--form=video', '--short_side=256', '--keyframe_interval=16'],
+    'jpeg256': ['--form=jpeg', '--short_side=256'],
+    'jpeg256step4': ['--form=jpeg', '--short_side=256', '--frame_step=4'],
+}
+
+
+def draw_video(seed: int) -> Iterator[np.ndarray]:
+    """A textured picture that pans and zooms behind noise, about as hard to encode as a film."""
+    rng = np.random.default_rng(seed)
+    texture = sum(
+        cv2.resize(rng.standard_normal((n, n, 3)).astype(np.float32), (640, 640), interpolation=cv2.INTER_CUBIC) * s
+        for n, s in ((6, 40), (40, 20), (200, 12))
+    )
+    for t in range(FRAMES):
+        zoom, angle = 1 + 0.3 * np.sin(t / 60 + seed), 10 * np.sin(t / 45)
+        matrix = cv2.getRotationMatrix2D((320 + 60 * np.sin(t / 50), 320), angle, zoom)
+        matrix[:, 2] -= (320 - WIDTH / 2, 320 - HEIGHT / 2)
+        image = cv2.warpAffine(texture, matrix, (WIDTH, HEIGHT)) + 3 * rng.standard_normal((HEIGHT, WIDTH, 1))
+        yield np.clip(image + 128, 0, 255).astype(np.uint8)
+
+
+def prepare_all(folder: Path, videos: int, workers: int) -> None:
+    """Draws the videos, with a keyframe every 250 frames as x264 has them, and prepares them in every form."""
+    source = folder / 'source'
+    for number in range(videos):
+        path = source / f'{"ab"[number % 2]}/{number:04d}.mp4'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(reencode(draw_video(number), short_side=0, keyframe_interval=250, quality=23))
+    for options in FORMS.values():
+        command = [
+            'videos',
+            '--variant=drawn',
+            f'--source={source}',
+            f'--out={folder}',
+            f'--workers={workers}',
+            *options,
+        ]
+        with contextlib.redirect_stdout(None):
+            assert prepare.main(command) == 0
+
+
+def loader_settings(sampling: str) -> dict:
+    """Those of Kinetics-400."""
+    config = kinetics400.get_config()
+    clip = {**config.clip, 'sampling': sampling}
+    return {**clip, **config.augment.to_dict(), 'damaged': 'stop', 'seed': 0, 'shard_index': 0, 'shard_count': 1}
+
+
+def read(folder: Path, form: str, sampling: str, workers: int, clips: int) -> tuple[float, float]:
+    """(clips per second, CPU seconds per clip) of the pipeline."""
+    source = open_split(f'videos/drawn-{form}', folder, 'train')
+    before = cpu_seconds()
+    batches = train_batches(source, **loader_settings(sampling), batch_size=BATCH, start_step=0, workers=workers)
+    with contextlib.closing(batches):
+        for _ in range(max(2, 2 * workers)):
+            next(batches)
+        started = time.perf_counter()
+        for _ in range(clips // BATCH):
+            next(batches)
+        seconds = time.perf_counter() - started
+    read_clips = clips + BATCH * max(2, 2 * workers)
+    return clips // BATCH * BATCH / seconds, (cpu_seconds() - before) / read_clips
+
+
+def cpu_seconds() -> float:
+    """Of this process and of those it has ended."""
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def decode_plainly(video: Path, indices: np.ndarray) -> np.ndarray:
+    """Everything is decoded and converted, then the frames are taken."""
+    with av.open(str(video)) as container:
+        container.streams.video[0].thread_count = 1
+        frames = [frame.to_ndarray(format='rgb24') for frame in container.decode(video=0)]
+    return np.stack([frames[index] for index in indices])
+
+
+def decode_by_decord(video: Path, indices: np.ndarray) -> np.ndarray:
+    """What decord's users write."""
+    import decord
+
+    return decord.VideoReader(str(video), num_threads=1).get_batch(indices).asnumpy()
+
+
+def read_files(folder: Path, decode: Callable, sampling: str, clips: int) -> tuple[float, float]:
+    """(clips per second, CPU seconds per clip) in one process, with the same sampling and augmentation."""
+    files = sorted((folder / 'source').rglob('*.mp4'))
+    settings = loader_settings(sampling)
+    augment = {key: value for key, value in kinetics400.get_config().augment.to_dict().items() if key != 'repeats'}
+    transform = train_transform(label_names=('a', 'b'), **augment)
+    rng, before, started = np.random.default_rng(0), cpu_seconds(), time.perf_counter()
+    for number in range(clips):
+        indices = SAMPLINGS[sampling].train(FRAMES, frames=settings['frames'], stride=settings['stride'], rng=rng)
+        transform(decode(files[number % len(files)], indices), 0, rng)
+    return clips / (time.perf_counter() - started), (cpu_seconds() - before) / clips
+
+
+def compare(folder: Path, rounds: int) -> None:
+    """The table: every way to read in turns."""
+    rows = {}
+    for sampling in ('dense', 'segments'):
+        for form in FORMS:
+            clips = 400 if 'jpeg' in form else 64
+            for workers in (0, 1, 2) if form in ('original', 'jpeg256step4') else (1,):
+                rows[form, sampling, workers] = (read, folder, form, sampling, workers, clips)
+        rows['plain', sampling, ''] = (read_files, folder, decode_plainly, sampling, 16)
+        with contextlib.suppress(ImportError):
+            import decord  # noqa: F401
+
+            rows['decord', sampling, ''] = (read_files, folder, decode_by_decord, sampling, 64)
+    results = {row: [] for row in rows}
+    for _ in range(rounds):
+        for row, (function, *arguments) in rows.items():
+            results[row].append(function(*arguments))
+    print('| form | sampling | workers | clips/s | clips/s per core | kB a clip | to plain |')
+    print('| --- | --- | ---: | ---: | ---: | ---: | ---: |')
+    for (form, sampling, workers), measured in results.items():
+        wall, cpu = (statistics.median(column) for column in zip(*measured, strict=True))
+        plain = statistics.median(cpu for _, cpu in results['plain', sampling, ''])
+        size = f'{kilobytes(folder, form):,.0f}'
+        print(f'| {form} | {sampling} | {workers} | {wall:,.0f} | {1 / cpu:,.0f} | {size} | {plain / cpu:.1f} |')
+
+
+def kilobytes(folder: Path, form: str) -> float:
+    """Mean size of a stored video."""
+    name = 'source' if form in ('plain', 'decord') else f'videos/drawn-{form}'
+    files = [path for path in (folder / name).rglob('*') if path.suffix == '.mp4' or '.array_record' in path.name]
+    return sum(path.stat().st_size for path in files) / 1000 / len(list((folder / 'source').rglob('*.mp4')))
+
+
+def follow_memory(folder: Path, clips: int) -> None:
+    """Resident memory of this process and its workers while many clips are read."""
+    source = open_split('videos/drawn-jpeg256step4', folder, 'train')
+    settings = loader_settings('dense')
+    with contextlib.closing(train_batches(source, **settings, batch_size=BATCH, start_step=0, workers=2)) as batches:
+        for step in range(clips // BATCH):
+            next(batches)
+            if step % (clips // BATCH // 10) == clips // BATCH // 10 - 1:
+                print(f'{(step + 1) * BATCH:>7,} clips  {resident_megabytes():,.0f} MB', flush=True)
+
+
+def resident_megabytes() -> float:
+    """Of this process and its children, memory they share counted once for each."""
+    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()
+    total = 0
+    for pid in ('self', *children):
+        with contextlib.suppress(FileNotFoundError):
+            status = Path(f'/proc/{pid}/status').read_text()
+            total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith('VmRSS'))
+    return total / 1000
+
+
+def follow_stalls(folder: Path, steps: int) -> None:
+    """How long a step waits for its batch, when the model takes 1.0 to 1.5 times as long as the loader."""
+    source = open_split('videos/drawn-jpeg256step4', folder, 'train')
+    pace, _ = read(folder, 'jpeg256step4', 'dense', 2, 800)
+    for slower in (1.0, 1.1, 1.25, 1.5):
+        step_seconds, waited = slower * BATCH / pace, 0.0
+        batches = train_batches(source, **loader_settings('dense'), batch_size=BATCH, start_step=0, workers=2)
+        with contextlib.closing(batches):
+            for step in range(steps + 20):
+                started = time.perf_counter()
+                next(batches)
+                waited += (time.perf_counter() - started) * (step >= 20)
+                time.sleep(step_seconds)
+        print(f'model {slower:.2f} of the loader: waits {waited / (steps * step_seconds):.2%} of its time', flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m benchmarks.loading', description=__doc__.split(':')[0])
+    parser.add_argument('--videos', type=int, default=24)
+    parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--only', choices=('compare', 'memory', 'stall'))
+    parser.add_argument('--clips', type=int, default=10_000, help='of the memory curve')
+    parser.add_argument('--folder', help='keeps the videos from run to run')
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
+        if not (folder / 'videos').exists():
+            prepare_all(folder, options.videos, os.cpu_count())
+        if options.only in (None, 'compare'):
+            compare(folder, options.rounds)
+        if options.only in (None, 'memory'):
+            follow_memory(folder, options.clips)
+        if options.only in (None, 'stall'):
+            follow_stalls(folder, 200)
+
+
+if __name__ == '__main__':
+    main()

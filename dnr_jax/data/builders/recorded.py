@@ -1,0 +1,145 @@
+"""Data sets of recorded videos, made of what the user has on disk: one class for each, all built alike.
+
+    annotations --read--> rows --store--> records
+
+The configuration names what the records are: the split of the annotations, where there are several, and the form in
+which videos are stored: 'original', 'split1-jpeg256'.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import tensorflow_datasets as tfds
+
+from dnr_jax.data import storage
+from dnr_jax.data.annotations import folders, hmdb51, kinetics, listing, something, ucf101
+from dnr_jax.data.annotations.rows import Annotated, Row
+from dnr_jax.data.builders.video import VideoBuilder
+from dnr_jax.data.decoding import Limits, Reason, VideoError
+from dnr_jax.data.storage import Storage, store
+from dnr_jax.registry import choose
+
+FEWEST_FRAMES = 2
+
+
+class Origin(NamedTuple):
+    """Where a data set comes from and how its videos are stored."""
+
+    source: Path  # folder of the videos
+    annotations: Path  # folder of the official files
+    storage: Storage
+    limits: Limits
+    lists: Mapping[str, Path]  # of Videos: split to list file; empty reads class folders
+    labels: Path | None  # of Videos: class names, one a line
+
+
+class RecordedBuilder(VideoBuilder):
+    """A data set of recorded videos.
+
+    Attributes:
+      reader: of its annotations: (source, annotations=...) -> Annotated.
+      variants: what the annotations leave open, by name, as keyword arguments of the reader; the first is usual.
+    """
+
+    reader: Callable[..., Annotated]
+    variants: Mapping[str, Mapping[str, Any]] = {'': {}}
+
+    def __init__(self, *, origin: Origin, variant: str | None, **kwargs: Any):
+        """Takes a key of `variants`, None for the first. Raises ValueError for an unknown one."""
+        storage.check(origin.storage)
+        variant = variant or next(iter(self.variants))
+        self._origin, self._reading = origin, choose(self.variants, variant, f'variant of {self.name}')
+        name = '-'.join(filter(None, (variant, storage.name(origin.storage))))
+        super().__init__(config=tfds.core.BuilderConfig(name=name), file_format='array_record', **kwargs)
+
+    def list_rows(self) -> Annotated:
+        """Rows of the official files."""
+        return self.reader(self._origin.source, annotations=self._origin.annotations, **self._reading)
+
+    def maker(self) -> Callable[[Row], dict]:
+        """Stores the video of a row."""
+        return partial(store_row, storage=self._origin.storage, limits=self._origin.limits)
+
+    def about(self) -> dict[str, Any]:
+        """How the videos are stored."""
+        return {'storage': self._origin.storage._asdict(), 'frame_step': self._origin.storage.frame_step}
+
+
+def store_row(row: Row, *, storage: Storage, limits: Limits) -> dict:
+    """The features of a row's video."""
+    record = store(row.path, storage, limits)
+    if record['num_frames'] < FEWEST_FRAMES:
+        raise VideoError(f'{record["num_frames"]} frame is no video.', Reason.TOO_SHORT)
+    return record
+
+
+class Kinetics200(RecordedBuilder):
+    """Mini-Kinetics: 200 classes of Kinetics-400 (Xie et al., ECCV 2018)."""
+
+    reader = staticmethod(partial(kinetics.read, classes=200))
+
+
+class Kinetics400(RecordedBuilder):
+    """Kinetics-400 (Kay et al., 2017)."""
+
+    reader = staticmethod(partial(kinetics.read, classes=400))
+
+
+class Kinetics600(RecordedBuilder):
+    """Kinetics-600 (Carreira et al., 2018)."""
+
+    reader = staticmethod(partial(kinetics.read, classes=600))
+
+
+class Kinetics700(RecordedBuilder):
+    """Kinetics-700 (Carreira et al., 2019)."""
+
+    reader = staticmethod(partial(kinetics.read, classes=700))
+
+
+class SomethingV1(RecordedBuilder):
+    """Something-Something V1 (Goyal et al., ICCV 2017): folders of JPEG frames.
+
+    Two orders of its classes are in use: `sorted`, of TSM, TEA, TAM and TDN, and `file`, of MMAction2.
+    """
+
+    reader = staticmethod(partial(something.read, version='v1'))
+    variants = {'sorted': {'order': 'sorted'}, 'file': {'order': 'file'}}
+
+
+class SomethingV2(RecordedBuilder):
+    """Something-Something V2 (Mahdisoltani et al., 2018)."""
+
+    reader = staticmethod(partial(something.read, version='v2', order='file'))
+
+
+class Ucf101(RecordedBuilder):
+    """UCF101 (Soomro et al., 2012), one of its three divisions."""
+
+    reader = staticmethod(ucf101.read)
+    variants = {f'split{number}': {'fold': number} for number in (1, 2, 3)}
+
+
+class Hmdb51(RecordedBuilder):
+    """HMDB51 (Kuehne et al., ICCV 2011), one of its three divisions."""
+
+    reader = staticmethod(hmdb51.read)
+    variants = {f'split{number}': {'fold': number} for number in (1, 2, 3)}
+
+
+class Videos(RecordedBuilder):
+    """Any videos: folders of classes, or list files."""
+
+    def __init__(self, *, origin: Origin, variant: str | None, **kwargs: Any):
+        """The variant is a name of the user's choice, under which this data set is kept."""
+        if not variant:
+            raise ValueError("A data set of one's own needs a name: --variant=NAME.")
+        self.variants = {variant: {}}
+        super().__init__(origin=origin, variant=variant, **kwargs)
+
+    def list_rows(self) -> Annotated:
+        """Rows of the list files, or of the folders where there are none."""
+        source, lists, labels = self._origin.source, self._origin.lists, self._origin.labels
+        return listing.read(source, lists=lists, label_names=labels) if lists else folders.read(source)

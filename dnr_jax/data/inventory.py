@@ -1,0 +1,76 @@
+"""What became of every row of the annotations, kept with the data: `inventory.json` and `failures.csv`.
+
+For every split
+
+    rows = records + rejected
+
+and the hash of its ids and labels tells whether two copies of a data set hold the same videos.
+"""
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dnr_jax.data.annotations.rows import Rejected
+from dnr_jax.files import written_whole
+
+INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
+
+
+def fingerprint(records: Iterable[tuple[str, int]]) -> str:
+    """sha256 of all ids and labels, whatever their order."""
+    lines = sorted(f'{id}\t{label}\n' for id, label in records)
+    return hashlib.sha256(''.join(lines).encode()).hexdigest()
+
+
+def take(records: Mapping[str, Sequence[tuple[str, int]]], rejected: Sequence[Rejected]) -> dict[str, Any]:
+    """Counts and fingerprint of every split; `records` are id and label of each."""
+    splits = {}
+    for split in dict.fromkeys((*records, *(row.split for row in rejected))):
+        here = records.get(split, ())
+        reasons = Counter(row.reason for row in rejected if row.split == split)
+        splits[split] = {
+            'rows': len(here) + reasons.total(),
+            'records': len(here),
+            'unlabelled': sum(label < 0 for _, label in here),
+            'rejected': dict(sorted(reasons.items())),
+            'fingerprint': fingerprint(here),
+        }
+    return splits
+
+
+def write(folder: Path, inventory: Mapping[str, Any], rejected: Sequence[Rejected]) -> None:
+    """Writes both files, each whole or not at all."""
+    write_failures(folder / FAILURES, rejected)
+    with written_whole(folder / INVENTORY) as path:
+        path.write_text(json.dumps(inventory, indent=1) + '\n')
+
+
+def write_failures(path: Path, rejected: Sequence[Rejected]) -> None:
+    """One line of csv for each rejected row, under a header."""
+    with written_whole(path) as unfinished, unfinished.open('w', newline='') as file:
+        csv.writer(file).writerows([Rejected._fields, *rejected])
+
+
+def read(folder: Path) -> tuple[dict[str, Any], list[Rejected]]:
+    """What `write` has written."""
+    with (folder / FAILURES).open(newline='') as file:
+        rejected = [Rejected(*row) for row in list(csv.reader(file))[1:]]
+    return json.loads((folder / INVENTORY).read_text()), rejected
+
+
+def to_text(splits: Mapping[str, Any]) -> str:
+    """The totals, one line for each split."""
+    lines = []
+    for split, counts in splits.items():
+        lost = counts['rows'] - counts['records']
+        reasons = ', '.join(f'{count:,} {reason}' for reason, count in counts['rejected'].items())
+        lines.append(
+            f'{split:<12}{counts["rows"]:>9,} rows = {counts["records"]:,} records'
+            + (f' + {lost:,} rejected ({reasons})' if lost else '')
+        )
+    return '\n'.join(lines)

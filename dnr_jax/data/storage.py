@@ -1,0 +1,215 @@
+"""How a prepared data set holds a video: the original file, a smaller one, or JPEG frames.
+
+A record is a dict of `video`, the bytes; `frame_ends`, where each JPEG frame in them ends, int64 [F], empty if
+they are a file of video; and `num_frames`, counted in the original video by decoding all of it. What has been
+stored has been decoded completely once.
+"""
+
+import pathlib
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dnr_jax.data import decoding, jpegs
+from dnr_jax.data.decoding import Limits, Reason, VideoError, check_pixels
+from dnr_jax.data.encoding import reencode, to_jpegs
+from dnr_jax.registry import choose
+
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')  # endings of the frames in a folder
+
+Packed = tuple[bytes, np.ndarray, int]  # video, frame_ends, num_frames
+
+
+class Storage(NamedTuple):
+    """The form of all videos of a data set."""
+
+    form: str  # a key of FORMS
+    short_side: int  # pixels; of 'video' and 'jpeg'. 0 keeps the size; frames are never enlarged
+    keyframe_interval: int  # frames from one keyframe to the next; of 'video'
+    quality: int  # of 'video' 0 (best) to 51; of 'jpeg', and of original frames that are no JPEG, 1 to 100 (best)
+    frame_step: int  # every how many frames one is stored; 1 for 'original'
+
+
+def check(storage: Storage) -> None:
+    """Raises ValueError for a storage that makes no sense."""
+    choose(FORMS, storage.form, 'form of storage')
+    if storage.short_side < 0 or storage.keyframe_interval < 1 or storage.frame_step < 1:
+        raise ValueError(f'Expected short_side >= 0, keyframe_interval >= 1 and frame_step >= 1, got {storage}.')
+    if storage.form == 'original' and storage.frame_step > 1:
+        raise ValueError(
+            f"Originals hold all frames, got frame_step {storage.frame_step}. Use 1, or the form 'video' or 'jpeg'."
+        )
+    best, worst = (0, 51) if storage.form == 'video' else (1, 100)
+    if not best <= storage.quality <= worst:
+        raise ValueError(f"Expected a quality of {best} to {worst} for '{storage.form}', got {storage.quality}.")
+
+
+def name(storage: Storage) -> str:
+    """A short name: 'original', 'video256', 'jpeg256step4'; without the side where the size is kept."""
+    if storage.form == 'original':
+        return storage.form
+    side = storage.short_side or ''
+    return f'{storage.form}{side}' + (f'step{storage.frame_step}' if storage.frame_step > 1 else '')
+
+
+def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any]:
+    """Reads a video and brings it to the form of the data set.
+
+    Args:
+      path: a file of video, or a folder of images numbered from 0 or 1: '00001.jpg', 'img_00001.jpg'.
+      storage: the form.
+      limits: what the video may cost.
+
+    Returns:
+      A record: `video`, `frame_ends` and `num_frames`.
+
+    Raises:
+      ValueError: for a storage that makes no sense.
+      VideoError: with a reason, for everything that is wrong with the video.
+    """
+    check(storage)
+    try:
+        video, frame_ends, num_frames = FORMS[storage.form](path, storage, limits)
+    except FileNotFoundError as error:
+        raise VideoError(f"there is no '{path}'.", Reason.MISSING) from error
+    except OSError as error:
+        raise VideoError(f"'{path}' cannot be read: {error.strerror}.", Reason.UNREADABLE) from error
+    return {'video': video, 'frame_ends': frame_ends, 'num_frames': num_frames}
+
+
+def read_frames(record: Mapping[str, Any], indices: Sequence[int] | np.ndarray, frame_step: int) -> np.ndarray:
+    """Decodes frames of a record.
+
+    Args:
+      record: `video` and `frame_ends`.
+      indices: numbers of frames in the original video, [N]; read is the stored frame at or before each.
+      frame_step: of the storage.
+
+    Returns:
+      RGB frames, uint8 [N H W C].
+
+    Raises:
+      ValueError: if `indices` are not N > 0 whole numbers from 0.
+      VideoError: if the record is damaged or has too few frames.
+    """
+    indices = decoding.check_indices(indices) // frame_step
+    if len(record['frame_ends']):
+        return jpegs.read_frames(record['video'], record['frame_ends'], indices)
+    return decoding.read_frames(record['video'], indices)
+
+
+def verify(record: Mapping[str, Any], frame_step: int) -> None:
+    """Decodes all of a record; VideoError if it is damaged, or holds other frames than it says."""
+    if len(record['frame_ends']):
+        found = jpegs.inspect(record['video'], record['frame_ends'], decoding.UNLIMITED).num_frames
+    else:
+        found = decoding.inspect(record['video'], decoding.UNLIMITED).num_frames
+    expected = -(-record['num_frames'] // frame_step)
+    if found != expected:
+        raise VideoError(f'{expected} frames expected, {found} found.', Reason.DAMAGED)
+
+
+def _as_original(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
+    if not path.is_dir():
+        video = _read(path, limits)
+        return video, _NO_FRAMES, decoding.inspect(video, limits).num_frames
+    frames = []
+    for file in _frame_files(path, limits):
+        data = file.read_bytes()
+        if not data.startswith(jpegs.START):
+            data, *_ = to_jpegs([_image(file, limits)], short_side=0, quality=storage.quality)
+        frames.append(data)
+    video, frame_ends = jpegs.pack(frames)
+    return video, frame_ends, jpegs.inspect(video, frame_ends, limits).num_frames
+
+
+def _as_video(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
+    num_frames, frames = _open(path, storage.frame_step, limits)
+    video = reencode(
+        frames,
+        short_side=storage.short_side,
+        keyframe_interval=storage.keyframe_interval,
+        quality=storage.quality,
+    )
+    assert decoding.count_frames(video) == -(-num_frames // storage.frame_step)
+    return video, _NO_FRAMES, num_frames
+
+
+def _as_jpeg(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
+    num_frames, frames = _open(path, storage.frame_step, limits)
+    video, frame_ends = jpegs.pack(to_jpegs(frames, short_side=storage.short_side, quality=storage.quality))
+    assert jpegs.inspect(video, frame_ends, decoding.UNLIMITED).num_frames == -(-num_frames // storage.frame_step)
+    return video, frame_ends, num_frames
+
+
+FORMS: dict[str, Callable[[pathlib.Path, Storage, Limits], Packed]] = {
+    'original': _as_original,
+    'video': _as_video,
+    'jpeg': _as_jpeg,
+}
+_NO_FRAMES = np.zeros(0, np.int64)
+
+
+def _open(path: pathlib.Path, step: int, limits: Limits) -> tuple[int, Iterator[np.ndarray]]:
+    """The number of frames, and every `step`-th of them as RGB."""
+    if path.is_dir():
+        files = _frame_files(path, limits)
+        return len(files), (_image(file, limits) for file in files[::step])
+    video = _read(path, limits)
+    num_frames = decoding.inspect(video, limits).num_frames  # all that is wrong shows before anything is encoded
+    return num_frames, decoding.every_frame(video, step=step, limits=limits)
+
+
+def _read(path: pathlib.Path, limits: Limits) -> bytes:
+    _check_bytes(path.stat().st_size, limits)
+    return path.read_bytes()
+
+
+def _frame_files(folder: pathlib.Path, limits: Limits) -> list[pathlib.Path]:
+    """The images of a folder in the order of the last number in their names, which must not have gaps."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGES and not file.name.startswith('.')]
+    if not files:
+        raise VideoError(f"the folder '{folder}' holds no frame: no image {', '.join(IMAGES)}.", Reason.EMPTY)
+    if len(files) > limits.frames:
+        raise VideoError(f'{len(files)} frames, {limits.frames} are allowed.', Reason.TOO_LARGE)
+    _check_bytes(sum(file.stat().st_size for file in files), limits)
+    numbered = sorted((_number(file), file) for file in files)
+    for expected, (number, file) in enumerate(numbered, min(numbered[0][0], 1)):
+        if number != expected:
+            raise VideoError(
+                f"frames must be numbered from 0 or 1 without gaps, got '{file.name}' for number {expected}.",
+                Reason.MISSING_FRAMES,
+            )
+    return [file for _, file in numbered]
+
+
+def _number(file: pathlib.Path) -> int:
+    number = re.search(r'(\d+)$', file.stem)
+    if not number:
+        raise VideoError(f"a frame must have a number at the end of its name, got '{file.name}'.", Reason.UNREADABLE)
+    return int(number[1])
+
+
+def _image(file: pathlib.Path, limits: Limits) -> np.ndarray:
+    """One frame, RGB uint8 [H W C]."""
+    try:
+        data = _read(file, limits)
+        if not data.startswith(jpegs.START):
+            image = next(decoding.every_frame(data, step=1, limits=limits), None)
+            if image is None:
+                raise VideoError('the file holds no image.', Reason.EMPTY)
+            return image
+        height, width = jpegs.size(data)
+        check_pixels(height, width, limits.pixels)
+        image = np.empty((height, width, 3), np.uint8)
+        jpegs.decode(data, into=image)
+        return image
+    except VideoError as error:
+        raise VideoError(f"'{file.name}': {error}", error.reason) from error
+
+
+def _check_bytes(size: int, limits: Limits) -> None:
+    if size > limits.bytes:
+        raise VideoError(f'{size} bytes, {limits.bytes} are allowed.', Reason.TOO_LARGE)

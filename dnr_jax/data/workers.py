@@ -1,0 +1,73 @@
+"""Processes that decode: how they start, how they end with their parent, and how one that hangs is given up.
+
+A forked child may hang on a lock that some other thread of its parent held, so every process starts afresh.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import TimeoutError
+from typing import Any
+
+import cv2
+from pebble import ProcessExpired, ProcessPool
+
+AHEAD = 8  # tasks in hand for each process, so that a slow one holds up none of the others
+
+
+class GivenUp(Exception):
+    """A task that took too long, or whose process died over it."""
+
+
+def start_worker(*_: int) -> None:
+    """Sets up a worker process: no threads of its own, and an end together with its parent."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes its workers
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:  # a killed parent cannot close its workers
+        time.sleep(1)
+    os._exit(1)
+
+
+def guarded_map(
+    function: Callable[[Any], Any], tasks: Iterable[Any], *, workers: int, seconds: float | int
+) -> Iterator[Any | GivenUp]:
+    """`function(task)` for each task, in order, by that many processes.
+
+    Where a task takes longer than `seconds`, or ends its process, its place is taken by a GivenUp that says so, and
+    the others go on. Without workers the tasks run in this process, and nothing guards them.
+
+    Raises:
+      Whatever the function raises.
+    """
+    if workers == 0:
+        yield from map(function, tasks)
+        return
+    with ProcessPool(workers, initializer=start_worker, context=multiprocessing.get_context('spawn')) as pool:
+        running = deque()
+        try:
+            for task in tasks:
+                running.append(pool.schedule(function, args=(task,), timeout=seconds))
+                if len(running) > AHEAD * workers:
+                    yield _result(running.popleft(), seconds)
+            while running:
+                yield _result(running.popleft(), seconds)
+        finally:
+            pool.stop()
+
+
+def _result(future: Any, seconds: float | int) -> Any | GivenUp:
+    try:
+        return future.result()
+    except TimeoutError:
+        return GivenUp(f'it took longer than {seconds:g} s')
+    except ProcessExpired as error:
+        return GivenUp(f'its process died (status {error.exitcode})')

@@ -1,0 +1,87 @@
+"""What a model says of every video of a split, and the files it is kept in; nothing here needs a device.
+
+    predictions.npz   ids [N], labels [N], logits [N K] averaged over views, label_names [K]
+    views.npz         ids [N], views [N V K]: the logits of every view, where there is more than one
+    missing.csv       id, reason: videos of the split that have no score, where there are any
+
+The logits of predictions.npz are the mean over views, or the logarithm of the mean probability (see `views`). Both
+rank the classes as their average does, and a softmax turns both into probabilities.
+
+Axes: N videos, V views, K classes.
+"""
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dnr_jax.files import written_whole
+
+FILE, VIEWS, MISSING = 'predictions.npz', 'views.npz', 'missing.csv'
+
+
+class Missing(NamedTuple):
+    """A video that has no score."""
+
+    id: str
+    reason: str
+
+
+class Predictions(NamedTuple):
+    """All scores of a split, and what it should hold."""
+
+    ids: np.ndarray  # [N] of str
+    labels: np.ndarray  # [N], -1 where it is not known
+    logits: np.ndarray  # [N K], averaged over views
+    views: np.ndarray  # [N V K]; view v is crop v % crops of clip v // crops
+    missing: tuple[Missing, ...]
+    expected: int  # videos the annotations list
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """[N], whether the label is known."""
+        return self.labels >= 0
+
+
+class Stored(NamedTuple):
+    """What predictions.npz holds."""
+
+    ids: np.ndarray  # [N] of str
+    labels: np.ndarray  # [N], -1 where it is not known
+    logits: np.ndarray  # [N K], averaged over views
+    label_names: np.ndarray  # [K] of str
+
+
+def save(folder: Path, predictions: Predictions, label_names: Sequence[str]) -> None:
+    """Writes the files above; those of an earlier evaluation that have no place any more are removed."""
+    with written_whole(folder / FILE) as path:
+        stored = Stored(predictions.ids, predictions.labels, predictions.logits, np.array(label_names))
+        np.savez_compressed(path, **stored._asdict())
+    (folder / VIEWS).unlink(missing_ok=True)
+    if predictions.views.shape[1] > 1:
+        with written_whole(folder / VIEWS) as path:
+            np.savez(path, ids=predictions.ids, views=predictions.views)  # which hardly compress
+    (folder / MISSING).unlink(missing_ok=True)
+    if predictions.missing:
+        with written_whole(folder / MISSING) as path, path.open('w', newline='') as file:
+            csv.writer(file).writerows([Missing._fields, *predictions.missing])
+
+
+def read(path: str | Path) -> Stored:
+    """Reads predictions.npz, or that of a folder; ValueError if there is none, or if it names a video twice."""
+    path = Path(path)
+    path = path / FILE if path.is_dir() else path
+    try:
+        with path.open('rb') as file, np.load(file) as arrays:
+            stored = Stored(**{name: arrays[name] for name in Stored._fields})
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f'Expected a file {FILE} written by eval.py or train.py, or its folder, at {path}: {error}.'
+        ) from error
+    ids, counts = np.unique(stored.ids, return_counts=True)
+    if len(ids) < len(stored.ids):
+        raise ValueError(f"{path} holds video '{ids[counts.argmax()]}' {counts.max()} times; ids must tell them apart.")
+    return stored

@@ -1,0 +1,130 @@
+"""Several views of a video make one score; and what fewer of them would have given.
+
+Views are averaged in one of two ways:
+
+    logits          s = 1/V sum_v z_v
+    probabilities   s = log(1/V sum_v softmax(z_v))
+
+so that in both the highest s is the prediction and softmax(s) its probability.
+
+A smaller protocol is a part of the views at hand. Of C clips, c stand evenly spread: the middles of c equal parts,
+
+    clip_i = floor((2 i + 1) C / (2 c)),     i = 0 .. c - 1
+
+which are near the places, but not quite the places, that a protocol of c clips takes by itself. Of several crops, one
+is the centre.
+
+Axes: N videos, V views (view v is crop v % crops of clip v // crops), K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
+from scipy.special import log_softmax, logsumexp
+
+from dnr_jax import metrics
+from dnr_jax.data.transforms import mirrored_crops, mirrored_labels
+from dnr_jax.registry import choose
+
+matplotlib.use('Agg')
+
+CENTRE = {1: 0, 3: 1, 5: 4, 10: 4}  # which of so many crops of `eval_views` it is
+AT_ONCE = 1024  # videos, to bound the memory that averaging takes
+COLOURS = ('#0072b2', '#d55e00')  # told apart by every eye
+
+
+def mean_logits(views: Float[np.ndarray, 'N V K']) -> Float[np.ndarray, 'N K']:
+    """The mean over views."""
+    return views.mean(axis=1)
+
+
+def log_mean_probabilities(views: Float[np.ndarray, 'N V K']) -> Float[np.ndarray, 'N K']:
+    """The logarithm of the mean probability over views."""
+    return logsumexp(log_softmax(views, axis=2), axis=1) - np.log(np.float32(views.shape[1]))
+
+
+AVERAGES = {'logits': mean_logits, 'probabilities': log_mean_probabilities}
+
+
+def expect(section: ConfigDict, name: str) -> None:
+    """Raises ValueError for values of `average` and `views_at_once` that config.{name} cannot have."""
+    choose(AVERAGES, section.average, f'config.{name}.average')
+    if section.views_at_once < 0:
+        raise ValueError(
+            f'config.{name}.views_at_once is how many clips pass the network at once, 0 for all of a device: expected '
+            f'0 or more, got {section["views_at_once"]}.'
+        )
+
+
+def average(views: Float[np.ndarray, 'N V K'], how: str) -> Float[np.ndarray, 'N K']:
+    """One score of each video and class; `how` is a key of AVERAGES."""
+    parts = np.split(views, range(AT_ONCE, len(views), AT_ONCE))
+    return np.concatenate([AVERAGES[how](part) for part in parts])
+
+
+def unmirrored(
+    views: Float[np.ndarray, 'N V K'], label_names: Sequence[str], *, crops: int
+) -> Float[np.ndarray, 'N V K']:
+    """Logits by the classes of the videos, where a mirrored crop has shown left as right; see `mirrored_labels`."""
+    mirrored = np.resize(mirrored_crops(crops), views.shape[1])
+    if not mirrored.any():
+        return views
+    return np.where(mirrored[:, None], views[..., mirrored_labels(label_names)], views)
+
+
+def evenly_spread(clips: int, of: int) -> Int[np.ndarray, 'clips']:
+    """Which clips stand for fewer: the middles of so many equal parts."""
+    return (2 * np.arange(clips) + 1) * of // (2 * clips)
+
+
+def curve(
+    views: Float[np.ndarray, 'N V K'], labels: Int[np.ndarray, 'N'], *, clips: int, crops: int
+) -> list[dict[str, Any]]:
+    """Top-1 of every smaller protocol and of the whole, by both averages: a row for each, crop by crop, clip by clip.
+
+    Args:
+      labels: all known.
+      clips, crops: of the views at hand; V is their product.
+    """
+    grid = np.arange(clips * crops).reshape(clips, crops)
+    rows = []
+    for kept in {1: [CENTRE[crops]], crops: range(crops)}.values():
+        for count in range(1, clips + 1):
+            chosen = grid[np.ix_(evenly_spread(count, clips), kept)]
+            top1 = {how: metrics.right(average(views[:, chosen.ravel()], how), labels).mean() for how in AVERAGES}
+            rows.append({
+                'clips': count, 'crops': chosen.shape[1], 'views': chosen.size,
+                **{f'top1_{how}': float(share) for how, share in top1.items()},
+            })  # fmt: skip
+    return rows
+
+
+def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Top-1 against views, one line for each number of crops and each average."""
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
+    for crops, colour, marker in zip(sorted({row['crops'] for row in rows}), COLOURS, 'os', strict=False):
+        those = [row for row in rows if row['crops'] == crops]
+        for how, style in zip(AVERAGES, ('-', '--'), strict=True):
+            axes.plot(
+                [row['views'] for row in those],
+                [100 * row[f'top1_{how}'] for row in those],
+                color=colour,
+                marker=marker,
+                linestyle=style,
+                markerfacecolor=colour if style == '-' else 'white',
+                label=f'{"centre crop" if crops == 1 else f"{crops} crops"}, {how} averaged',
+            )
+    axes.set(xlabel='views of a video (clips x crops)', ylabel='top-1, %')
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_title(title, fontsize='medium', wrap=True)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

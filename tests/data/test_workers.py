@@ -1,0 +1,75 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from dnr_jax.data.workers import GivenUp, guarded_map
+
+
+def double(number):
+    return 2 * number
+
+
+def misbehave(number):
+    """Hangs at 3 and dies at 7."""
+    if number == 3:
+        time.sleep(60)
+    if number == 7:
+        os._exit(5)
+    return number
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_results_come_in_order(workers):
+    assert list(guarded_map(double, range(50), workers=workers, seconds=60)) == [2 * number for number in range(50)]
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_what_the_function_raises_is_raised(workers):
+    with pytest.raises(TypeError):
+        list(guarded_map(double, [1, None], workers=workers, seconds=60))
+
+
+def test_what_hangs_or_dies_is_given_up_and_the_others_go_on():
+    results = list(guarded_map(misbehave, range(12), workers=2, seconds=1))
+    given_up = {place: str(result) for place, result in enumerate(results) if isinstance(result, GivenUp)}
+    assert given_up == {3: 'it took longer than 1 s', 7: 'its process died (status 5)'}
+    assert [result for result in results if not isinstance(result, GivenUp)] == [0, 1, 2, 4, 5, 6, 8, 9, 10, 11]
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    (tmp_path / 'task.py').write_text(
+        'import os, pathlib, time\n'
+        'def stay(name):\n'
+        '    pathlib.Path(name).write_text(str(os.getpid()))\n'
+        '    time.sleep(60)\n'
+    )
+    (tmp_path / 'parent.py').write_text(
+        'from dnr_jax.data.workers import guarded_map\n'
+        'from task import stay\n'
+        "if __name__ == '__main__':\n"
+        f'    list(guarded_map(stay, [{str(tmp_path / "pid")!r}], workers=1, seconds=60))\n'
+    )
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([os.getcwd(), str(tmp_path)])}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / 'parent.py')], env=environment)
+    wait_until(lambda: (tmp_path / 'pid').exists() and (tmp_path / 'pid').read_text())
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not is_alive(int((tmp_path / 'pid').read_text())))
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'waited too long'
+        time.sleep(0.05)
+
+
+def is_alive(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as stat:
+            return stat.read().rsplit(')', 1)[1].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
