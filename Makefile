@@ -1,11 +1,12 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
+# make test-beam: preparing data with Apache Beam, which has a virtual environment of its own.
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo test lint
+.PHONY: demo test test-beam
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -21,12 +22,17 @@ test: $(VENV)/installed-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
-$(VENV)/installed: requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -r requirements.txt
+# Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
+test-beam: $(VENV)-beam/installed-tests
+	$(VENV)-beam/bin/pip install "apache-beam>=2.77,<3"
+	$(VENV)-beam/bin/python -m pytest tests/data/test_prepare.py -k beam -W ignore::DeprecationWarning
+
+%/installed: requirements.txt
+	$(PYTHON) -m venv $*
+	$*/bin/pip install -r requirements.txt
 	touch $@
 
-$(VENV)/installed-tests: tests/requirements.txt requirements.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -r tests/requirements.txt
+%/installed-tests: tests/requirements.txt requirements.txt
+	$(PYTHON) -m venv $*
+	$*/bin/pip install -r tests/requirements.txt
 	touch $@
