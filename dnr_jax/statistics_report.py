@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +78,13 @@ def report(
 def read(
     config: ConfigDict, label_names: Sequence[str], wanted: int, mesh: parallel.Mesh
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Full batches of validation clips in one centre view, uint8 [B 1 T H W C] each, and all labels."""
+    """Full batches of validation clips in one centre view, uint8 [B 1 T H W C] each, and all labels.
+
+    Videos that cannot be read, or have no label, are not among them.
+    """
     source = open_split(config.data.name, config.data.dir, config.validation.split)
     evaluation.expect_classes(source, label_names, config)
     batch_size = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
-    count = min(wanted, len(source) // batch_size)
-    if count < 1:
-        raise ValueError(
-            f'Statistics are taken over whole batches of config.train.batch_size = {batch_size} clips: expected at '
-            f'least one, got {wanted} wanted of the {len(source)} clips of {source.name}; give another --batches or '
-            '--config.validation.split.'
-        )
     batches = pipeline.eval_batches(
         source,
         **config.clip,
@@ -104,12 +99,23 @@ def read(
         shard_count=1,
     )
     clips, labels = [], []
-    with closing(batches), bar(count, 'reading', ' batches', leave=False) as progress:
-        for batch in islice(batches, count):
-            clips.append(batch['clip'])
-            labels.append(batch['label'])
-            progress.update()
-    return clips, np.concatenate(labels)
+    with closing(batches), bar(min(wanted * batch_size, len(source)), 'reading', ' clips', leave=False) as progress:
+        for batch in batches:
+            usable = batch['mask'] & (batch['label'] >= 0)
+            clips.extend(batch['clip'][usable])
+            labels.extend(batch['label'][usable])
+            progress.update(int(usable.sum()))
+            if len(labels) >= wanted * batch_size:
+                break
+    count = min(wanted, len(labels) // batch_size)
+    if count < 1:
+        raise ValueError(
+            f'Statistics are taken over whole batches of config.train.batch_size = {batch_size} clips: expected at '
+            f'least one, got {wanted} wanted of the {len(labels)} labelled clips of {source.name}; give another '
+            '--batches or --config.validation.split.'
+        )
+    starts = range(0, count * batch_size, batch_size)
+    return [np.stack(clips[start : start + batch_size]) for start in starts], np.array(labels[: count * batch_size])
 
 
 def score(
