@@ -12,7 +12,6 @@ whole file, and the frames that are needed are taken; `decord` is measured where
 import argparse
 import contextlib
 import os
-import resource
 import statistics
 import tempfile
 import time
@@ -84,27 +83,32 @@ def loader_settings(sampling: str) -> dict:
 
 
 def read(folder: Path, form: str, sampling: str, workers: int, clips: int) -> tuple[float, float]:
-    """(clips per second, CPU seconds per clip) of the pipeline."""
+    """(clips per second, CPU seconds per clip) of the pipeline, once its workers have begun."""
     source = open_split(f'videos/drawn-{form}', folder, 'train')
-    before = cpu_seconds()
     batches = train_batches(source, **loader_settings(sampling), batch_size=BATCH, start_step=0, workers=workers)
     with contextlib.closing(batches):
-        for _ in range(max(2, 2 * workers)):
+        for _ in range(2 + 2 * workers):  # each worker is one batch ahead, before and after
             next(batches)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), cpu_seconds()
         for _ in range(clips // BATCH):
             next(batches)
-        seconds = time.perf_counter() - started
-    read_clips = clips + BATCH * max(2, 2 * workers)
-    return clips // BATCH * BATCH / seconds, (cpu_seconds() - before) / read_clips
+        clips = clips // BATCH * BATCH
+        return clips / (time.perf_counter() - started), (cpu_seconds() - before) / clips
 
 
 def cpu_seconds() -> float:
-    """Of this process and of those it has ended."""
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
+    """Of this process and its workers."""
+    ticks = 0
+    for pid in processes():
+        with contextlib.suppress(FileNotFoundError):
+            ticks += sum(map(int, Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11:13]))
+    return ticks / os.sysconf('SC_CLK_TCK')
+
+
+def processes() -> list[str]:
+    """This one and its children."""
+    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()
+    return [str(os.getpid()), *children]
 
 
 def decode_plainly(video: Path, indices: np.ndarray) -> np.ndarray:
@@ -180,10 +184,9 @@ def follow_memory(folder: Path, clips: int) -> None:
 
 
 def resident_megabytes() -> float:
-    """Of this process and its children, memory they share counted once for each."""
-    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()
+    """Of this process and its workers, memory they share counted once for each."""
     total = 0
-    for pid in ('self', *children):
+    for pid in processes():
         with contextlib.suppress(FileNotFoundError):
             status = Path(f'/proc/{pid}/status').read_text()
             total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith('VmRSS'))

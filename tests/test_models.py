@@ -1,43 +1,25 @@
 """Exact parameter counts of backbones and presets, one contract for all of them, and layers by hand."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 from numpy.testing import assert_allclose, assert_array_equal
+from small_networks import classifier, network, normal, parameters, shapes, short
 
-from dnr_jax.models import MODELS, build
-from dnr_jax.models.layers import Head, SpatialConv, max_pool
+from dnr_jax.models import MODELS
+from dnr_jax.models.layers import Head, SpatialConv, max_pool, mean_pool, next_frames, previous_frames, sum_neighbours
 from dnr_jax.normalization import PRESETS
 
-NORM = {
-    'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
-    'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 4,
-}  # fmt: skip
 FLOAT32 = jnp.dtype('float32')
 
 
-def model(backbone='resnet18', norms='dnr', *, width=8, classes=5, dropout=0.0, remat=False, dtype='float32', **norm):
-    head = {'classes': classes, 'dropout': dropout, 'remat': remat}
-    return build(backbone=backbone, norms=norms, norm=NORM | norm, width=width, dtype=dtype, **head)
-
-
-def short(backbone, norms, **settings):
-    """Stem and two blocks of that backbone: all that repeats, at a fifth of the compile time."""
-    return model(backbone, norms, **settings).clone(blocks=(2,))
-
-
-def normal(*shape, seed=0):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
-def shapes(module, clip):
-    return jax.eval_shape(lambda key: module.init(key, clip, train=False), jax.random.key(0))
-
-
-# Parameter counts. Totals of torchvision, without its classifier; blocks per stage; width of a stage's output
-# over its blocks'; whether the first stage projects its shortcut.
+# Parameter counts of the ResNets; those of another family stand with its own tests. Totals of torchvision, without its
+# classifier; blocks per stage; width of a stage's output over its blocks'; whether the first stage projects its
+# shortcut.
 PUBLISHED = {
     'resnet18': (11_176_512, (2, 2, 2, 2), 1, False),
     'resnet34': (21_284_672, (3, 4, 6, 3), 1, False),
@@ -74,28 +56,20 @@ def expected_parameters(backbone, preset):
     return total - (0 if affine else 2 * WIDTHS[0])
 
 
-# Presets change the norms of a block, depths the number of blocks: every preset at two depths (a basic and a
-# bottleneck block), the relays again at two others, and every depth without.
-COUNTED = [
-    (backbone, preset)
-    for backbone in PUBLISHED
-    for preset in PARTS
-    if backbone in ('resnet18', 'resnet50')
-    or (preset == 'dnr' and backbone in ('resnet34', 'resnet101'))
-    or preset == 'batch'
+# Presets change the norms of a block, depths the number of blocks: every preset at one depth, what differs in a basic
+# block at another, and every other depth once.
+COUNTED = [('resnet50', preset) for preset in PARTS] + [
+    ('resnet18', 'dnr'),
+    ('resnet18', 'none'),
+    ('resnet34', 'batch'),
+    ('resnet101', 'dnr'),
+    ('resnet152', 'batch'),
 ]
-
-
-def test_every_backbone_and_preset_stands_in_the_table():
-    assert set(MODELS) == set(PUBLISHED)
-    assert set(PRESETS) == set(PARTS)
 
 
 @pytest.mark.parametrize(('backbone', 'preset'), COUNTED)
 def test_parameter_count(backbone, preset):
-    headless = model(backbone, preset, width=64, classes=None)
-    params = shapes(headless, jnp.zeros((1, 2, 32, 32, 3)))['params']
-    assert sum(leaf.size for leaf in jax.tree.leaves(params)) == expected_parameters(backbone, preset)
+    assert parameters(backbone, preset) == expected_parameters(backbone, preset)
 
 
 def test_parameter_counts_of_the_released_models():
@@ -103,26 +77,85 @@ def test_parameter_counts_of_the_released_models():
     assert expected_parameters('resnet50', 'dnr') == 27_547_264
     assert expected_parameters('resnet101', 'dnr') == 49_344_256
     head = shapes(Head(400, 0.4), jnp.zeros((1, 1, 1, 1, 2048)))
-    classifier = sum(leaf.size for leaf in jax.tree.leaves(head))
-    assert 27_547_264 + classifier == 28_366_864
-    assert 49_344_256 + classifier == 50_163_856
+    assert sum(leaf.size for leaf in jax.tree.leaves(head)) == classifier(2048, 400)
+    assert 27_547_264 + classifier(2048, 400) == 28_366_864
+    assert 49_344_256 + classifier(2048, 400) == 50_163_856
 
 
-# One contract for every model and preset
+# One contract for every family and preset
+
+
+class Family(NamedTuple):
+    """Channels of its features at width 64, and what it does under every preset alike."""
+
+    features: int
+    reads_order: bool = False  # of frames
+    batch_statistics: bool = False
+
+
+FAMILIES = {
+    'resnet18': Family(512),
+    'resnet50': Family(2048),
+    'tsm_resnet18': Family(512, reads_order=True),
+    'tsm_resnet50': Family(2048, reads_order=True),
+    'tanet_resnet50': Family(2048, reads_order=True, batch_statistics=True),
+    'tea_resnet50': Family(2048, reads_order=True, batch_statistics=True),
+    'mobilenet_v2': Family(1280),
+}
+DEEPER = {'resnet34', 'resnet101', 'resnet152', 'tsm_resnet34', 'tsm_resnet101'}
+
+# Compilation is slow: all presets in one family, in each of the others what it does in its own way.
+TRAINED = [('resnet18', preset) for preset in PRESETS] + [
+    ('tsm_resnet50', 'none'),
+    ('tanet_resnet50', 'batch'),
+    ('tea_resnet50', 'none'),
+    ('mobilenet_v2', 'batch'),
+]
+EVALUATED = [('resnet18', preset) for preset in PRESETS] + [
+    ('tsm_resnet18', 'batch'),
+    ('tanet_resnet50', 'batch'),
+    ('tea_resnet50', 'batch'),
+    ('mobilenet_v2', 'dnr'),
+]
+
+
+def test_every_backbone_and_preset_stands_in_the_tables():
+    assert set(MODELS) == set(FAMILIES) | DEEPER
+    assert set(PRESETS) == set(PARTS)
 
 
 @pytest.mark.parametrize('preset', PRESETS)
-def test_contract_in_training(random_variables, preset):
-    network = short('resnet50', preset, dropout=0.1, reduction=1)
+@pytest.mark.parametrize('family', ['tsm_resnet50', 'tanet_resnet50', 'tea_resnet50', 'mobilenet_v2'])
+def test_every_family_takes_every_preset(family, preset):
+    module, clip, key = short(family, preset), jnp.zeros((2, 4, 16, 16, 3)), jax.random.key(0)
+    logits, variables = jax.eval_shape(lambda key: module.init_with_output(key, clip, train=False), key)
+    assert (logits.shape, logits.dtype) == ((2, 5), FLOAT32)
+    expects_statistics = FAMILIES[family].batch_statistics or preset not in ('group', 'dnr_group', 'none')
+    assert ('batch_stats' in variables) == expects_statistics
+
+
+@pytest.mark.parametrize('family', ['resnet18', 'tsm_resnet18', 'tea_resnet50', 'mobilenet_v2'])
+def test_the_same_variables_serve_clips_of_any_length(family):
+    module = short(family, 'dnr', remat=True)
+    variables = shapes(module, jnp.zeros((1, 8, 16, 16, 3)))
+    for frames in 4, 16:
+        clip = jnp.zeros((1, frames, 16, 16, 3))
+        logits = jax.eval_shape(lambda variables, clip: module.apply(variables, clip, train=False), variables, clip)
+        assert logits.shape == (1, 5)
+
+
+@pytest.mark.parametrize(('family', 'preset'), TRAINED)
+def test_contract_in_training(random_variables, family, preset):
+    module = short(family, preset, dropout=0.1, reduction=1)
     clip, weight = normal(2, 4, 16, 16, 3), normal(2, 5, seed=1)
-    variables = random_variables(network, clip, train=False)
+    variables = random_variables(module, clip, train=False)
     params, statistics = variables['params'], variables.get('batch_stats', {})
     traces = []
 
     def loss(params, clip, statistics, key):
         traces.append(preset)
         given = {'params': params, 'batch_stats': statistics}
-        logits, after = network.apply(given, clip, train=True, mutable='batch_stats', rngs={'dropout': key})
+        logits, after = module.apply(given, clip, train=True, mutable='batch_stats', rngs={'dropout': key})
         return jnp.sum(logits * weight), (logits, after.get('batch_stats', {}))
 
     step = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
@@ -134,50 +167,38 @@ def test_contract_in_training(random_variables, preset):
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         assert np.all(np.isfinite(gradient)), path
         assert np.any(gradient != 0), path
-    assert bool(statistics) == (preset not in ('group', 'dnr_group', 'none'))
     assert jax.tree.structure(after) == jax.tree.structure(statistics)
     for before, now in zip(jax.tree.leaves(statistics), jax.tree.leaves(after), strict=True):
         assert np.all(before != now)
 
 
-@pytest.mark.parametrize('preset', PRESETS)
-def test_contract_in_evaluation(random_variables, preset):
-    """Statistics rest, clips are apart, the order of frames shows if a norm relays over time; T is free."""
-    network, clip = short('resnet18', preset), normal(2, 6, 16, 16, 3)
-    variables = random_variables(network, clip, train=False)
+@pytest.mark.parametrize(('family', 'preset'), EVALUATED)
+def test_contract_in_evaluation(random_variables, family, preset):
+    """Statistics rest, clips are apart, the order of frames shows if a family or a norm reads it."""
+    module, clip = short(family, preset), normal(2, 6, 16, 16, 3)
+    variables = random_variables(module, clip, train=False)
 
     def evaluate(variables, clip):
-        return network.apply(variables, clip, train=False, mutable='batch_stats')
+        return module.apply(variables, clip, train=False, mutable='batch_stats')
 
     evaluated = jax.jit(evaluate)
     (forward, after), (backward, _) = evaluated(variables, clip), evaluated(variables, clip[:, ::-1])
     jax.tree.map(assert_array_equal, after.get('batch_stats', {}), variables.get('batch_stats', {}))
     difference = np.abs(forward - backward).max() / np.abs(forward).max()
-    assert difference > 1e-3 if PARTS[preset][1] else difference < 1e-5
+    assert difference > 1e-3 if FAMILIES[family].reads_order or PARTS[preset][1] else difference < 1e-5
     swapped, _ = evaluated(variables, clip[::-1])
     assert_allclose(swapped, forward[::-1], rtol=1e-5, atol=1e-5)
     assert np.abs(forward[0] - forward[1]).max() > 1e-3
-    for frames in 4, 8:
-        other_clip = jax.ShapeDtypeStruct((1, frames, 16, 16, 3), jnp.float32)
-        assert jax.eval_shape(evaluate, variables, other_clip)[0].shape == (1, 5)
 
 
-@pytest.mark.parametrize('backbone', MODELS)
-def test_shapes_at_full_depth(backbone):
-    """Logits and parameters are float32 under bfloat16; features come at a 32nd of the size."""
+@pytest.mark.parametrize('family', FAMILIES)
+def test_features_at_full_depth(family):
+    """They come at a 32nd of the size; parameters are float32 under bfloat16."""
+    headless = network(family, 'none', width=64, classes=None, dtype='bfloat16')
     clip, key = jnp.zeros((2, 4, 64, 32, 3)), jax.random.key(0)
-    network = model(backbone, 'none', classes=7, dtype='bfloat16')
-
-    def outputs(classes):
-        sized = network.clone(classes=classes)
-        return jax.eval_shape(lambda key: sized.init_with_output(key, clip, train=False), key)
-
-    logits, variables = outputs(7)
+    features, variables = jax.eval_shape(lambda key: headless.init_with_output(key, clip, train=False), key)
+    assert (features.shape, features.dtype) == ((2, 4, 2, 1, FAMILIES[family].features), jnp.bfloat16)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {FLOAT32}
-    assert (logits.shape, logits.dtype) == ((2, 7), FLOAT32)
-    features, _ = outputs(None)
-    expansion = PUBLISHED[backbone][2]
-    assert (features.shape, features.dtype) == ((2, 4, 2, 1, 64 * expansion), jnp.bfloat16)
 
 
 def test_bfloat16_stays_close_to_float32(random_variables):
@@ -188,7 +209,7 @@ def test_bfloat16_stays_close_to_float32(random_variables):
     @jax.jit
     def apply(variables, clip):
         precisions = exact, half
-        return [network.apply(variables, clip, train=True, mutable='batch_stats') for network in precisions]
+        return [module.apply(variables, clip, train=True, mutable='batch_stats') for module in precisions]
 
     (logits, after), (half_logits, half_after) = apply(variables, clip)
     assert half_logits.dtype == FLOAT32
@@ -199,7 +220,7 @@ def test_bfloat16_stays_close_to_float32(random_variables):
 
 
 def test_cross_layer_norms_share_the_cell_of_their_stage():
-    params = shapes(model('resnet50', 'dnr'), jnp.zeros((1, 2, 32, 32, 3)))['params']
+    params = shapes(network('resnet50', 'dnr'), jnp.zeros((1, 2, 32, 32, 3)))['params']
     for stage, width in ('stage1', 8), ('stage2', 16), ('stage3', 32), ('stage4', 64):
         assert params[stage]['relay']['input_gates']['reduce']['kernel'].shape == (width, width // 4)
         for name, block in params[stage].items():
@@ -210,10 +231,10 @@ def test_cross_layer_norms_share_the_cell_of_their_stage():
 
 
 def test_the_stride_of_a_bottleneck_sits_on_its_3x3():
-    network, clip = model('resnet50', 'none'), jnp.zeros((1, 2, 64, 64, 3))
+    module, clip = network('resnet50', 'none'), jnp.zeros((1, 2, 64, 64, 3))
 
     def record(key):
-        return network.init_with_output(key, clip, train=False, capture_intermediates=True)[1]
+        return module.init_with_output(key, clip, train=False, capture_intermediates=True)[1]
 
     block = jax.eval_shape(record, jax.random.key(0))['intermediates']['stage2']['block1']
     heights = {name: block[name]['__call__'][0].shape[2] for name in block if name.startswith('conv')}
@@ -253,6 +274,21 @@ def test_padding_is_half_the_kernel_on_both_sides(kernel, stride, along):
 def test_max_pool():
     x = jnp.arange(-16.0, 0.0).reshape(1, 1, 4, 4, 1)
     assert_array_equal(max_pool(x)[0, 0, :, :, 0], [[-11, -9], [-3, -1]])
+
+
+@pytest.mark.parametrize(('stride', 'counted'), [(1, [2, 3, 3, 2]), (2, [2, 3])])
+def test_mean_pool_counts_the_padding(stride, counted):
+    y = mean_pool(jnp.full((1, 2, 4, 4, 1), 9.0), stride)
+    assert_array_equal(y[0, :, :, :, 0], [np.outer(counted, counted)] * 2)
+
+
+def test_neighbouring_frames():
+    """Frames 1, 2, 3 of two channels; beyond the clip there is nothing."""
+    x = jnp.broadcast_to(jnp.array([1.0, 2.0, 3.0])[None, :, None, None, None], (1, 3, 1, 1, 2))
+    assert_array_equal(previous_frames(x)[0, :, 0, 0, 0], [0, 1, 2])
+    assert_array_equal(next_frames(x)[0, :, 0, 0, 0], [2, 3, 0])
+    taps = jnp.array([[1.0, 0.0], [10.0, 0.0], [100.0, 1.0]])[:, None]
+    assert_array_equal(sum_neighbours(x, taps)[0, :, 0, 0].T, [[210, 321, 32], [2, 3, 0]])
 
 
 def test_head_is_linear_in_the_mean_over_frames_and_space():
@@ -299,7 +335,7 @@ def test_dropout_in_training_only_and_by_seed():
 )
 def test_unknown_words(settings, message):
     with pytest.raises(ValueError, match=message):
-        model(**settings)
+        network(**settings)
 
 
 @pytest.mark.parametrize(
@@ -315,4 +351,4 @@ def test_unknown_words(settings, message):
 )
 def test_settings_that_do_not_fit(settings, message):
     with pytest.raises(ValueError, match=message):
-        shapes(model(**settings), jnp.zeros((1, 6, 32, 32, 3)))
+        shapes(network(**settings), jnp.zeros((1, 6, 32, 32, 3)))

@@ -11,12 +11,16 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
+from dnr_jax.models.mobilenet import MOBILENETS
 from dnr_jax.models.resnet import RESNETS
+from dnr_jax.models.tanet import TANETS
+from dnr_jax.models.tea import TEAS
+from dnr_jax.models.tsm import TSMS
 from dnr_jax.normalization import make_norm
 from dnr_jax.registry import choose
 from dnr_jax.relay import RelayCell
 
-MODELS = {**RESNETS}
+MODELS = {**RESNETS, **TSMS, **TANETS, **TEAS, **MOBILENETS}
 
 
 def build(
@@ -36,7 +40,8 @@ def build(
       backbone: a key of MODELS.
       norms: a preset of `normalization.PRESETS`, or one word of NORMS per convolution of a block.
       norm: settings of the norms, see `normalization.make_norm`.
-      width: channels of the first stage. dropout: before the linear layer.
+      width: 64 for the published network, of a ResNet the channels of its first stage; all others scale with it.
+      dropout: before the linear layer.
       dtype: 'float32' or 'bfloat16', of activations.
       remat: whether the activations within a stage are computed again in the backward pass, to save memory.
       classes: K; None for the features before the head.

@@ -1,4 +1,5 @@
-"""Layers shared by the backbone families, over [B T H W C]: spatial convolution, pooling, the classification head.
+"""Layers shared by the backbone families, over [B T H W C]: convolutions of every frame, pooling, sums over
+neighbouring frames, the classification head.
 
 Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `SAME` would shift every strided layer.
 """
@@ -45,6 +46,28 @@ class SpatialConv(nn.Module):
         return unfold_frames(y, x.shape[1])
 
 
+class DepthwiseConv(nn.Module):
+    """3x3 convolution of every channel of every frame by itself, no bias: [B T H W C] -> [B T H' W' C].
+
+    Taken as a sum of shifted slices: on CPUs, XLA's grouped convolution is many times slower forward. The kernel is
+    [3 3 1 C].
+    """
+
+    stride: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 C']:
+        kernel = self.param('kernel', kaiming_fan_out, (3, 3, 1, x.shape[-1])).astype(self.dtype)
+        kernel = kernel[:, :, None, None, None]
+        padded = jnp.pad(x.astype(self.dtype), [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
+        height, width, step = *x.shape[2:4], self.stride
+        products = (
+            kernel[i, j] * padded[:, :, i : i + height : step, j : j + width : step] for i in range(3) for j in range(3)
+        )
+        return functools.reduce(jnp.add, products)
+
+
 def fold_frames(x):
     """[B T ...] -> [B*T ...]."""
     return x.reshape(-1, *x.shape[2:])
@@ -62,16 +85,39 @@ def max_pool(x: Video) -> Float[Array, 'B T H2 W2 C']:
     scatter, several times slower on CPUs and the one operation without a deterministic form on GPUs. Equal maxima
     share their gradient, where PyTorch gives it to the first: after a ReLU, ties are zeros, which pass none on.
     """
-    return _max_of_3(_max_of_3(x, axis=2), axis=3)
+    over_height = _over_3(jnp.maximum, x, axis=2, stride=2, padding=-jnp.inf)
+    return _over_3(jnp.maximum, over_height, axis=3, stride=2, padding=-jnp.inf)
 
 
-def _max_of_3(x, axis: int):
-    padding = [(0, 0)] * x.ndim
-    padding[axis] = (1, 1)
-    padded = jnp.pad(x, padding, constant_values=-jnp.inf)
-    outputs = (x.shape[axis] - 1) // 2 + 1
-    shifted = (lax.slice_in_dim(padded, i, i + 2 * outputs - 1, stride=2, axis=axis) for i in range(3))
-    return functools.reduce(jnp.maximum, shifted)
+def mean_pool(x: Video, stride: int) -> Float[Array, 'B T H2 W2 C']:
+    """3x3 mean with padding 1 in every frame; the zeros of the padding count, as in PyTorch."""
+    over_height = _over_3(jnp.add, x, axis=2, stride=stride, padding=0.0)
+    return _over_3(jnp.add, over_height, axis=3, stride=stride, padding=0.0) / 9
+
+
+def _over_3(combine, x, axis: int, stride: int, padding: float):
+    width = [(0, 0)] * x.ndim
+    width[axis] = (1, 1)
+    padded = jnp.pad(x, width, constant_values=padding)
+    end = stride * ((x.shape[axis] - 1) // stride) + 1
+    shifted = (lax.slice_in_dim(padded, i, i + end, stride=stride, axis=axis) for i in range(3))
+    return functools.reduce(combine, shifted)
+
+
+def previous_frames(x):
+    """Frame t of [B T ...] becomes t - 1; the first becomes zero."""
+    return jnp.pad(x[:, :-1], [(0, 0), (1, 0)] + [(0, 0)] * (x.ndim - 2))
+
+
+def next_frames(x):
+    """Frame t of [B T ...] becomes t + 1; the last becomes zero."""
+    return jnp.pad(x[:, 1:], [(0, 0), (0, 1)] + [(0, 0)] * (x.ndim - 2))
+
+
+def sum_neighbours(x: Video, taps: Float[Array, '3 #B C']) -> Video:
+    """taps[0] * x[t - 1] + taps[1] * x[t] + taps[2] * x[t + 1] per channel, with zeros beyond the clip."""
+    before, here, after = taps.astype(x.dtype)[:, :, None, None, None]
+    return before * previous_frames(x) + here * x + after * next_frames(x)
 
 
 class Head(nn.Module):

@@ -5,7 +5,8 @@ stage makes the zero carry and threads it through its blocks:
 
     block(x, carry, train) -> (x, carry)
 
-The stride of a bottleneck sits on its 3x3 convolution, and the last norm of a block starts at scale 1.
+The stride of a bottleneck sits on its 3x3 convolution, and the last norm of a block starts at scale 1. Families in
+which neighbouring frames also exchange features, such as TSM, override `before_conv1` or `before_conv2` of a block.
 
 Source: He et al., CVPR 2016, in the form of torchvision (v1.5); norms placed as in github.com/caidonkey/dnr:
 cross-layer after the first convolution of every block, cross-temporal after the second.
@@ -20,7 +21,7 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax.models.layers import Head, SpatialConv, max_pool
-from dnr_jax.normalization import is_cross_layer, norm_slots, plain
+from dnr_jax.normalization import Video, is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, RelayCell, zero_carry
 
 Input = Float[Array, 'B T H W I']
@@ -28,18 +29,27 @@ Output = Float[Array, 'B T H2 W2 D']
 
 
 class Block(nn.Module):
-    """What both blocks share: their parts, and the shortcut around them.
+    """What all blocks share: their parts, the places of other layers within them, and the shortcut around them.
 
-    Attributes: `features` and `stride` of the block, `norms` one word per convolution, `norm` as `make_norm`, `cell`
-    that of the stage, `dtype` of activations.
+    Attributes: `features` and `stride` of the block, `index` its place in the stage from 0, `norms` one word per
+    convolution, `norm` as `make_norm`, `cell` that of the stage, `dtype` of activations.
     """
 
     features: int
     stride: int
+    index: int
     norms: tuple[str, ...]
     norm: Callable[..., nn.Module]
     cell: RelayCell | None
     dtype: jnp.dtype
+
+    def before_conv1(self, x: Input) -> Input:
+        """What the first convolution reads of x; the shortcut reads x itself."""
+        return x
+
+    def before_conv2(self, y: Video, train: bool) -> Video:
+        """What the second convolution reads of y, which the first has left."""
+        return y
 
     def shortcut(self, x: Input, y: Output, train: bool) -> Output:
         """x, projected by a strided 1x1 convolution and a plain norm where its shape is not that of y."""
@@ -61,9 +71,9 @@ class BasicBlock(Block):
     @nn.compact
     def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
         first, second = self.norms
-        y = SpatialConv(self.features, 3, self.stride, self.dtype, name='conv1')(x)
+        y = SpatialConv(self.features, 3, self.stride, self.dtype, name='conv1')(self.before_conv1(x))
         y, carry = self.norm(first, cell=self.cell, name='norm1')(y, carry, train)
-        y = nn.relu(y)
+        y = self.before_conv2(nn.relu(y), train)
         y = SpatialConv(self.features, 3, 1, self.dtype, name='conv2')(y)
         y, carry = self.norm(second, cell=self.cell, name='norm2')(y, carry, train)
         return nn.relu(y + self.shortcut(x, y, train)), carry
@@ -80,9 +90,9 @@ class BottleneckBlock(Block):
     @nn.compact
     def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
         first, second, third = self.norms
-        y = SpatialConv(self.features, 1, 1, self.dtype, name='conv1')(x)
+        y = SpatialConv(self.features, 1, 1, self.dtype, name='conv1')(self.before_conv1(x))
         y, carry = self.norm(first, cell=self.cell, name='norm1')(y, carry, train)
-        y = nn.relu(y)
+        y = self.before_conv2(nn.relu(y), train)
         y = SpatialConv(self.features, 3, self.stride, self.dtype, name='conv2')(y)
         y, carry = self.norm(second, cell=self.cell, name='norm2')(y, carry, train)
         y = nn.relu(y)
@@ -110,7 +120,7 @@ class Stage(nn.Module):
         carry = zero_carry(len(x), width)
         for j in range(self.blocks):
             stride = self.stride if j == 0 else 1
-            block = self.block(self.features, stride, self.norms, self.norm, cell, self.dtype, name=f'block{j + 1}')
+            block = self.block(self.features, stride, j, self.norms, self.norm, cell, self.dtype, name=f'block{j + 1}')
             x, carry = block(x, carry, train)
         return x
 

@@ -1,0 +1,129 @@
+"""MobileNetV2 over the frames of a clip: narrow between blocks, wide within, where channels are convolved apart.
+
+    block: 1x1 to six times the input, norm, ReLU6, depthwise 3x3, norm, ReLU6, 1x1 to the features, norm
+
+Like the ResNet here, it averages frames, and what frames know of each other comes from the norms alone. All channels
+are the published ones at width 64 and scale with it: the width multiplier is width / 64.
+
+Norms: cross-layer after the first convolution, cross-temporal after the depthwise one. The expanded width is six times
+that of the *input*, so the first block of a stage differs from the others: the carry of a stage has the width of its
+repeated blocks, and where a cross-layer norm would stand at another width stands the plain norm over the same
+statistics. Stages of a single block, the first and the last, thus have no cross-layer norm. Cells over expanded
+channels are larger than all else here: preset dnr has eight times the parameters of batch.
+
+Source: Sandler et al., "MobileNetV2", CVPR 2018, in the form of torchvision.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from dnr_jax.models.layers import DepthwiseConv, Head, SpatialConv
+from dnr_jax.models.resnet import Block, Input, Output, Stage
+from dnr_jax.normalization import Video, is_cross_layer, norm_slots, plain
+from dnr_jax.relay import Carry, RelayCell, zero_carry
+
+STEM, LAST = 32, 1280
+# Blocks, features and first stride of every stage at width 64.
+BLOCKS = (1, 2, 3, 4, 3, 3, 1)
+FEATURES = (16, 24, 32, 64, 96, 160, 320)
+STRIDES = (1, 2, 2, 2, 1, 2, 1)
+
+
+class InvertedBlock(Block):
+    """1x1 to six times the input, depthwise 3x3, 1x1; added to the input where stride and features allow."""
+
+    @staticmethod
+    def widths(features: int) -> tuple[int, ...]:
+        """Channels after each convolution of a repeated block."""
+        return 6 * features, 6 * features, features
+
+    @nn.compact
+    def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
+        y = SpatialConv(6 * x.shape[-1], 1, 1, self.dtype, name='conv1')(x)
+        y, carry = self.norm_at(0, y, carry, train)
+        return self.project(x, nn.relu6(y), carry, train)
+
+    def project(self, x: Input, y: Video, carry: Carry, train: bool) -> tuple[Output, Carry]:
+        """What follows y, the expansion of x."""
+        y = DepthwiseConv(self.stride, self.dtype, name='conv2')(y)
+        y, carry = self.norm_at(1, y, carry, train)
+        y = SpatialConv(self.features, 1, 1, self.dtype, name='conv3')(nn.relu6(y))
+        y, carry = self.norm_at(2, y, carry, train)
+        return (x + y if self.stride == 1 and x.shape == y.shape else y), carry
+
+    def norm_at(self, slot: int, y: Video, carry: Carry, train: bool) -> tuple[Video, Carry]:
+        """The norm after that convolution; the plain one in place of a cross-layer norm the carry does not fit."""
+        word = self.norms[slot]
+        if is_cross_layer(word) and y.shape[-1] != carry[0].shape[-1]:
+            word = plain(word)
+        return self.norm(word, cell=self.cell, name=f'norm{slot + 1}')(y, carry, train)
+
+
+class UnexpandedBlock(InvertedBlock):
+    """An inverted block without its first convolution, as in the first stage."""
+
+    @nn.compact
+    def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
+        return self.project(x, x, carry, train)
+
+
+def scaled(channels: int, width: int) -> int:
+    """`channels` times width / 64, as the nearest multiple of 8 that is not below nine tenths of it."""
+    exact = channels * width / 64
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * exact else rounded + 8
+
+
+class MobileNetV2(nn.Module):
+    """Clip [B T H W 3] -> logits [B K]; with `classes=None`, the features before the head, [B T H' W' C].
+
+    Attributes as those of `resnet.ResNet`; `width` 64 is the published network.
+    """
+
+    blocks: tuple[int, ...]
+    width: int
+    norms: tuple[str, ...]
+    norm: Callable[..., nn.Module]
+    relay_cell: Callable[..., RelayCell]
+    classes: int | None
+    dropout: float
+    remat: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
+        x = self.convolve(clip, scaled(STEM, self.width), 3, 2, 'stem', train)
+        make_stage = nn.remat(Stage, static_argnums=(2,)) if self.remat else Stage
+        for i, (blocks, features, stride) in enumerate(zip(self.blocks, FEATURES, STRIDES, strict=False)):
+            stage = make_stage(
+                UnexpandedBlock if i == 0 else InvertedBlock,
+                blocks,
+                scaled(features, self.width),
+                stride,
+                self.norms,
+                self.norm,
+                self.relay_cell,
+                self.dtype,
+                name=f'stage{i + 1}',
+            )
+            x = stage(x, train)
+        x = self.convolve(x, max(LAST, scaled(LAST, self.width)), 1, 1, 'last', train)
+        return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
+
+    def convolve(self, x: Input, features: int, kernel: int, stride: int, name: str, train: bool) -> Output:
+        """Convolution, plain norm, ReLU6."""
+        x = SpatialConv(features, kernel, stride, self.dtype, name=f'conv_{name}')(x)
+        norm = self.norm(plain(self.norms[-1]), cell=None, name=f'norm_{name}')
+        return nn.relu6(norm(x, zero_carry(len(x), features), train)[0])
+
+
+def mobilenet(*, norms, **settings) -> MobileNetV2:
+    """`norms` is a preset's name or one word per convolution of a block."""
+    return MobileNetV2(BLOCKS, norms=norm_slots(norms, 3), **settings)
+
+
+MOBILENETS = {'mobilenet_v2': mobilenet}
