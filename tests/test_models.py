@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from models3d.networks import BACKBONES
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import classifier, network, normal, parameters, shapes, short
 
@@ -120,7 +121,7 @@ EVALUATED = [('resnet18', preset) for preset in PRESETS] + [
 
 
 def test_every_backbone_and_preset_stands_in_the_tables():
-    assert set(MODELS) == set(FAMILIES) | DEEPER
+    assert set(MODELS) == set(FAMILIES) | DEEPER | set(BACKBONES)
     assert set(PRESETS) == set(PARTS)
 
 

@@ -12,7 +12,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dnr_jax.models.mobilenet import MOBILENETS
+from dnr_jax.models.r2plus1d import R2PLUS1DS
 from dnr_jax.models.resnet import RESNETS
+from dnr_jax.models.resnet3d import I3DS, SLOWONLYS
+from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.models.tanet import TANETS
 from dnr_jax.models.tea import TEAS
 from dnr_jax.models.tsm import TSMS
@@ -20,7 +23,17 @@ from dnr_jax.normalization import make_norm
 from dnr_jax.registry import choose
 from dnr_jax.relay import RelayCell
 
-MODELS = {**RESNETS, **TSMS, **TANETS, **TEAS, **MOBILENETS}
+MODELS = {
+    **RESNETS,
+    **TSMS,
+    **TANETS,
+    **TEAS,
+    **MOBILENETS,
+    **SLOWONLYS,
+    **I3DS,
+    **R2PLUS1DS,
+    **SLOWFASTS,
+}
 
 
 def build(

@@ -1,0 +1,100 @@
+"""SlowFast: a wide pathway that sees few frames and a narrow one that sees all, [B T H W C].
+
+The clip is that of the fast pathway; the slow one takes every alpha-th frame from the first, 0, alpha, 2 alpha, ...
+
+    slowfast_resnet50_4x16   alpha 8: 32 frames, 4 of them slow; laterals reach over 5 frames
+    slowfast_resnet50_8x8    alpha 4: 32 frames, 8 of them slow; laterals reach over 7 frames
+
+The slow pathway is SlowOnly; the fast one has an eighth of its channels, a 5 x 7 x 7 stem, and 3 x 1 x 1 first
+convolutions everywhere. After the stem and stages 1 to 3 a lateral convolution over time of stride alpha takes the
+fast features to twice their channels and to the slow frames, where they join the slow features.
+
+Norms stand in both pathways as in SlowOnly. Each pathway has its own relays and carries: their widths differ, and
+what one tells the other passes the laterals alone. A relay over frames follows the T of its pathway; groups of group
+norms must divide the eighth too. The last scale of a block starts at zero.
+
+This is the form of mmaction2. That of facebookresearch/SlowFast differs, which matters for its weights: batch norm and
+ReLU after every lateral; slow frames at linspace(0, 31, 8) truncated, 0 4 8 13 17 22 26 31; the slow features first in
+the head.
+
+Source: Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019; open-mmlab/mmaction2.
+"""
+
+from functools import partial
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from dnr_jax.models.layers import Head
+from dnr_jax.models.resnet3d import SLOW_KERNELS, Bottleneck3D, Output, Pathway, TemporalConv
+from dnr_jax.normalization import Video, norm_slots
+
+BETA = 8  # channels of the slow pathway per channel of the fast one
+
+
+class SlowFast(nn.Module):
+    """Clip [B T H W 3] -> logits [B K]; with `classes=None`, the features before the head, [B 1 1 1 C].
+
+    Attributes:
+      slow, fast: the pathways. alpha: frames of the fast pathway per frame of the slow one.
+      lateral_kernel: frames that a lateral convolution reaches over.
+      classes, dropout, dtype: as in `resnet.ResNet`.
+    """
+
+    slow: Pathway
+    fast: Pathway
+    alpha: int
+    lateral_kernel: int
+    classes: int | None
+    dropout: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
+        x, fast = self.slow.stem(slow_frames(clip, self.alpha), train), self.fast.stem(clip, train)
+        for i, (slow_stage, fast_stage) in enumerate(zip(self.slow.stages, self.fast.stages, strict=True)):
+            x = jnp.concatenate([x, self.lateral(fast, f'lateral{i}')], axis=-1)
+            x, fast = slow_stage(x, train), fast_stage(fast, train)
+        means = [pathway.astype(jnp.float32).mean(axis=(1, 2, 3), keepdims=True) for pathway in (fast, x)]
+        x = jnp.concatenate(means, axis=-1)
+        return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
+
+    def lateral(self, fast: Video, name: str) -> Output:
+        return TemporalConv(2 * fast.shape[-1], self.lateral_kernel, self.alpha, self.dtype, name=name)(fast)
+
+
+def slow_frames(clip: Video, alpha: int) -> Float[Array, 'B T2 H W C']:
+    """Every alpha-th frame from the first; ValueError if alpha does not divide T."""
+    frames = clip.shape[1]
+    if frames % alpha:
+        raise ValueError(
+            f'The slow pathway takes every {alpha}-th frame: expected a multiple of {alpha} frames, got {frames}; set '
+            'the frames of the clip accordingly.'
+        )
+    return clip[:, ::alpha]
+
+
+def slowfast(kernels, alpha, lateral_kernel, *, norms, width, classes, dropout, **settings) -> SlowFast:
+    """A SlowFast whose slow pathway has those `kernels`; ValueError if the eighth of `width` is not whole."""
+    if width % BETA:
+        raise ValueError(f'The fast pathway has an eighth of the channels: width is a multiple of 8, got {width}.')
+    slots = norm_slots(norms, len(Bottleneck3D.widths(1)))
+    pathway = partial(Pathway, stem_stride=1, from_zero=True, norms=slots, **settings)
+    fast_kernels = tuple((3,) * len(stage) for stage in kernels)
+    return SlowFast(
+        slow=pathway(kernels, stem_kernel=1, width=width),
+        fast=pathway(fast_kernels, stem_kernel=5, width=width // BETA),
+        alpha=alpha,
+        lateral_kernel=lateral_kernel,
+        classes=classes,
+        dropout=dropout,
+        dtype=settings['dtype'],
+    )
+
+
+SLOWFASTS = {
+    'slowfast_resnet50_4x16': partial(slowfast, SLOW_KERNELS['resnet50'], 8, 5),
+    'slowfast_resnet50_8x8': partial(slowfast, SLOW_KERNELS['resnet50'], 4, 7),
+}
