@@ -38,6 +38,7 @@ def make_batch(clip_shape: tuple[int, ...], classes: int) -> dict[str, np.ndarra
         'clip': random.integers(0, 256, clip_shape, np.uint8),
         'label': random.integers(0, classes, clip_shape[0]).astype(np.int32),
         'mask': np.ones(clip_shape[0], bool),
+        'damaged': np.zeros(clip_shape[0], np.int32),
     }
 
 
