@@ -1,12 +1,13 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
-# make test-beam: preparing data with Apache Beam, which has a virtual environment of its own.
+# make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; both have virtual
+# environments of their own.
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo test test-beam
+.PHONY: demo test test-beam test-torch
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -26,6 +27,11 @@ test: $(VENV)/installed-tests
 test-beam: $(VENV)-beam/installed-tests
 	$(VENV)-beam/bin/pip install "apache-beam>=2.77,<3"
 	$(VENV)-beam/bin/python -m pytest tests/data/test_prepare.py -k beam -W ignore::DeprecationWarning
+
+# The CPU build of PyTorch is a tenth of the other, and comes from an index of its own.
+test-torch: $(VENV)-torch/installed-tests
+	$(VENV)-torch/bin/pip install "torch>=2.13,<3" "safetensors>=0.8,<1"
+	$(VENV)-torch/bin/python -m pytest tests/pytorch
 
 %/installed: requirements.txt
 	$(PYTHON) -m venv $*

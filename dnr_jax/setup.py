@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from dnr_jax import models, optimizers, parallel, steps, views
 from dnr_jax.checkpoints import expect_enough_kept
 from dnr_jax.data import pipeline
-from dnr_jax.data.source import VideoSource, open_split
+from dnr_jax.data.source import VideoSource, find_folder, open_split
 from dnr_jax.files import written_whole
 from dnr_jax.identity import CHANGEABLE, differences
 from dnr_jax.normalization import clips_of_scope
@@ -50,6 +50,14 @@ class Setup(NamedTuple):
         return jax.eval_shape(self.create, jax.random.key(0))
 
 
+def resolved(config: ConfigDict) -> ConfigDict:
+    """The config with the full name of its data, lest it become ambiguous; ValueError if there is no such data set."""
+    config = config.copy_and_resolve_references()
+    folder = find_folder(config.data.name, config.data.dir)
+    config.data.name = '/'.join(folder.parts[-3:-1])
+    return config
+
+
 def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
     if config.run.compilation_cache:
@@ -62,7 +70,7 @@ def prepare(config: ConfigDict) -> Setup:
         views.expect(config[section], section)
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
-    expect_trainable(train, config.clip.to_dict())
+    expect_labels(train)
     model = models.build(**config.model.to_dict(), classes=len(train.label_names))
 
     steps_per_epoch = math.ceil(len(train) * config.augment.repeats / config.train.batch_size)
@@ -109,21 +117,24 @@ def make_train_step(
     return parallel.compile_train_step(step, mesh)
 
 
-def expect_trainable(train: VideoSource, clip: Mapping) -> None:
-    """Raises ValueError for videos without labels, or stored at steps that the stride of a clip does not fit."""
+def expect_labels(train: VideoSource) -> None:
+    """Raises ValueError for videos without labels."""
     if train.unlabelled:
         raise ValueError(
             f'{train.name} has {train.unlabelled:,} videos without a label; expected a split of labelled ones.'
         )
-    if clip['sampling'] in ('dense', 'dense_looped') and clip['stride'] % train.frame_step:
-        raise ValueError(
-            f'{train.name} holds every {train.frame_step}th frame: expected a multiple of {train.frame_step} for '
-            f'config.clip.stride, got {clip["stride"]}.'
-        )
 
 
 def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_change: Sequence[str]) -> None:
-    """Raises ValueError if a training that began with those fingerprints would go on with other videos."""
+    """Raises ValueError if a training that began with those fingerprints would go on with other videos.
+
+    Converted weights have read no videos: they are not a training to go on with.
+    """
+    if not there:
+        raise ValueError(
+            'The work folder holds converted weights and no training. Give another --workdir, and this one as '
+            'config.init_from.'
+        )
     if there[train.split] != train.fingerprint and 'data' not in allow_change:
         raise ValueError(
             f'{train.name} no longer holds the videos this training began with (now {len(train):,}). Give the data set '

@@ -18,12 +18,12 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, parallel, scores
+from dnr_jax import evaluation, initial, parallel, scores
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.setup import Setup, claim, expect_same_videos, introduce, prepare, read
+from dnr_jax.setup import Setup, claim, expect_same_videos, introduce, prepare, read, resolved
 from dnr_jax.state import TrainState
 from dnr_jax.stopping import Stopped, StopRequest
 from dnr_jax.watchdog import Watchdog
@@ -54,27 +54,45 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
     with ExitStack() as stack:
         guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
         with guards.stop.nothing_to_lose():
+            config = resolved(config)
             setup = prepare(config)
+            if config.init_from and not (workdir / 'config.json').exists():
+                initial_weights(setup, config)  # what does not fit is refused before the folder is claimed
             claim(workdir, config, allow_change)
             checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
             newest = checkpoints.latest
             if newest:
                 expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
-            state = start(setup, config.seed, checkpoints, newest)
+            weights = initial_weights(setup, config) if config.init_from and newest is None else None
+            state = start(setup, config.seed, checkpoints, newest, weights)
             reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
             reporter.line(introduce(config, setup, int(state.step)))
+            if weights:
+                reporter.line(weights.told)
         scoring = Scoring(config, setup, guards, reporter)
         profiler = stack.enter_context(Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1))
         training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
         return scoring.test(training.run(), workdir / 'test')
 
 
-def start(setup: Setup, seed: int, checkpoints: Checkpoints, newest: Checkpoint | None) -> TrainState:
-    """The newest checkpoint's state, or a fresh one, on all devices."""
+def initial_weights(setup: Setup, config: ConfigDict) -> initial.Initial:
+    """The weights of config.init_from; ValueError if they do not fit."""
+    return initial.read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
+
+
+def start(
+    setup: Setup,
+    seed: int,
+    checkpoints: Checkpoints,
+    newest: Checkpoint | None,
+    weights: initial.Initial | None,
+) -> TrainState:
+    """The newest checkpoint's state, or a fresh one with those weights, on all devices."""
     everywhere = parallel.replicated(setup.mesh)
     if newest is not None:
         return checkpoints.restore(newest.step, abstract(setup.shapes(), everywhere))
-    return jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
+    fresh = jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
+    return weights.into(fresh) if weights else fresh
 
 
 class Scoring:

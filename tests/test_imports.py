@@ -10,7 +10,7 @@ ROOT = PACKAGE.parent
 
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
-    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling'},
+    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account'},
     {'relay', 'manifest', 'predictions'},
     {'normalization'},
     {'models', 'parallel'},
@@ -18,10 +18,10 @@ FLOORS = [
     {'state', 'progress', 'views', 'compare'},
     {'steps', 'checkpoints', 'scores'},
     {'trained', 'precise', 'setup'},
-    {'evaluation'},
+    {'evaluation', 'initial'},
     {'training', 'dry_run'},
     {'command'},
-    {'statistics_report'},
+    {'statistics_report', 'convert'},
 ]
 
 

@@ -1,0 +1,157 @@
+"""From a file of weights to a sealed checkpoint that scores and begins trainings, every array accounted for; and back.
+
+Nothing is written where an array is unexplained.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import unflatten_dict
+from ml_collections import ConfigDict
+
+from dnr_jax import account, models, parallel, trained
+from dnr_jax.account import Entry
+from dnr_jax.checkpoints import LEAST_KEPT, Checkpoints
+from dnr_jax.convert import files, layout
+from dnr_jax.convert.schemes import DNR, SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
+from dnr_jax.models.resnet import RESNETS
+from dnr_jax.registry import choose
+from dnr_jax.state import TrainState
+
+REMEDY = 'Nothing was written. The network is that of --config=FILE:BACKBONE,NORMS with --config.clip.frames.'
+HEAD_BIAS = 'params/head/linear/bias'
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def convert(
+    source: str, file: str | Path, config: ConfigDict, label_names: Sequence[str] | None, out: str | Path
+) -> str:
+    """Writes the weights of a file as OUT/checkpoints/0, and returns the account of them, to read.
+
+    Args:
+      source: a key of SCHEMES, how the keys of the file are named.
+      config: of the network, kept with the checkpoint; `pixels` become those of the source.
+      label_names: of the classes in the order of the labels; None numbers them.
+    Raises ValueError for what is unexplained, for a number of names other than that of the classes, and for an `out`
+    that holds checkpoints.
+    """
+    scheme, out = choose(SCHEMES, source, 'source of weights'), Path(out).expanduser()
+    if (out / 'checkpoints').exists():
+        raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
+    arrays = by_path(files.read(file), scheme)
+    label_names = names_of_classes(arrays, label_names)
+    config = config.copy_and_resolve_references()
+    if scheme.pixels:
+        config.pixels.update(scheme.pixels)
+    variables, entries = fit(arrays, config, len(label_names), scheme, str(file))
+    save(variables, {'config': config.to_dict(), 'label_names': label_names}, out)
+    return f'{file} as {config.model.backbone}, norms {config.model.norms}:\n{account.to_text(entries)}'
+
+
+def by_path(arrays: Arrays, scheme: Scheme) -> dict[str, tuple[str, np.ndarray]]:
+    """(key, array) by path in our variables; ValueError for two keys of one path."""
+    found = {}
+    for key, array in arrays.items():
+        path = path_of(key, scheme.rules)
+        if path in found:
+            raise ValueError(f"'{key}' and '{found[path][0]}' would both become {path}; give a file of one network.")
+        found[path] = key, array
+    return found
+
+
+def names_of_classes(
+    arrays: Mapping[str, tuple[str, np.ndarray]], label_names: Sequence[str] | None
+) -> tuple[str, ...]:
+    """One name for each class of the classifier; numbers where none are given."""
+    classes = len(arrays[HEAD_BIAS][1]) if HEAD_BIAS in arrays else None
+    if label_names is None and classes is None:
+        raise ValueError('The source has no classifier: give the classes of a new one, --classes=FILE.')
+    if label_names is None:
+        return tuple(f'class {i}' for i in range(classes))
+    if classes not in (None, len(label_names)):
+        raise ValueError(
+            f'Expected a name for each of the {classes} classes of the source, got {len(label_names)}. Without names '
+            'they are numbered; a training on other classes begins with a classifier of its own.'
+        )
+    return tuple(label_names)
+
+
+def fit(
+    found: Mapping[str, tuple[str, np.ndarray]], config: ConfigDict, classes: int, scheme: Scheme, file: str
+) -> tuple[dict, list[Entry]]:
+    """Variables of the network of a config with the arrays in their places; ValueError for what is unexplained."""
+    model = models.build(**config.model.to_dict(), classes=classes)
+    clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
+
+    def create():
+        return account.flat(model.init(jax.random.key(config.seed), clip, train=False))
+
+    wanted = account.shapes(jax.eval_shape(create))
+    arrays = {path: layout.to_ours(array, wanted.get(path, array.shape)) for path, (_, array) in found.items()}
+    arrays |= at_our_epsilon(arrays, scheme, config.model.norm.epsilon)
+    entries = account.compare(wanted, account.shapes(arrays), skip=SKIP, fresh=scheme.fresh)
+    entries = [described(entry, found, arrays) for entry in entries]
+    account.expect_explained(entries, file, REMEDY)
+    fresh = [path for path in wanted if path not in arrays]
+    initial = jax.jit(lambda: {path: array for path, array in create().items() if path in fresh})() if fresh else {}
+    variables = {path: initial[path] if path in initial else jnp.asarray(arrays[path]) for path in wanted}
+    return unflatten_dict(variables, sep='/'), entries
+
+
+def at_our_epsilon(arrays: Arrays, scheme: Scheme, epsilon: float) -> dict[str, np.ndarray]:
+    """Running variances that take up what the epsilon of their source is larger by: evaluation stays the same."""
+    return {
+        path: array + np.float32(theirs - epsilon)
+        for pattern, theirs in scheme.epsilons
+        for path, array in arrays.items()
+        if re.search(pattern, path)
+    }
+
+
+def described(entry: Entry, found: Mapping[str, tuple[str, np.ndarray]], arrays: Arrays) -> Entry:
+    """The entry under the key that the file has for it; of what is repeated along time, it says so."""
+    if entry.name not in found:
+        return entry
+    key, array = found[entry.name]
+    repeated = entry.kind == 'loaded' and array.ndim == 4 and arrays[entry.name].ndim == 5
+    how = f'a 2D kernel, repeated over {len(arrays[entry.name])} frames' if repeated else entry.why
+    return Entry(entry.kind, key, how)
+
+
+def save(variables: dict, about: dict, out: Path) -> None:
+    """As a training would that has not taken a step."""
+    zero = jnp.zeros((), jnp.int32)
+    state = TrainState(
+        step=zero,
+        params=variables['params'],
+        average={},
+        batch_stats=variables.get('batch_stats', {}),
+        opt_state={},
+        skipped=zero,
+        damaged=zero,
+    )
+    with Checkpoints(out / 'checkpoints', LEAST_KEPT) as checkpoints:
+        checkpoints.save(state, about | {'fingerprints': {}, 'unreported': []}, None)
+
+
+def to_torch(workdir: str | Path, which: str, file: str | Path) -> str:
+    """Writes a checkpoint of a work folder under the keys of the released code; returns what was written, in a line.
+
+    ValueError for a network that the released code does not have.
+    """
+    found = trained.load(workdir, which, lambda config: config, parallel.make_mesh())
+    if found.config.model.backbone not in RESNETS:
+        raise ValueError(
+            f'The released code has ResNets only, {", ".join(RESNETS)}: got {found.config.model.backbone}.'
+        )
+    keys = {path: replaced(path.replace('/', '.'), TO_DNR) for path in account.flat(found.variables)}
+    if unknown := [path for path, key in keys.items() if path_of(key, DNR) != path]:
+        raise ValueError(f'The released code has no key for {", ".join(unknown)}.')
+    arrays = {keys[path]: layout.to_pytorch(np.asarray(array)) for path, array in account.flat(found.variables).items()}
+    files.write(file, arrays)
+    return f'{len(arrays)} arrays of {workdir}, step {found.step}, in {file}'

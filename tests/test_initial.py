@@ -1,0 +1,176 @@
+"""A training that begins with the weights of a checkpoint: what it takes over, what it begins anew, what it refuses."""
+
+import shutil
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import make_random_variables
+from data.conftest import prepare_tiny
+
+from configs import moving_shapes
+from dnr_jax import account, initial, models, parallel, trained, training
+from dnr_jax.convert import conversion
+from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.state import TrainState
+
+NAMES = ('a', 'b', 'c')
+CLIP = (1, 2, 16, 16, 3)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def resnet6():
+    """A backbone of two blocks, which compiles fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, 'resnet6', partial(resnet, BasicBlock, (1, 1)))
+        yield
+
+
+def make_config(norms, width=4):
+    config = moving_shapes.get_config(f'resnet6,{norms}')
+    config.model.width = width
+    config.clip.frames, config.test.size = 2, 16
+    return config
+
+
+def build(config, classes):
+    return models.build(**config.model.to_dict(), classes=classes)
+
+
+def saved(folder, norms, width=4, names=NAMES):
+    """Random variables, by path, of a checkpoint in a new folder."""
+    config = make_config(norms, width)
+    variables = make_random_variables(build(config, len(names)), jnp.zeros(CLIP), train=False)
+    conversion.save(dict(variables), {'config': config.to_dict(), 'label_names': names}, folder)
+    return account.flat(variables)
+
+
+def fresh_state(norms, classes=3, averaged=False):
+    """Other random variables, on all devices."""
+    variables = make_random_variables(build(make_config(norms), classes), jnp.zeros(CLIP), train=False, seed=1)
+    variables = jax.device_put(dict(variables), parallel.replicated(parallel.make_mesh()))
+    zero = jnp.zeros((), jnp.int32)
+    average = variables['params'] if averaged else {}
+    return TrainState(zero, variables['params'], average, variables.get('batch_stats', {}), {}, zero, zero)
+
+
+def begin(folder, state, names=NAMES):
+    """(variables by path, what is told) of a state that takes over the weights in `folder`."""
+    weights = initial.read(folder, state, names, parallel.make_mesh())
+    return account.flat(initial.variables_of(weights.into(state))), weights.told
+
+
+def assert_from(variables, paths, source):
+    for path in paths:
+        np.testing.assert_array_equal(variables[path], source[path], strict=True)
+
+
+def test_the_same_network(tmp_path):
+    source, state = saved(tmp_path, 'dnr'), fresh_state('dnr', averaged=True)
+    variables, told = begin(tmp_path, state)
+    assert variables.keys() == source.keys()
+    assert_from(variables, source, source)
+    assert told.splitlines() == [f'weights of {tmp_path}, step 0:', f'loaded {len(source)} arrays']
+    after = initial.read(tmp_path, state, NAMES, parallel.make_mesh()).into(state)
+    for average, value in zip(jax.tree.leaves(after.average), jax.tree.leaves(after.params), strict=True):
+        np.testing.assert_array_equal(average, value)
+        assert average is not value, 'a step gives up both'
+        assert average.sharding == value.sharding == parallel.replicated(parallel.make_mesh())
+
+
+def test_other_classes_begin_a_classifier_anew(tmp_path):
+    source, state = saved(tmp_path, 'batch', names=('a', 'b')), fresh_state('batch')
+    variables, told = begin(tmp_path, state)
+    head = {path for path in source if path.startswith('params/head')}
+    assert_from(variables, source.keys() - head, source)
+    assert_from(variables, head, account.flat(initial.variables_of(state)))
+    assert 'skipped 1 params/head/linear/kernel: its classes are others' in told
+
+
+def test_as_many_classes_of_other_names_are_others(tmp_path):
+    source, state = saved(tmp_path, 'batch'), fresh_state('batch')
+    variables, _ = begin(tmp_path, state, names=('a', 'c', 'b'))
+    assert not np.array_equal(variables['params/head/linear/kernel'], source['params/head/linear/kernel'])
+
+
+def test_relays_begin_anew_in_place_of_static_scales(tmp_path):
+    source, state = saved(tmp_path, 'batch'), fresh_state('dnr')
+    variables, told = begin(tmp_path, state)
+    relays = {path for path in variables if '/relay/' in path}
+    assert len(relays) == 32
+    assert_from(variables, variables.keys() - relays, source)
+    assert_from(variables, relays, account.flat(initial.variables_of(state)))
+    assert 'skipped 4 params/stage*/block*/norm*/transform/scale: a relayed norm has no static scale and shift' in told
+
+
+@pytest.mark.parametrize(
+    ('there', 'here', 'width', 'words'),
+    [
+        ('dnr', 'batch', 4, r'missing 4 .*/transform/scale; .*unexpected 2 params/stage\*/relay/'),
+        ('batch', 'batch', 8, r'wrong shape 1 params/conv_stem/kernel: expected \[7, 7, 3, 4\], got \[7, 7, 3, 8\]'),
+        ('none', 'batch', 4, r'missing .*norm_stem'),
+        ('batch', 'none', 4, r'unexpected 1 params/norm_stem/transform/scale'),
+    ],
+)
+def test_what_does_not_fit(tmp_path, there, here, width, words):
+    saved(tmp_path, there, width)
+    with pytest.raises(ValueError, match=words):
+        begin(tmp_path, fresh_state(here))
+
+
+def test_a_part_of_a_relay_is_a_mistake():
+    wanted = {'params/stage1/relay/a': (2,), 'params/stage1/relay/b': (2,)}
+    relay = [(account.RELAY, 'none there')]
+    entries = account.compare(wanted, {'params/stage1/relay/a': (2,)}, skip=[], fresh=relay)
+    with pytest.raises(ValueError, match=r'missing 1 params/stage\*/relay/b'):
+        account.expect_explained(entries, 'it', '')
+    assert {entry.kind for entry in account.compare(wanted, {}, skip=[], fresh=relay)} == {'fresh'}
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    return prepare_tiny(tmp_path_factory.mktemp('data'))
+
+
+def training_config(data_dir, source):
+    """One epoch that changes no parameter."""
+    config = make_config('batch')
+    config.init_from = str(source)
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.clip.stride = 4
+    config.augment.size = config.validation.size = config.test.size = 32
+    config.train.update({'batch_size': 32, 'epochs': 1, 'ema_decay': 0.5})
+    config.schedule.learning_rate = 0.0
+    return config
+
+
+def test_a_training_begins_with_them_once(data_dir, tmp_path, capsys, monkeypatch):
+    """After an epoch at rate zero they are there still, as average too; and a run that goes on needs no source."""
+    monkeypatch.setattr(training.Scoring, 'validate', lambda self, state: None)
+    monkeypatch.setattr(training.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
+    source = saved(tmp_path / 'source', 'batch')
+    config = training_config(data_dir, tmp_path / 'source')
+    results = training.train_and_evaluate(config, tmp_path / 'run')
+    assert 'its classes are others' in capsys.readouterr().out
+    ended = trained.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
+    taken = {path for path in source if path.startswith('params/') and not path.startswith('params/head')}
+    assert_from(account.flat(ended.variables), taken, source)
+    shutil.rmtree(tmp_path / 'source')
+    assert training.train_and_evaluate(config, tmp_path / 'run') == results == {'step': ended.step}
+
+
+def test_a_source_that_does_not_fit_leaves_the_folder_unclaimed(data_dir, tmp_path):
+    saved(tmp_path / 'source', 'batch', width=8)
+    with pytest.raises(ValueError, match='wrong shape'):
+        training.train_and_evaluate(training_config(data_dir, tmp_path / 'source'), tmp_path / 'run')
+    with pytest.raises(ValueError, match='nowhere'):
+        training.train_and_evaluate(training_config(data_dir, tmp_path / 'nowhere'), tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_converted_weights_are_no_training_to_go_on_with(data_dir, tmp_path):
+    saved(tmp_path / 'source', 'batch')
+    with pytest.raises(ValueError, match='converted weights and no training'):
+        training.train_and_evaluate(training_config(data_dir, ''), tmp_path / 'source')
