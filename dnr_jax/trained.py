@@ -40,7 +40,9 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     found = checkpoints.find(folder, which)
     stored, label_names = found.about['config'], tuple(found.about['label_names'])
     config = adapt(ConfigDict(stored))
-    for changed in differences(stored, config.to_dict(), USE):
+    names = {of['data']['name'].partition('/')[0] for of in (stored, config.to_dict())}
+    same_data = ('data.name',) if len(names) == 1 else ()  # however its videos are stored
+    for changed in differences(stored, config.to_dict(), (*USE, *same_data)):
         raise ValueError(f'Only config.{", config.".join(USE)} can change in a trained model, not {changed}.')
     model = models.build(**config.model.to_dict(), classes=len(label_names))
     clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))

@@ -25,7 +25,7 @@ def write(
     options: str,
 ) -> None:
     """Writes the shards that are missing; `options` are those of Beam's command line, '--runner=DirectRunner'."""
-    missing = [shard for shard in planned if not shards.is_written(shard, folder)]
+    missing = [shard for shard in planned if shards.find(shard, folder) is None]
     with apache_beam.Pipeline(options=PipelineOptions(shlex.split(options))) as pipeline:
         spread = pipeline | apache_beam.Create(missing) | apache_beam.Reshuffle()
         spread | apache_beam.Map(_write_one, folder, convert)

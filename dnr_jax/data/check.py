@@ -127,8 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
             problems = check_source(options)
         else:
             problems = check_prepared(options.name, options.out, workers=options.workers, seconds=options.seconds)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(error, *getattr(error, '__notes__', ()), sep=', ', file=sys.stderr)
         return 2
     if not problems:
         print('Nothing is wrong.')

@@ -75,6 +75,7 @@ def train_batches(
         video, and ValueError for a crop that does not fit.
     """
     _check(batch_size, workers, shard_index, shard_count, damaged)
+    _expect_stored(source, sampling, frames, stride)
     if seed < 0 or start_step < 0 or repeats < 1:
         raise ValueError(f'seed and start_step start at 0, repeats at 1, got {seed=}, {start_step=}, {repeats=}.')
     # Grain orders epoch e by seed + e: hashed, so that the next seed is not this one's next epoch.
@@ -137,6 +138,7 @@ def eval_batches(
         video, and ValueError for a crop that does not fit.
     """
     _check(batch_size, workers, shard_index, shard_count, damaged)
+    _expect_stored(source, sampling, frames, stride)
     sample = choose(SAMPLINGS, sampling, 'sampling').evaluate
     sample(1, frames=frames, stride=stride, clips=clips), mirrored_crops(crops)  # refuse what they cannot do
     load = _EvalClips(
@@ -290,6 +292,16 @@ def _element(clip: np.ndarray, *, label: int, id: str, mask: bool, damaged: int)
         'id': np.str_(id),
         'damaged': np.int32(damaged),
     }
+
+
+def _expect_stored(source: VideoSource, sampling: str, frames: int, stride: int) -> None:
+    """Raises ValueError where a window would not be evenly spaced, for only every so many frames are stored."""
+    distance = {'dense': stride, 'dense_looped': stride, 'dense_64': 64 // frames}.get(sampling, 0)
+    if distance % source.frame_step:
+        raise ValueError(
+            f'{source.name} holds every {source.frame_step}th frame, and {sampling} sampling takes every {distance}th: '
+            f'expected a multiple of {source.frame_step}. Change config.clip.stride, or --frame_step when preparing.'
+        )
 
 
 def _check(batch_size: int, workers: int, shard_index: int, shard_count: int, damaged: str) -> None:

@@ -19,8 +19,14 @@ from absl import logging
 from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.registry import choose
 
-# Where tensorflow-datasets itself looks.
-DEFAULT_DIR = os.environ.get('TFDS_DATA_DIR', '~/tensorflow_datasets')
+# What can be said of each form, and what holds where nothing is said.
+STORAGES = {
+    'original': {'quality': 90},
+    'video': {'short_side': 0, 'keyframe_interval': 16, 'quality': 23, 'frame_step': 1},
+    'jpeg': {'short_side': 0, 'quality': 90, 'frame_step': 1},
+}
+STORING = ('form', 'short_side', 'keyframe_interval', 'quality', 'frame_step')
+DEFAULT_DIR = '~/tensorflow_datasets'  # as in configs/base.py
 
 
 def prepare(builder, effort) -> Path:
@@ -32,12 +38,11 @@ def prepare(builder, effort) -> Path:
     Raises ValueError as `VideoBuilder.prepare` does.
     """
     folder = Path(builder.data_dir)
-    if folder.exists():
-        before = inventory.read(folder)[0]
-        if any(before[key] != value for key, value in builder.about().items()):
+    if (folder / inventory.INVENTORY).exists():
+        if differing := builder.differences(inventory.read(folder)[0]):
             raise ValueError(
-                f"'{folder}' is prepared with other settings, {before['storage']}. Delete it to prepare it anew, or "
-                'give another --out.'
+                f"'{folder}' is prepared already, of other rows or with other settings: {'; '.join(differing)}. Delete "
+                'it, or give another --out or --variant.'
             )
         print(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
     else:
@@ -58,8 +63,13 @@ def open_builder(options: argparse.Namespace):
         )
     cls = builder_class(options.name)
     out = Path(options.out).expanduser()
+    if '/' in (options.variant or ''):
+        raise ValueError(f"A --variant is a name without '/', got '{options.variant}'.")
     if cls.default_config is None:
         return cls(data_dir=out, variant=options.variant, origin=origin(options))
+    given = [f'--{key}' for key in ('source', 'annotations', 'labels', *STORING) if getattr(options, key) is not None]
+    if given or options.list:
+        raise ValueError(f'{options.name} is made by the project itself: expected no {", ".join(given) or "--list"}.')
     if options.variant is not None:
         choose(cls.builder_configs, options.variant, f'variant of {options.name}')
     return cls(data_dir=out, config=options.variant or cls.default_config, file_format='array_record')
@@ -81,15 +91,32 @@ def origin(options: argparse.Namespace):
     lists = dict(item.partition('=')[::2] for item in options.list)
     if not all(lists.values()) or (lists and options.name != 'videos'):
         raise ValueError(f'Expected --list=SPLIT=FILE, for `videos` only, got {options.list}.')
-    quality = options.quality or (23 if options.form == 'video' else 90)
+    if options.labels and not lists:
+        raise ValueError(
+            'Expected --labels beside --list only: elsewhere class names come from folders or annotations.'
+        )
     return Origin(
         source=source,
         annotations=annotations,
-        storage=Storage(options.form, options.short_side, options.keyframe_interval, quality, options.frame_step),
+        storage=Storage(**storage_settings(options)),
         limits=Limits(pixels=options.most_pixels, frames=options.most_frames, bytes=options.most_bytes),
         lists={split: Path(file).expanduser() for split, file in lists.items()},
         labels=Path(options.labels).expanduser() if options.labels else None,
     )
+
+
+def storage_settings(options: argparse.Namespace) -> dict:
+    """How videos are stored; ValueError for an option that the form does not take."""
+    form = options.form or 'original'
+    defaults = choose(STORAGES, form, 'form of storage')
+    for key in STORING[1:]:
+        if getattr(options, key) is not None and key not in defaults:
+            raise ValueError(
+                f"--{key} says nothing of the form '{form}': expected {', '.join(defaults) or 'no other'}."
+            )
+    unused = {'short_side': 0, 'keyframe_interval': 1, 'quality': 90, 'frame_step': 1}
+    given = {key: getattr(options, key) for key in defaults if getattr(options, key) is not None}
+    return {'form': form, **unused, **defaults, **given}
 
 
 def report(found: dict, rejected: list, folder: Path) -> str:
@@ -118,11 +145,11 @@ def add_origin(parser: argparse.ArgumentParser) -> None:
     add('--workers', type=int, default=os.cpu_count(), help='processes; default: %(default)s')
     add('--seconds', type=float, default=120, help='for one video, after which it is given up; default: %(default)g')
     add = parser.add_argument_group('how videos are stored').add_argument
-    add('--form', default='original', help='original, video (encoded again) or jpeg (frames); default: %(default)s')
-    add('--short_side', type=int, default=0, help='pixels of `video` and `jpeg`; default: as it is')
-    add('--keyframe_interval', type=int, default=16, help='frames, of `video`; default: %(default)s')
-    add('--quality', type=int, default=0, help='of `video`, 0 (best) to 51: 23; of `jpeg`, to 100 (best): 90')
-    add('--frame_step', type=int, default=1, help='every how many frames one is stored; default: %(default)s')
+    add('--form', help='original (the default), video (encoded again) or jpeg (frames)')
+    add('--short_side', type=int, help='pixels of `video` and `jpeg`; default: as it is')
+    add('--keyframe_interval', type=int, help='frames, of `video`; default: 16')
+    add('--quality', type=int, help='of `video`, 0 (best) to 51, default 23; of JPEG images, to 100 (best), default 90')
+    add('--frame_step', type=int, help='of `video` and `jpeg`: every how many frames one is stored; default: 1')
     add = parser.add_argument_group('what a video may be, or it is rejected').add_argument
     add('--most_pixels', type=int, default=4096 * 2304, help='of a frame; default: %(default)s')
     add('--most_frames', type=int, default=100_000, help='default: %(default)s')
@@ -147,8 +174,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
         prepare(open_builder(options), effort)
-    except ValueError as error:
-        print(error, file=sys.stderr)
+    except (ValueError, OSError) as error:
+        print(error, *getattr(error, '__notes__', ()), sep=', ', file=sys.stderr)
         return 2
     return 0
 

@@ -1,19 +1,21 @@
 """A data set as it is written: in shards, each of them there whole or not at all.
 
-    rows of a split, in the order of a hash of their ids  ->  shards of consecutive rows  ->  files
+    shard of a row = hash of its id, modulo the number of shards; in a shard, rows stand in the order of that hash
 
-Which rows a shard holds follows from the rows alone, and a shard is written by one pure function of them. So shards
-can be written in any order, by anybody, and those that are there need not be written again. Beside each lies what
-became of its rows:
+So a row that comes or goes changes one shard and leaves the others as they are. A shard is written by one pure function
+of its rows: by anybody, in any order, and one that is there need not be written again. Beside each lies what became of
+its rows, written last:
 
     NAME-SPLIT.array_record-00003-of-00016        records
-    NAME-SPLIT.array_record-00003-of-00016.json   {'records': [[id, label], ...], 'rejected': [...], 'bytes': ...}
+    NAME-SPLIT.array_record-00003-of-00016.json   `Written`
 """
 
 import hashlib
 import itertools
 import json
 import math
+import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -21,10 +23,10 @@ from typing import NamedTuple
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from dnr_jax.data.annotations.rows import Rejected, Row
-from dnr_jax.files import written_whole
 
 CLIPS_PER_SHARD = 128
 MOST_SHARDS = 256  # of a split: each is an open file of every process that reads
+GIVEN_UP = 'given up'  # the reason of a row that took too long, or too much: at another time it may not
 _WRITER_OPTIONS = 'group_size:1,uncompressed'  # random access; what video codecs leave cannot be compressed
 
 
@@ -42,22 +44,45 @@ class Shard(NamedTuple):
     split: str
     file: str
     rows: tuple[Row, ...]
+    settings: str  # of which the records are made besides the rows, to tell whether a shard is still this one
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that the file depends on, but for the content of the videos."""
+        told = [self.settings, [(row.id, row.label) for row in self.rows]]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
-def plan(name: str, rows: Sequence[Row]) -> list[Shard]:
-    """Divides all rows into shards, split by split. `name` is that of the data set."""
-    shards = []
-    for split in dict.fromkeys(row.split for row in rows):
-        shuffled = sorted((row for row in rows if row.split == split), key=_hash)
-        count = min(math.ceil(len(shuffled) / CLIPS_PER_SHARD), MOST_SHARDS)
-        for index in range(count):
-            part = shuffled[len(shuffled) * index // count : len(shuffled) * (index + 1) // count]
-            shards.append(Shard(split, f'{name}-{split}.array_record-{index:05d}-of-{count:05d}', tuple(part)))
-    return shards
+class Written(NamedTuple):
+    """What became of the rows of a shard."""
+
+    fingerprint: str  # of the shard
+    file_size: int
+    records: list[tuple[str, int]]  # id and label
+    rejected: list[Rejected]
+    sources: list[tuple[int, ...]]  # size and time of the video of each rejected row; () to try it again in any case
 
 
-def _hash(row: Row) -> bytes:
-    return hashlib.sha256(row.id.encode()).digest()
+def plan(name: str, split: str, rows: Sequence[Row], *, size: int, settings: str) -> list[Shard]:
+    """Divides the rows of a split into shards.
+
+    Args:
+      name: of the data set.
+      size: rows the split would have if nothing were rejected; the number of shards follows from it.
+      settings: what the records are made of besides the rows.
+    """
+    count = min(math.ceil(size / CLIPS_PER_SHARD), MOST_SHARDS)
+    parts = [[] for _ in range(count)]
+    for number, row in sorted((_hash(row.id), row) for row in rows):
+        parts[number % count].append(row)
+    return [
+        Shard(split, f'{name}-{split}.array_record-{index:05d}-of-{count:05d}', tuple(part), settings)
+        for index, part in enumerate(parts)
+    ]
+
+
+def _hash(id: str) -> int:
+    return int.from_bytes(hashlib.sha256(id.encode()).digest()[:8])
 
 
 def write_missing(
@@ -70,43 +95,87 @@ def write_missing(
     Args:
       convert: rows to their outcomes, in order. It is called once, so that it may work ahead over the ends of shards.
     """
-    missing = [shard for shard in shards if not is_written(shard, folder)]
+    missing = [shard for shard in shards if find(shard, folder) is None]
     outcomes = convert(row for shard in missing for row in shard.rows)
     for shard in missing:
         yield from _write(shard, folder, itertools.islice(outcomes, len(shard.rows)))
 
 
-def is_written(shard: Shard, folder: Path) -> bool:
-    """Whether a shard is there, whole."""
-    return (folder / f'{shard.file}.json').exists()  # written last
+def find(shard: Shard, folder: Path) -> Written | None:
+    """What became of a shard, if it is there, whole, and nothing that was rejected could fare better now."""
+    written = read(shard, folder)
+    if written is None or written.sources != [_signature(row) for row in written.rejected]:
+        return None
+    return written
+
+
+def read(shard: Shard, folder: Path) -> Written | None:
+    """What became of a shard, if it is there and whole."""
+    path = folder / shard.file
+    try:
+        written = Written(*json.loads((folder / f'{shard.file}.json').read_text()))
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return None
+    if (written.fingerprint, written.file_size) != (shard.fingerprint, size):
+        return None
+    return written._replace(
+        records=[(id, label) for id, label in written.records],
+        rejected=[Rejected(*row) for row in written.rejected],
+        sources=[tuple(source) for source in written.sources],
+    )
+
+
+def _signature(row: Rejected) -> tuple[int, ...]:
+    """Of a rejected video: if it differs, the video may be another one."""
+    try:
+        found = os.stat(row.path)
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns
 
 
 def _write(shard: Shard, folder: Path, outcomes: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
-    records, rejected, size = [], [], 0
-    with written_whole(folder / shard.file) as path:
-        writer = ArrayRecordWriter(str(path), _WRITER_OPTIONS)
+    records, rejected = [], []
+    unfinished = folder / f'.{uuid.uuid4().hex}-{shard.file}'  # of its own: two may be at one shard, on a cluster
+    try:
+        writer = ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS)
         try:
             for outcome in outcomes:
                 if isinstance(outcome, Record):
                     writer.write(outcome.example)
                     records.append((outcome.id, outcome.label))
-                    size += len(outcome.example)
                 else:
                     rejected.append(outcome)
                 yield outcome
         finally:
             writer.close()
-    assert len(records) + len(rejected) == len(shard.rows), 'every row has an outcome'
-    with written_whole(folder / f'{shard.file}.json') as path:
-        path.write_text(json.dumps({'records': records, 'rejected': rejected, 'bytes': size}))
+        assert len(records) + len(rejected) == len(shard.rows), 'every row has an outcome'
+        _settle(unfinished, folder / shard.file)
+    except RuntimeError as error:  # of ArrayRecord
+        raise OSError(f"'{unfinished}' could not be written: {error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    sources = [() if row.reason == GIVEN_UP else _signature(row) for row in rejected]
+    size = (folder / shard.file).stat().st_size
+    told = json.dumps(Written(shard.fingerprint, size, records, rejected, sources))
+    unfinished.write_text(told)
+    _settle(unfinished, folder / f'{shard.file}.json')
 
 
-def outcomes(shard: Shard, folder: Path) -> tuple[list[tuple[str, int]], list[Rejected], int]:
-    """What became of the rows of a shard: id and label of the records, what was rejected, bytes of the records."""
-    found = json.loads((folder / f'{shard.file}.json').read_text())
-    records = [(id, label) for id, label in found['records']]
+def _settle(unfinished: Path, path: Path) -> None:
+    """Gives a file its name once all of it is on the disk, so that a loss of power cannot leave half of it."""
+    with unfinished.open('rb') as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+
+
+def check(shard: Shard, folder: Path) -> Written:
+    """What became of a shard that has just been written, once more from the disk."""
+    written = read(shard, folder)
+    assert written is not None, f'{shard.file} is gone'
     reader = ArrayRecordReader(str(folder / shard.file))
-    in_file = reader.num_records()
+    records = reader.num_records()
     reader.close()
-    assert in_file == len(records), f'{shard.file} holds other records than were written'
-    return records, [Rejected(*row) for row in found['rejected']], found['bytes']
+    assert records == len(written.records), f'{shard.file} holds {records} records, {len(written.records)} were written'
+    return written

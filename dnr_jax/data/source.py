@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
 from dnr_jax.data import builder_class, inventory
+from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.decoding import Reason, VideoError
 from dnr_jax.registry import choose
@@ -32,8 +33,9 @@ class VideoSource:
       name: data set, configuration and split, for messages. split: as it was asked for.
       label_names: names of the classes, in the order of the labels.
       frame_step: frames of the original video from one stored frame to the next.
-      expected: videos that the annotations list for this split, with those that could not be prepared.
-      failures: why these could not; for a part of a split, nothing is said of them.
+      expected: videos that the annotations list for this split, with those that could not be prepared; None for a part
+        of a split, of which that is not known.
+      failures: why these could not.
       unlabelled: how many videos of the whole split have no label, but -1.
       fingerprint: hash of ids and labels of the whole split.
     """
@@ -43,6 +45,7 @@ class VideoSource:
         info = builder.info
         self.name, self.split = f'{info.full_name} {split}', split
         self.label_names = tuple(info.features['label'].names)
+        parts = self._parts(split, info)
         self._shards = info.splits[split].file_instructions
         if not self._shards:
             raise ValueError(f"Split '{split}' of {info.full_name} holds no record.")
@@ -50,12 +53,14 @@ class VideoSource:
         self._records = builder.as_data_source(split)
         self._check_shards()
         found, rejected = inventory.read(folder)
-        parts = [found['splits'][part] for part in re.findall(r'(?:^|\+)\s*(\w+)', split)]
+        counts = [found['splits'][part] for part in parts]
         self.frame_step = found['frame_step']
-        self.fingerprint = '+'.join(part['fingerprint'] for part in parts)
-        self.unlabelled = sum(part['unlabelled'] for part in parts)
-        self.failures = tuple(row for row in rejected if row.split == split)
+        self.fingerprint = '+'.join(count['fingerprint'] for count in counts)
+        self.unlabelled = sum(count['unlabelled'] for count in counts)
+        self.failures = tuple(row for row in rejected if row.split in parts and row.reason != DUPLICATE_ID)
         self.expected = len(self) + len(self.failures)
+        if '[' in split:
+            self.expected, self.failures = None, ()
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -79,6 +84,18 @@ class VideoSource:
         )
         error.id = id
         return error
+
+    @staticmethod
+    def _parts(split: str, info: tfds.core.DatasetInfo) -> list[str]:
+        """The splits that an expression of the TFDS split language is made of; ValueError if there is none such."""
+        parts = re.findall(r'(?:^|\+)\s*([^\[\]+\s]+)', split)
+        if not parts or not set(parts) <= set(info.splits):
+            known = ', '.join(f'{name} ({info.splits[name].num_examples:,})' for name in info.splits)
+            raise ValueError(
+                f"{info.full_name} has no split '{split}', but {known}. Choose config.data.train_split, "
+                "config.validation.split and config.test.split among them; 'train[:90%]' and 'train[90%:]' are parts."
+            )
+        return parts
 
     def _check_shards(self) -> None:
         """Opens every file of the split once, which shows those that were cut short."""
@@ -122,7 +139,8 @@ def find_folder(name: str, dir: str | os.PathLike) -> Path:
             f"'{name}' is prepared as {', '.join(prepared)} in '{dir}': say which, as in {name}/{next(iter(prepared))}."
         )
     if cls.default_config is None:
-        how = f'{name} --source FOLDER_OF_VIDEOS'
+        variant = config.rpartition('-')[0]
+        how = f'{name}{variant and " --variant "}{variant} --source FOLDER_OF_VIDEOS'
     else:
         choose(cls.builder_configs, config, f'configuration of {name}')
         how = f'{name} --variant {config}'

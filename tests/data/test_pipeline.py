@@ -245,6 +245,18 @@ def test_protocols_that_cannot_be_are_refused_at_once(source, changes, message):
         eval_batches(source, **EVAL | changes)
 
 
+@pytest.mark.parametrize(
+    'changes', [dict(stride=5), dict(sampling='dense_looped', stride=2), dict(sampling='dense_64', frames=3)]
+)
+def test_windows_that_fall_between_stored_frames_are_refused(tiny_dir, changes):
+    source = open_split('moving_shapes/tiny', tiny_dir, 'train')
+    source.frame_step = 4
+    for read, settings in ((train_batches, TRAIN), (eval_batches, EVAL)):
+        read(source, **settings | dict(stride=8)).close()
+        with pytest.raises(ValueError, match='holds every 4th frame.*expected a multiple of 4'):
+            read(source, **settings | changes)
+
+
 def test_a_crop_that_does_not_fit_is_a_clear_error(source):
     with pytest.raises(ValueError, match='does not fit into 24 x 24 pixels'):
         all_of(source, short_side=24)

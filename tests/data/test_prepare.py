@@ -1,6 +1,7 @@
 import csv
 import json
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -49,7 +50,7 @@ def test_every_row_of_the_annotations_is_a_record_or_a_failure(kinetics, prepare
     for split, counts in found['splits'].items():
         source = open_split('kinetics400', prepared, split)
         assert len(source) == counts['records'] == source.expected - len(source.failures)
-        assert source.expected == tree.rows[split]
+        assert source.expected == tree.rows[split] - counts['rejected'].get('duplicate id', 0)
         records = [source[index] for index in range(len(source))]
         assert inventory.fingerprint((record['id'], record['label']) for record in records) == source.fingerprint
         assert source.unlabelled == (len(source) if split == 'test' else 0)
@@ -165,25 +166,64 @@ def test_a_second_run_does_nothing(tiny_dir, capsys):
 
 def test_other_settings_are_refused_where_a_set_of_that_name_is(kinetics, prepared, capsys):
     assert prepare.main(arguments(kinetics[0], prepared, '--quality', '50')) == 2
-    assert 'is prepared with other settings' in capsys.readouterr().err
+    assert 'with other settings: storage (' in capsys.readouterr().err
+
+
+def test_other_rows_are_refused_where_a_set_of_that_name_is(kinetics, tmp_path, capsys):
+    for count in (3, 4):
+        clips = sorted((kinetics[0] / 'val').iterdir())[:count]
+        (tmp_path / 'train.txt').write_text('\n'.join(f'val/{path.name} same' for path in clips))
+        options = ['videos', '--variant', 'mine', '--source', str(kinetics[0]), '--out', str(tmp_path)]
+        status = prepare.main([*options, f'--list=train={tmp_path / "train.txt"}', '--workers', '0'])
+        assert status == (0 if count == 3 else 2)
+    assert 'is prepared already, of other rows' in capsys.readouterr().err
+
+
+def test_what_was_repaired_is_tried_again(kinetics, tmp_path, capsys):
+    source = tmp_path / 'source/a'
+    source.mkdir(parents=True)
+    good = next((kinetics[0] / 'val').iterdir()).read_bytes()
+    for number in range(3):
+        (source / f'{number}.mp4').write_bytes(b'broken')
+    options = ['videos', '--variant', 'mine', '--source', str(source.parent), '--out', str(tmp_path), '--workers', '0']
+    assert prepare.main(options) == 2
+    assert 'None of the 3 rows' in capsys.readouterr().err
+    (source / '1.mp4').write_bytes(good)
+    assert prepare.main(options) == 0
+    assert '3 rows = 1 records + 2 rejected (2 unreadable)' in capsys.readouterr().out
+
+
+def test_what_fails_unexpectedly_names_its_row(tmp_path, monkeypatch, capsys):
+    def make(row):
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(moving_shapes, 'make', make)
+    assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']) == 2
+    assert re.search(r"Input/output error, while '\w+-\d+' was made of", capsys.readouterr().err)
 
 
 def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 8})
     same = ['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']
     monkeypatch.setattr(shards, 'write_missing', lambda *_: iter([prepare.main(same)]))
-    with pytest.raises(FileNotFoundError):  # nothing was written in this test
+    with pytest.raises(AssertionError, match='is gone'):  # nothing was written in this test
         prepare.main(same)
     assert 'Another process is preparing' in capsys.readouterr().err
 
 
 def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):
     monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 8})
-    leftover = tmp_path / 'moving_shapes/tiny/incomplete.ABC123_1.1.0'
+    leftover = tmp_path / 'moving_shapes/tiny/incomplete.1.1.0'
     leftover.mkdir(parents=True)
-    (leftover / 'part').write_text('half')
+    for name in (
+        '.123-moving_shapes-train.array_record-00000-of-00001',
+        'moving_shapes-train.array_record-00000-of-00007',
+    ):
+        (leftover / name).write_text('half')
     assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']) == 0
     assert [path.name for path in (tmp_path / 'moving_shapes/tiny').iterdir()] == ['1.1.0']
+    names = [path.name for path in (tmp_path / 'moving_shapes/tiny/1.1.0').iterdir() if 'array_record' in path.name]
+    assert names == ['moving_shapes-train.array_record-00000-of-00001']
 
 
 @pytest.mark.parametrize(
@@ -195,10 +235,14 @@ def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):
             "Unknown variant of moving_shapes 'standart'. Did you mean 'standard'?",
         ),
         (['moving_shapes', '--workers', '-1'], 'got -1, 120'),
+        (['moving_shapes', '--form', 'jpeg', '--source', '.'], 'expected no --source, --form'),
+        (['ucf101', '--source', '.', '--labels', 'x'], 'Expected --labels beside --list only'),
+        (['ucf101', '--source', '.', '--short_side', '9'], "--short_side says nothing of the form 'original'"),
+        (['videos', '--source', '.', '--variant', 'a/b'], "without '/', got 'a/b'"),
         (['kinetics400'], 'expected --source=FOLDER'),
         (['kinetics400', '--source', 'nowhere'], "Expected a folder, got 'nowhere'"),
         (['kinetics400', '--source', '.', '--form', 'mp4'], "Unknown form of storage 'mp4'"),
-        (['kinetics400', '--source', '.', '--frame_step', '2'], 'Originals hold all frames'),
+        (['kinetics400', '--source', '.', '--frame_step', '2'], "--frame_step says nothing of the form 'original'"),
         (['ucf101', '--source', '.', '--variant', 'split4'], "Unknown variant of ucf101 'split4'"),
         (['videos', '--source', '.'], 'needs a name: --variant=NAME'),
         (['ucf101', '--source', '.', '--list', 'train=x'], 'for `videos` only'),

@@ -1,3 +1,4 @@
+import os
 import pathlib
 
 import pytest
@@ -6,91 +7,119 @@ from dnr_jax.data import shards
 from dnr_jax.data.annotations.rows import Rejected, Row
 from dnr_jax.data.shards import Record
 
-ROWS = tuple(
-    Row(split, f'{split}{number:03d}', pathlib.Path(), 'a') for split in ('train', 'test') for number in range(50)
-)
+ROWS = tuple(Row('train', f'id{number:03d}', pathlib.Path(f'{number}.mp4'), 'a') for number in range(100))
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(shards, 'CLIPS_PER_SHARD', 12)
+    monkeypatch.setattr(shards, 'CLIPS_PER_SHARD', 10)
+
+
+def plan(rows=ROWS, *, size=100, settings='as it is'):
+    return shards.plan('set', 'train', rows, size=size, settings=settings)
 
 
 def convert(rows):
     """Every tenth row is rejected."""
     for row in rows:
         if row.id.endswith('7'):
-            yield Rejected(row.split, row.id, '', 'unreadable', 'for the test')
+            yield Rejected(row.split, row.id, str(row.path), 'unreadable', 'for the test')
         else:
             yield Record(row.id, 0, row.id.encode() * 10)
 
 
-def test_the_plan_holds_every_row_once_and_depends_on_nothing_but_their_ids():
-    planned = shards.plan('set', ROWS)
+def write(planned, folder):
+    """Writes what is missing; returns the ids that had to be converted."""
+    return [outcome.id for outcome in shards.write_missing(planned, folder, convert)]
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_plan_holds_every_row_once_in_an_order_of_its_own():
+    planned = plan()
     assert sorted(row for shard in planned for row in shard.rows) == sorted(ROWS)
     assert [shard.file for shard in planned[:2]] == [
-        'set-train.array_record-00000-of-00005',
-        'set-train.array_record-00001-of-00005',
+        'set-train.array_record-00000-of-00010',
+        'set-train.array_record-00001-of-00010',
     ]
-    assert {len(shard.rows) for shard in planned} == {10}
-    assert all(row.split == shard.split for shard in planned for row in shard.rows)
-    by_file = {shard.file: shard for shard in planned}
-    assert {shard.file: shard for shard in shards.plan('set', ROWS[::-1])} == by_file
-    assert [row for shard in planned[:5] for row in shard.rows] != list(ROWS[:50])
+    assert plan(ROWS[::-1]) == planned
+    assert [row for shard in planned for row in shard.rows] != list(ROWS)
+
+
+def test_a_row_that_comes_late_changes_one_shard():
+    before, after = plan(ROWS[:40] + ROWS[41:]), plan()
+    changed = [(a, b) for a, b in zip(before, after, strict=True) if a.fingerprint != b.fingerprint]
+    assert len(changed) == 1 and ROWS[40] in changed[0][1].rows
 
 
 def test_there_are_never_too_many_shards(monkeypatch):
     monkeypatch.setattr(shards, 'MOST_SHARDS', 3)
-    assert [shard.file[-5:] for shard in shards.plan('set', ROWS)] == ['00003'] * 6
+    assert [shard.file[-5:] for shard in plan()] == ['00003'] * 3
 
 
 def test_what_is_written_is_written_once_and_all_rows_are_accounted_for(tmp_path):
-    planned = shards.plan('set', ROWS)
-    asked = []
-
-    def remember(rows):
-        for row in rows:
-            asked.append(row.id)
-            yield from convert([row])
-
-    first = shards.write_missing(planned, tmp_path, remember)
-    for _ in range(25):
+    planned = plan()
+    first = shards.write_missing(planned, tmp_path, convert)
+    for _ in range(len(planned[0].rows) + len(planned[1].rows) + 3):
         next(first)
     first.close()  # as if interrupted in the third shard
-    assert [shards.is_written(shard, tmp_path) for shard in planned] == [True, True] + 8 * [False]
-    done = {row.id for shard in planned[:2] for row in shard.rows}
-    content = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    asked.clear()
-    results = list(shards.write_missing(planned, tmp_path, remember))
-    assert len(results) == 80 and set(asked).isdisjoint(done)
-    assert all((tmp_path / name).read_bytes() == before for name, before in content.items())
+    assert [shards.find(shard, tmp_path) is not None for shard in planned] == [True, True] + 8 * [False]
+    content = files(tmp_path)
+    assert sorted(content) == [f'{shard.file}{end}' for shard in planned[:2] for end in ('', '.json')]
+    assert set(write(planned, tmp_path)) == {row.id for shard in planned[2:] for row in shard.rows}
+    assert files(tmp_path) | content == files(tmp_path)
 
-    outcomes = [shards.outcomes(shard, tmp_path) for shard in planned]
-    ids = [id for records, _, _ in outcomes for id, _ in records] + [row.id for _, lost, _ in outcomes for row in lost]
-    assert sorted(ids) == sorted(row.id for row in ROWS)
-    assert sum(len(lost) for _, lost, _ in outcomes) == 10
-    assert sum(size for _, _, size in outcomes) == sum(10 * len(row.id) for row in ROWS if not row.id.endswith('7'))
+    found = [shards.check(shard, tmp_path) for shard in planned]
+    ids = [id for one in found for id, _ in one.records] + [row.id for one in found for row in one.rejected]
+    assert sorted(ids) == [row.id for row in ROWS]
+    assert sum(len(one.rejected) for one in found) == 10
+    assert write(planned, tmp_path) == []
 
 
 def test_an_interrupted_writing_gives_the_same_bytes(tmp_path):
-    planned = shards.plan('set', ROWS)
     for folder, stops in (('once', []), ('often', [3, 27, 12])):
         (tmp_path / folder).mkdir()
         for stop in stops:
-            writing = shards.write_missing(planned, tmp_path / folder, convert)
+            writing = shards.write_missing(plan(), tmp_path / folder, convert)
             for _ in range(stop):
                 next(writing)
             writing.close()
-        list(shards.write_missing(planned, tmp_path / folder, convert))
-    once, often = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ('once', 'often'))
-    assert once == often and len(once) == 20
+        write(plan(), tmp_path / folder)
+    assert files(tmp_path / 'once') == files(tmp_path / 'often') and len(files(tmp_path / 'once')) == 20
 
 
-def test_a_file_that_is_not_what_was_written_is_not_accounted_for(tmp_path):
-    planned = shards.plan('set', ROWS)
-    list(shards.write_missing(planned, tmp_path, convert))
-    kept = [sum(not row.id.endswith('7') for row in shard.rows) for shard in planned]
-    other = next(place for place, count in enumerate(kept) if count != kept[0])
-    (tmp_path / planned[0].file).write_bytes((tmp_path / planned[other].file).read_bytes())
-    with pytest.raises(AssertionError, match='holds other records'):
-        shards.outcomes(planned[0], tmp_path)
+def test_two_at_one_shard_do_not_hurt_each_other(tmp_path):
+    (shard,) = plan(ROWS[:5], size=5)
+    one, other = (shards.write_missing([shard], tmp_path, convert) for _ in range(2))
+    next(one)
+    assert len(list(other)) == 5
+    assert len(list(one)) == 4
+    assert len(shards.check(shard, tmp_path).records) == 5 and len(files(tmp_path)) == 2
+
+
+@pytest.mark.parametrize('change', ['settings', 'labels', 'cut', 'repaired', 'given up'])
+def test_a_shard_is_written_again_if_it_could_be_another_now(change, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / 'out'
+    folder.mkdir()
+    rows = ROWS[5:9]  # the third of which is rejected
+    (shard,) = plan(rows, size=4)
+    pathlib.Path('7.mp4').write_bytes(b'broken')
+    assert len(write([shard], folder)) == 4 and write([shard], folder) == []
+    if change == 'settings':
+        (shard,) = plan(rows, size=4, settings='smaller')
+    elif change == 'labels':
+        (shard,) = plan([row._replace(label='b') for row in rows], size=4)
+    elif change == 'cut':
+        os.truncate(folder / shard.file, 100)
+    elif change == 'repaired':
+        pathlib.Path('7.mp4').write_bytes(b'as it should be')
+    else:
+        told = folder / f'{shard.file}.json'
+        (folder / shard.file).unlink()
+        told.unlink()
+        monkeypatch.setattr(shards, 'GIVEN_UP', 'unreadable')
+        write([shard], folder)
+    assert len(write([shard], folder)) == 4

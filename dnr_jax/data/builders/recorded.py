@@ -64,7 +64,8 @@ class RecordedBuilder(VideoBuilder):
 
     def about(self) -> dict[str, Any]:
         """How the videos are stored."""
-        return {'storage': self._origin.storage._asdict(), 'frame_step': self._origin.storage.frame_step}
+        storage, limits = self._origin.storage, self._origin.limits
+        return {'storage': storage._asdict(), 'limits': limits._asdict(), 'frame_step': storage.frame_step}
 
 
 def store_row(row: Row, *, storage: Storage, limits: Limits) -> dict:

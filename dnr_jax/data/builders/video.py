@@ -10,7 +10,6 @@ import fcntl
 import functools
 import hashlib
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -104,25 +103,46 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             row has become a record.
         """
         folder = Path(self.data_dir)
-        unfinished = folder.with_name(f'incomplete.{self._fingerprint()}_{folder.name}')
+        unfinished = folder.with_name(f'incomplete.{folder.name}')
         unfinished.mkdir(parents=True, exist_ok=True)
         with _alone(unfinished):
-            planned = shards.plan(self.name, self.annotated.rows)
+            planned = self._plan()
             self._write(planned, unfinished, effort)
             found = self._finish(planned, unfinished, effort.strict)
             unfinished.rename(folder)
-        for leftover in (*folder.parent.glob('incomplete.*'), folder / _LOCK, *folder.glob('*.array_record-*.json')):
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        kept = {shard.file for shard in planned}
+        for leftover in folder.glob('.*'), folder.glob('*.array_record-*'):
+            for path in leftover:
+                if path.name not in kept:
+                    path.unlink()
         return found
+
+    def _plan(self) -> list[shards.Shard]:
+        rows, rejected = self.annotated.rows, self.annotated.rejected
+        settings = json.dumps([self.about(), self.annotated.label_names])
+        planned = []
+        for split in dict.fromkeys(row.split for row in rows):
+            here = [row for row in rows if row.split == split]
+            size = len(here) + sum(row.split == split for row in rejected)
+            planned += shards.plan(self.name, split, here, size=size, settings=settings)
+        return planned
 
     def converter(self) -> 'Converter':
         """What makes records of rows, with or without writing them."""
         return Converter(self.maker(), self.info.features, self.annotated.label_names)
 
-    def _fingerprint(self) -> str:
-        """Of everything that the written bytes depend on."""
-        told = json.dumps([self.about(), self.annotated], default=str)
-        return hashlib.sha256(told.encode('utf-8', 'surrogatepass')).hexdigest()[:12]
+    def differences(self, found: Mapping[str, Any]) -> list[str]:
+        """In what a data set with that inventory is not what this builder would prepare; empty where it is."""
+        wanted = json.loads(json.dumps(self._told()))
+        return [
+            f'{key} ({found.get(key)} there, {wanted[key]} here)' for key in wanted if found.get(key) != wanted[key]
+        ]
+
+    def _told(self) -> dict[str, Any]:
+        """What the inventory says of the data set, but for what became of its rows."""
+        ids = sorted((row.split, row.id) for row in (*self.annotated.rows, *self.annotated.rejected))
+        told = json.dumps([ids, self.annotated.label_names])
+        return {**self.about(), 'annotations': hashlib.sha256(told.encode()).hexdigest()}
 
     def _write(self, planned: Sequence[shards.Shard], folder: Path, effort: Effort) -> None:
         if effort.strict and self.annotated.rejected:
@@ -131,11 +151,10 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         if effort.beam is not None:
             from dnr_jax.data import beam  # only where it is asked for: Apache Beam need not be installed
 
-            return beam.write(planned, folder, convert, effort.beam)
-        missing = sum(len(shard.rows) for shard in planned if not shards.is_written(shard, folder))
+            return beam.write(planned, folder, functools.partial(convert, workers=1), effort.beam)
+        done = sum(len(shard.rows) for shard in planned if shards.find(shard, folder))
         total = sum(len(shard.rows) for shard in planned)
-        with bar(total, self.info.full_name, ' clips', leave=True) as progress:
-            progress.update(total - missing)
+        with bar(total, self.info.full_name, ' clips', leave=True, done=done) as progress:
             for outcome in shards.write_missing(planned, folder, convert):
                 progress.update()
                 if effort.strict and isinstance(outcome, Rejected):
@@ -145,11 +164,11 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         """Writes what tells of the shards."""
         records, lengths, sizes, lost = {}, {}, {}, list(self.annotated.rejected)
         for shard in planned:
-            here, rejected_here, size = shards.outcomes(shard, folder)
-            records.setdefault(shard.split, []).extend(here)
-            lengths.setdefault(shard.split, []).append(len(here))
-            sizes[shard.split] = sizes.get(shard.split, 0) + size
-            lost += rejected_here
+            written = shards.check(shard, folder)
+            records.setdefault(shard.split, []).extend(written.records)
+            lengths.setdefault(shard.split, []).append(len(written.records))
+            sizes[shard.split] = sizes.get(shard.split, 0) + written.file_size
+            lost += written.rejected
         if strict and lost:
             raise _refused(lost[0])
         if not any(records.values()):
@@ -158,7 +177,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         found = {
             'name': self.info.full_name,
             'labels': self.annotated.label_names,
-            **self.about(),
+            **self._told(),
             'splits': inventory.take(records, lost),
         }
         inventory.write(folder, found, lost)
@@ -191,7 +210,7 @@ class Converter:
     def __call__(self, rows: Iterable[Row], *, workers: int, seconds: float | int) -> Iterator[Record | Rejected]:
         rows = list(rows)
         for row, outcome in zip(rows, guarded_map(self._convert, rows, workers=workers, seconds=seconds), strict=True):
-            yield _reject(row, 'given up', str(outcome)) if isinstance(outcome, GivenUp) else outcome
+            yield _reject(row, shards.GIVEN_UP, str(outcome)) if isinstance(outcome, GivenUp) else outcome
 
     def _convert(self, row: Row) -> Record | Rejected:
         label = -1 if row.label is None else self._labels[row.label]
@@ -199,6 +218,9 @@ class Converter:
             example = self._make(row)
         except VideoError as error:
             return _reject(row, error.reason, str(error))
+        except Exception as error:
+            error.add_note(f"while '{row.id}' was made of {row.path}")
+            raise
         encoded = self._features.encode_example({'parameters': '', **example, 'id': row.id, 'label': label})
         example = self._serializer.get_tf_example(encoded)
         return Record(row.id, label, example.SerializeToString(deterministic=True))
@@ -227,4 +249,6 @@ def _alone(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(f"Another process is preparing '{folder}'. Wait for it, or end it.") from None
+        except OSError:
+            pass  # some network file systems know no locks
         yield
