@@ -11,6 +11,7 @@ whole file, and the frames that are needed are taken; `decord` is measured where
 
 import argparse
 import contextlib
+import itertools
 import os
 import statistics
 import tempfile
@@ -36,7 +37,7 @@ FORMS = {
     'original': [],
     'video256': ['--form=video', '--short_side=256', '--keyframe_interval=16'],
     'jpeg256': ['--form=jpeg', '--short_side=256'],
-    'jpeg256step4': ['--form=jpeg', '--short_side=256', '--frame_step=4'],
+    'jpeg256step8': ['--form=jpeg', '--short_side=256', '--frame_step=8'],
 }
 
 
@@ -106,9 +107,9 @@ def cpu_seconds() -> float:
 
 
 def processes() -> list[str]:
-    """This one and its children."""
-    children = Path(f'/proc/self/task/{os.getpid()}/children').read_text().split()
-    return [str(os.getpid()), *children]
+    """This one and its children, of whatever thread."""
+    children = [file.read_text().split() for file in Path('/proc/self/task').glob('*/children')]
+    return [str(os.getpid()), *itertools.chain.from_iterable(children)]
 
 
 def decode_plainly(video: Path, indices: np.ndarray) -> np.ndarray:
@@ -145,7 +146,7 @@ def compare(folder: Path, rounds: int) -> None:
     for sampling in ('dense', 'segments'):
         for form in FORMS:
             clips = 400 if 'jpeg' in form else 64
-            for workers in (0, 1, 2) if form in ('original', 'jpeg256step4') else (1,):
+            for workers in (0, 1, 2) if form in ('original', 'jpeg256step8') else (1,):
                 rows[form, sampling, workers] = (read, folder, form, sampling, workers, clips)
         rows['plain', sampling, ''] = (read_files, folder, decode_plainly, sampling, 16)
         with contextlib.suppress(ImportError):
@@ -174,7 +175,7 @@ def kilobytes(folder: Path, form: str) -> float:
 
 def follow_memory(folder: Path, clips: int) -> None:
     """Resident memory of this process and its workers while many clips are read."""
-    source = open_split('videos/drawn-jpeg256step4', folder, 'train')
+    source = open_split('videos/drawn-jpeg256step8', folder, 'train')
     settings = loader_settings('dense')
     with contextlib.closing(train_batches(source, **settings, batch_size=BATCH, start_step=0, workers=2)) as batches:
         for step in range(clips // BATCH):
@@ -195,8 +196,8 @@ def resident_megabytes() -> float:
 
 def follow_stalls(folder: Path, steps: int) -> None:
     """How long a step waits for its batch, when the model takes 1.0 to 1.5 times as long as the loader."""
-    source = open_split('videos/drawn-jpeg256step4', folder, 'train')
-    pace, _ = read(folder, 'jpeg256step4', 'dense', 2, 800)
+    source = open_split('videos/drawn-jpeg256step8', folder, 'train')
+    pace, _ = read(folder, 'jpeg256step8', 'dense', 2, 800)
     for slower in (1.0, 1.1, 1.25, 1.5):
         step_seconds, waited = slower * BATCH / pace, 0.0
         batches = train_batches(source, **loader_settings('dense'), batch_size=BATCH, start_step=0, workers=2)

@@ -114,6 +114,7 @@ class Scoring:
         """The test results, written to `out`."""
         step, setup = int(state.step), self._setup
         predictions = self._predictions(state, 'test')
+        self._guards.watchdog.rest()
         results = evaluation.write(out, predictions, setup.test, self._config, step, setup.fingerprints)
         self._report(step, 'test', predictions, results)
         return results

@@ -7,6 +7,7 @@ is divided over hosts.
 """
 
 import dataclasses
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -78,11 +79,8 @@ def train_batches(
     _expect_stored(source, sampling, frames, stride)
     if seed < 0 or start_step < 0 or repeats < 1:
         raise ValueError(f'seed and start_step start at 0, repeats at 1, got {seed=}, {start_step=}, {repeats=}.')
-    # Grain orders epoch e by seed + e: hashed, so that the next seed is not this one's next epoch.
-    order_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
     load = _TrainClip(
         source=source,
-        order=grain.MapDataset.range(len(source)).shuffle(seed=order_seed).repeat(),
         repeats=repeats,
         seed=seed,
         sample=choose(SAMPLINGS, sampling, 'sampling').train,
@@ -214,7 +212,6 @@ class EvalBatches(Batches):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _TrainClip:
     source: VideoSource
-    order: grain.MapDataset
     repeats: int
     seed: int
     sample: Callable[..., np.ndarray]
@@ -225,7 +222,8 @@ class _TrainClip:
 
     def __call__(self, number: int) -> Batch:
         """Clip `number` of the run. In the place of a damaged record stands the next one that is not."""
-        position = self.order[number // self.repeats]
+        epoch, place = divmod(number // self.repeats, len(self.source))
+        position = int(_order(len(self.source), self.seed, epoch)[place])
         passed_over = 0
         while True:
             try:
@@ -241,6 +239,12 @@ class _TrainClip:
         indices = self.sample(record['num_frames'], frames=self.frames, stride=self.stride, rng=rng)
         clip, label = self.transform(_read(self.source, position, record, indices), record['label'], rng)
         return _element(clip, label=label, id=record['id'], mask=True, damaged=passed_over)
+
+
+@functools.lru_cache(maxsize=2)  # a batch may hold the end of one epoch and the beginning of the next
+def _order(size: int, seed: int, epoch: int) -> np.ndarray:
+    """The videos of an epoch, each once. [size]"""
+    return np.random.default_rng((seed, epoch, 1)).permutation(size)  # a third word, lest it be the draw of a clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 from pebble import ProcessExpired, ProcessPool
 
-AHEAD = 8  # tasks in hand for each process, so that a slow one holds up none of the others
+AHEAD = 4  # tasks in hand for each process, so that a slow one holds up none of the others
 
 
 class GivenUp(Exception):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dnr_jax.data.transforms.colors import ColorJitter
-from dnr_jax.data.transforms.crops import eval_views, mirrored_crops, train_crop
+from dnr_jax.data.transforms.crops import eval_views, mirror, mirrored_crops, train_crop
 from dnr_jax.data.transforms.erasing import Erasing
 from dnr_jax.data.transforms.flips import mirrored_labels
 from dnr_jax.data.transforms.randaugment import RandAugment
@@ -39,7 +39,7 @@ class TrainTransform:
         """One view of a clip, [T H W C] to contiguous [T size size C], and its label."""
         clip = self.crop(clip, rng)
         if rng.random() < self.flip:
-            clip, label = clip[:, :, ::-1], self.mirrored[label]
+            clip, label = mirror(clip), self.mirrored[label]
         clip = np.ascontiguousarray(clip)
         for distort in self.distortions:
             clip = distort(clip, rng)
