@@ -63,7 +63,7 @@ def reencode(frames: Iterable[np.ndarray], *, short_side: int, keyframe_interval
       The whole file.
 
     Raises:
-      VideoError: if there is no frame, or frames differ in size.
+      VideoError: if there is no frame, if frames differ in size, or if they are too large for the encoder.
     """
     # Closed groups, of which the reader decodes only those it needs. With x264's macroblock tree the bytes change from
     # run to run.
@@ -91,17 +91,23 @@ def _h264(frames: Iterable[np.ndarray], fps: int, *, keyframe_interval: int, opt
     first = next(frames, None)
     if first is None:
         raise VideoError('the video holds no frame.', Reason.EMPTY)
+    height, width = first.shape[:2]
     file, reformatter = io.BytesIO(), VideoReformatter()
-    with av.open(file, 'w', format='mp4') as container:
-        stream = container.add_stream('libx264', rate=fps, options=dict(options))
-        stream.height, stream.width = first.shape[:2]
-        stream.pix_fmt = 'yuv420p'
-        stream.gop_size = keyframe_interval
-        stream.codec_context.thread_count = 1  # the bytes depend on the number of threads
-        for image in itertools.chain([first], frames):
-            frame = av.VideoFrame.from_ndarray(image, format='rgb24')
-            container.mux(stream.encode(reformatter.reformat(frame, format='yuv420p', threads=1)))
-        container.mux(stream.encode())
+    try:
+        with av.open(file, 'w', format='mp4') as container:
+            stream = container.add_stream('libx264', rate=fps, options=dict(options))
+            stream.height, stream.width = height, width
+            stream.pix_fmt = 'yuv420p'
+            stream.gop_size = keyframe_interval
+            stream.codec_context.thread_count = 1  # the bytes depend on the number of threads
+            for image in itertools.chain([first], frames):
+                frame = av.VideoFrame.from_ndarray(image, format='rgb24')
+                container.mux(stream.encode(reformatter.reformat(frame, format='yuv420p', threads=1)))
+            container.mux(stream.encode())
+    except av.error.FFmpegError as error:  # of what comes here, x264 refuses only sizes
+        raise VideoError(
+            f'{height} x {width} pixels cannot be encoded as H.264: {error.strerror}.', Reason.TOO_LARGE
+        ) from error
     return file.getvalue()
 
 

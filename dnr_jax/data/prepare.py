@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import logging
 
 from dnr_jax.data import DATASETS, builder_class, inventory
+from dnr_jax.data.annotations.rows import overlaps
 from dnr_jax.registry import choose
 
 # What can be said of each form, and what holds where nothing is said.
@@ -48,6 +49,8 @@ def prepare(builder, effort) -> Path:
     else:
         builder.prepare(effort)
     print(report(*inventory.read(folder), folder))
+    for (one, other), count in overlaps(builder.annotated).items():
+        print(f'note: {count:,} ids stand in {one} and in {other}')
     return folder
 
 

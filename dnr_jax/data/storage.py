@@ -5,6 +5,7 @@ they are a file of video; and `num_frames`, counted in the original video by dec
 stored has been decoded completely once.
 """
 
+import errno
 import pathlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dnr_jax.data import decoding, jpegs
+from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
 from dnr_jax.data.decoding import Limits, Reason, VideoError, check_pixels
 from dnr_jax.data.encoding import reencode, to_jpegs
 from dnr_jax.registry import choose
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')  # endings of the frames in a folder
+# What may be wrong with a path; any other error of reading is one of the machine.
+ERRORS_OF_PATHS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
 
 Packed = tuple[bytes, np.ndarray, int]  # video, frame_ends, num_frames
 
@@ -58,7 +61,8 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any
     """Reads a video and brings it to the form of the data set.
 
     Args:
-      path: a file of video, or a folder of images numbered from 0 or 1: '00001.jpg', 'img_00001.jpg'.
+      path: a file of video, or a folder of images numbered from 0 or 1: '00001.jpg', 'img_00001.jpg'. Optical flow
+        beside them, 'flow_x_00001.jpg', is left out.
       storage: the form.
       limits: what the video may cost.
 
@@ -68,6 +72,7 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any
     Raises:
       ValueError: for a storage that makes no sense.
       VideoError: with a reason, for everything that is wrong with the video.
+      OSError: for trouble of the machine, such as a disk that fails.
     """
     check(storage)
     try:
@@ -75,6 +80,9 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any
     except FileNotFoundError as error:
         raise VideoError(f"there is no '{path}'.", Reason.MISSING) from error
     except OSError as error:
+        if error.errno not in ERRORS_OF_PATHS:
+            error.add_note(f"While reading '{path}'.")
+            raise
         raise VideoError(f"'{path}' cannot be read: {error.strerror}.", Reason.UNREADABLE) from error
     return {'video': video, 'frame_ends': frame_ends, 'num_frames': num_frames}
 
@@ -168,14 +176,11 @@ def _read(path: pathlib.Path, limits: Limits) -> bytes:
 
 
 def _frame_files(folder: pathlib.Path, limits: Limits) -> list[pathlib.Path]:
-    """The images of a folder in the order of the last number in their names, which must not have gaps."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in IMAGES and not file.name.startswith('.')]
-    if not files:
-        raise VideoError(f"the folder '{folder}' holds no frame: no image {', '.join(IMAGES)}.", Reason.EMPTY)
-    if len(files) > limits.frames:
-        raise VideoError(f'{len(files)} frames, {limits.frames} are allowed.', Reason.TOO_LARGE)
-    _check_bytes(sum(file.stat().st_size for file in files), limits)
-    numbered = sorted((_number(file), file) for file in files)
+    """The frames of a folder in the order of their numbers, which must not have gaps."""
+    numbered = sorted(_numbered(folder))
+    if len(numbered) > limits.frames:
+        raise VideoError(f'{len(numbered)} frames, {limits.frames} are allowed.', Reason.TOO_LARGE)
+    _check_bytes(sum(file.stat().st_size for _, file in numbered), limits)
     for expected, (number, file) in enumerate(numbered, min(numbered[0][0], 1)):
         if number != expected:
             raise VideoError(
@@ -185,11 +190,29 @@ def _frame_files(folder: pathlib.Path, limits: Limits) -> list[pathlib.Path]:
     return [file for _, file in numbered]
 
 
-def _number(file: pathlib.Path) -> int:
-    number = re.search(r'(\d+)$', file.stem)
-    if not number:
-        raise VideoError(f"a frame must have a number at the end of its name, got '{file.name}'.", Reason.UNREADABLE)
-    return int(number[1])
+def _numbered(folder: pathlib.Path) -> list[tuple[int, pathlib.Path]]:
+    """The images of a folder with the numbers at the end of their names; the names must be alike before them."""
+    images = {}
+    for file in folder.iterdir():
+        if file.suffix.lower() not in IMAGE_SUFFIXES or file.name.startswith('.'):
+            continue
+        name = re.fullmatch(r'(.*?)(\d+)', file.stem)
+        if not name:
+            raise VideoError(
+                f"a frame must have a number at the end of its name, got '{file.name}'.", Reason.UNREADABLE
+            )
+        images.setdefault(name[1], []).append((int(name[2]), file))
+    if len(images) > 1:  # alone, they are what there is to see: 'flower_00001.jpg'
+        images = {name: files for name, files in images.items() if not name.startswith('flow')}
+    if not images:
+        raise VideoError(
+            f"the folder '{folder}' holds no frame: no image {', '.join(sorted(IMAGE_SUFFIXES))}.", Reason.EMPTY
+        )
+    if len(images) > 1:
+        raise VideoError(
+            f'frames must be named alike before their numbers, got {sorted(images)}.', Reason.MISSING_FRAMES
+        )
+    return next(iter(images.values()))
 
 
 def _image(file: pathlib.Path, limits: Limits) -> np.ndarray:

@@ -131,6 +131,12 @@ def test_frames_must_have_one_size(function):
     assert error.value.reason == Reason.SIZES_DIFFER
 
 
+def test_a_frame_too_large_for_the_encoder_is_refused():
+    with pytest.raises(VideoError, match='64 x 20000 pixels') as error:
+        reencode(clip(1, 64, 20000), **settings())
+    assert error.value.reason == Reason.TOO_LARGE
+
+
 def test_no_frame_is_refused():
     with pytest.raises(VideoError) as error:
         reencode(iter(()), **settings())

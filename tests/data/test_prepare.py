@@ -118,14 +118,15 @@ def test_videos_of_ones_own_in_every_form(form, kinetics, tmp_path, capsys):
     lines = [
         f'{path.relative_to(kinetics[0])} {"even" if place % 2 == 0 else "odd"}' for place, path in enumerate(clips)
     ]
-    for name, part in (('train', lines[:4]), ('validation', [*lines[4:], '../outside.mp4 odd', 'val/none.mp4 odd'])):
+    for name, part in (('train', lines[:4]), ('validation', [*lines[3:], '../outside.mp4 odd', 'val/none.mp4 odd'])):
         (tmp_path / f'{name}.txt').write_text('\n'.join(part))
     lists = [f'--list={name}={tmp_path / name}.txt' for name in ('train', 'validation')]
     options = ['videos', '--variant', 'mine', '--source', str(kinetics[0]), *lists, '--out', str(tmp_path)]
     assert prepare.main([*options, '--workers', '0', '--form', *form]) == 0
-    assert '1 missing, 1 path outside the source folder' in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert '1 missing, 1 path outside the source folder' in told and 'note: 1 ids stand in train and in validation' in told
     train, validation = (open_split('videos', tmp_path, split) for split in ('train', 'validation'))
-    assert train.label_names == ('even', 'odd') and (len(train), len(validation), validation.expected) == (4, 2, 4)
+    assert train.label_names == ('even', 'odd') and (len(train), len(validation), validation.expected) == (4, 3, 5)
     assert train.frame_step == (2 if 'jpeg' in form else 1)
     assert {train[index]['num_frames'] for index in range(4)} == {10}
 

@@ -1,3 +1,4 @@
+import errno
 import io
 import pathlib
 
@@ -170,6 +171,32 @@ def test_what_is_not_there_is_refused(tmp_path):
     assert error.value.reason == Reason.MISSING
 
 
+@pytest.mark.parametrize('code', [errno.EIO, errno.ESTALE, errno.ENOSPC, errno.EMFILE])
+def test_trouble_of_the_machine_is_not_the_video_s(tmp_path, monkeypatch, code):
+    def fail(path):
+        raise OSError(code, 'trouble')
+
+    (tmp_path / 'video').write_bytes(b'')
+    monkeypatch.setattr(pathlib.Path, 'read_bytes', fail)
+    with pytest.raises(OSError, match='trouble') as error:
+        store(tmp_path / 'video', ORIGINAL, UNLIMITED)
+    assert error.value.errno == code and error.value.__notes__ == [f"While reading '{tmp_path / 'video'}'."]
+
+
+@pytest.mark.parametrize('path', ['x' * 300, 'file/video', 'loop', 'forbidden'])
+def test_paths_that_cannot_be_read_are_refused(tmp_path, monkeypatch, path):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, 'forbidden')
+
+    (tmp_path / 'file').write_bytes(b'')
+    (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
+    (tmp_path / 'forbidden').write_bytes(b'')
+    monkeypatch.setattr(pathlib.Path, 'read_bytes', refuse)  # root may read what others may not
+    with pytest.raises(VideoError) as error:
+        store(tmp_path / path, ORIGINAL, UNLIMITED)
+    assert error.value.reason == Reason.UNREADABLE
+
+
 def change(folder: pathlib.Path, what: str) -> Reason:
     """Spoils a folder of frames; returns the reason to expect."""
     second = folder / '00002.jpg'
@@ -180,7 +207,10 @@ def change(folder: pathlib.Path, what: str) -> Reason:
         (folder / '00001.jpg').unlink()
         return Reason.MISSING_FRAMES
     if what == 'one number twice':
-        (folder / 'flow_x_00002.jpg').write_bytes(second.read_bytes())
+        (folder / '2.jpg').write_bytes(second.read_bytes())
+        return Reason.MISSING_FRAMES
+    if what == 'two kinds of frames':
+        (folder / 'depth_00001.jpg').write_bytes(second.read_bytes())
         return Reason.MISSING_FRAMES
     if what == 'no number':
         (folder / 'cover.jpg').write_bytes(second.read_bytes())
@@ -203,6 +233,7 @@ def change(folder: pathlib.Path, what: str) -> Reason:
         'a gap',
         'a late start',
         'one number twice',
+        'two kinds of frames',
         'no number',
         'no image',
         'a frame of another size',
@@ -217,6 +248,27 @@ def test_bad_folders_are_refused(tmp_path, what, form):
     with pytest.raises(VideoError) as error:
         store(folder, STORAGES[form], UNLIMITED)
     assert error.value.reason == reason
+
+
+def test_optical_flow_is_left_out(tmp_path):
+    folder = write_frames(tmp_path / 'frames', 'img_{:05}.jpg', range(1, 5))
+    for number in range(1, 4):
+        for axis in 'xy':
+            (folder / f'flow_{axis}_{number:05}.jpg').write_bytes(b'no frame')
+    record = store(folder, ORIGINAL, UNLIMITED._replace(frames=4))
+    assert read(read_frames(record, np.arange(4), 1)) == [0, 1, 2, 3]
+    (folder / 'depth_1.png').write_bytes(b'')
+    with pytest.raises(VideoError, match=r"named alike before their numbers, got \['depth_', 'img_'\]"):
+        store(folder, ORIGINAL, UNLIMITED)
+
+
+def test_a_folder_of_flow_alone(tmp_path):
+    assert store(write_frames(tmp_path / 'a', 'flower{}.jpg', range(3)), ORIGINAL, UNLIMITED)['num_frames'] == 3
+    folder = write_frames(tmp_path / 'b', 'flow_x_{:05}.jpg', range(3))
+    (folder / 'flow_y_00001.jpg').write_bytes(b'')
+    with pytest.raises(VideoError) as error:
+        store(folder, ORIGINAL, UNLIMITED)
+    assert error.value.reason == Reason.EMPTY
 
 
 def test_other_files_of_a_folder_are_left_alone(tmp_path):

@@ -1,25 +1,29 @@
 """The videos of a folder: files, and folders of frame images."""
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-VIDEO_SUFFIXES = frozenset('.3gp .avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .webm .wmv'.split())
-IMAGE_SUFFIXES = frozenset('.jpeg .jpg .png'.split())
+VIDEO_SUFFIXES = frozenset(
+    '.3g2 .3gp .asf .avi .divx .f4v .flv .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mts .mxf .ogv .ts .vob .webm '
+    '.wmv'.split()
+)
+IMAGE_SUFFIXES = frozenset('.bmp .jpeg .jpg .png .webp'.split())  # of the frames in a folder
 
 
 def clips(folder: Path) -> Iterator[Path]:
     """All videos in a folder and below it, each level by name.
 
-    A folder with images, without videos and without folders in it, is one video. Links are followed; hidden
-    files and folders are not looked at.
+    A folder with images, without videos and without folders in it, is one video. Links are followed, but not back
+    into a folder on the way; hidden files and folders are not looked at.
 
     Raises:
       ValueError: if there is no such folder.
     """
     if not folder.is_dir():
         raise ValueError(f"No folder of videos '{folder}'.")
-    return _below(folder)
+    return _below(folder, frozenset())
 
 
 def clip_name(path: Path) -> str:
@@ -42,24 +46,36 @@ def clips_by_name(folder: Path) -> dict[str, Path]:
 
 def is_clip(path: Path) -> bool:
     """Whether there is a file, or a folder with images, at `path`."""
-    return path.is_file() or (path.is_dir() and any(map(_is_image, path.iterdir())))
+    try:
+        return path.is_file() or (path.is_dir() and any(map(_is_image, path.iterdir())))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """The videos of a folder that was reached through the folders `above`, real paths."""
+    above |= {folder.resolve()}
     with os.scandir(folder) as listing:
-        entries = sorted((entry for entry in listing if not entry.name.startswith('.')), key=lambda entry: entry.name)
-    folders = [Path(entry.path) for entry in entries if entry.is_dir() and not _leads_back(entry, folder)]
+        visible = [entry for entry in listing if not entry.name.startswith('.') and not _leads_back(entry, above)]
+    entries = sorted(visible, key=lambda entry: entry.name)
+    folders = [Path(entry.path) for entry in entries if entry.is_dir()]
     files = [Path(entry.path) for entry in entries if entry.is_file()]
     videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
     if not folders and not videos and any(map(_is_image, files)):
         yield folder
     yield from videos
     for subfolder in folders:
-        yield from _below(subfolder)
+        yield from _below(subfolder, above)
 
 
-def _leads_back(entry: os.DirEntry, folder: Path) -> bool:
-    return entry.is_symlink() and folder.resolve().is_relative_to(Path(entry.path).resolve())
+def _leads_back(entry: os.DirEntry, above: frozenset[Path]) -> bool:
+    """Whether an entry is a link to one of the folders `above`, to a folder that holds one, or to nothing."""
+    if not entry.is_symlink():
+        return False
+    path = Path(entry.path)
+    return not path.exists() or any(folder.is_relative_to(path.resolve()) for folder in above)
 
 
 def _is_image(path: Path) -> bool:

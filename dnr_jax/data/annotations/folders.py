@@ -6,8 +6,8 @@ from pathlib import Path
 from dnr_jax.data.annotations.clips import clip_id, clips
 from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row, collect
 
-# The names of the folder of each split.
-SPLITS = {'train': ('train',), 'validation': ('validation', 'val'), 'test': ('test',)}
+# The names of the folder of each split, in small letters or in capitals.
+SPLITS = {'train': ('train', 'training'), 'validation': ('validation', 'valid', 'val'), 'test': ('test', 'testing')}
 
 
 def read(source: Path) -> Annotated:
@@ -19,7 +19,8 @@ def read(source: Path) -> Annotated:
     to `source`.
 
     Raises:
-      ValueError: if there is no training video in a class folder, or if there are two folders for one split.
+      ValueError: if there is no training video in a class folder, if there are two folders for one split, or if
+        there are videos in other folders beside those of splits.
     """
     videos, labels = {}, {}
     for split, folder in _split_folders(source).items():
@@ -33,15 +34,24 @@ def read(source: Path) -> Annotated:
 
 
 def _split_folders(source: Path) -> dict[str, Path]:
-    folders = {split: [source / word for word in words if (source / word).is_dir()] for split, words in SPLITS.items()}
-    twice = [str(folder) for found in folders.values() for folder in found if len(found) > 1]
+    folders = sorted(path for path in source.glob('[!.]*') if path.is_dir())
+    found = {split: [folder for folder in folders if folder.name.lower() in words] for split, words in SPLITS.items()}
+    of_splits = [folder for same in found.values() for folder in same]
+    if not of_splits:
+        return {'train': source}
+    twice = [str(folder) for same in found.values() for folder in same if len(same) > 1]
     if twice:
         raise ValueError(f'One folder for each split expected, got {twice}. Rename or move one of them.')
-    if folders['train']:
-        return {split: found[0] for split, found in folders.items() if found}
-    if any(folders.values()):
+    if not found['train']:
         raise ValueError(f"'{source}' has folders of other splits, but no folder 'train'.")
-    return {'train': source}
+    others = [folder.name for folder in folders if folder not in of_splits and any(clips(folder))]
+    if others:
+        raise ValueError(
+            f"'{source}' has folders of splits, {[folder.name for folder in of_splits]}, and other folders with "
+            f"videos, {others}. Rename those to 'train', 'validation' or 'test', or move them; if all of them are "
+            "classes, move all into one folder 'train'."
+        )
+    return {split: same[0] for split, same in found.items() if same}
 
 
 def _label(path: Path, folder: Path) -> str | None:

@@ -26,6 +26,7 @@ from dnr_jax.data.annotations.rows import (
 # The words for each split, in file names and in the column `split`.
 SPLITS = {'train': ('train',), 'validation': ('validate', 'val', 'validation'), 'test': ('test',)}
 CLASSES = (200, 400, 600, 700)
+RAREST = 5  # labels named where their number is wrong, among which are the misspelt ones
 
 _COLUMNS = {
     'id': 'youtube_id',
@@ -52,7 +53,9 @@ class _Clip(NamedTuple):
 
 
 def read(source: Path, *, annotations: Path, classes: int) -> Annotated:
-    """Reads the splits whose files are there; the class names are the sorted labels of training and validation.
+    """Reads the splits whose files are there.
+
+    The class names are the sorted labels of training or, where its file is not there, of validation.
 
     A video is found anywhere under `source` by its name, `<youtube_id>_<start>_<end>` or, if the annotations
     name only one clip of it, `<youtube_id>`. Of several with one name, one in a folder `replacement*` (repaired
@@ -71,10 +74,12 @@ def read(source: Path, *, annotations: Path, classes: int) -> Annotated:
     splits = _read_splits(annotations, 400 if classes == 200 else classes)
     if classes == 200:
         splits = {split: _listed(annotations, split, splits.get(split, [])) for split in ('train', 'validation')}
-    named = [clip for split in ('train', 'validation') for clip in splits.get(split, []) if isinstance(clip, _Clip)]
-    names = sorted({clip.label for clip in named if clip.label})
-    check_label_names(names, count=classes, origin=f"the labels of training and validation in '{annotations}'")
-    return collect(names, _rows(splits, _videos(source)))
+    naming = 'train' if 'train' in splits else 'validation'
+    counts = Counter(clip.label for clip in splits[naming] if isinstance(clip, _Clip) and clip.label)
+    rarest = ', '.join(f"'{label}' {count}" for label, count in counts.most_common()[: -RAREST - 1 : -1])
+    origin = f"the labels of {naming} in '{annotations}' (the rarest, with the number of their rows: {rarest})"
+    check_label_names(sorted(counts), count=classes, origin=origin)
+    return collect(sorted(counts), _rows(splits, _videos(source)))
 
 
 def _read_splits(folder: Path, classes: int) -> dict[str, list[_Clip | Rejected]]:

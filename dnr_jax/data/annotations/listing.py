@@ -1,10 +1,12 @@
 """Data of one's own, as list files: a line for each video, its path and then its label.
 
-`path label`, where the path may hold spaces; `path,label`, with or without a header; `folder frames label` of the
-TSN family, where frames is a number; or `path` alone, where a split has no labels.
+`path label`, where the path may hold spaces, and the label too after the suffix of a video file; `path,label`, with
+or without a header; `folder frames label` of the TSN family, where frames is a number; or `path` alone, where a split
+has no labels.
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +27,7 @@ from dnr_jax.data.annotations.rows import (
 PATH_COLUMNS = ('path', 'video', 'file', 'filename')
 LABEL_COLUMNS = ('label', 'class')
 MOST_CLASSES = 100_000  # a number above is no label, but something else in its place
+_VIDEO_FILE = re.compile(rf'.+({"|".join(map(re.escape, VIDEO_SUFFIXES))})(?=\s|$)', re.IGNORECASE)
 
 
 class _Line(NamedTuple):
@@ -80,11 +83,18 @@ def _is_header(columns: list[str]) -> bool:
 
 
 def _split_at_spaces(line: str, source: Path) -> _Line:
+    file = _VIDEO_FILE.match(line)
+    if file:
+        match line[file.end() :].split():
+            case [frames, label] if frames.isdecimal():
+                return _Line(file[0], label)
+            case words:
+                return _Line(file[0], ' '.join(words) or None)
     path, *label = line.rsplit(None, 1)
-    if not label or Path(line).suffix.lower() in VIDEO_SUFFIXES:
+    if not label:
         return _Line(line, None)
     folder, *frames = path.rsplit(None, 1)
-    if frames and frames[0].isdecimal() and not (source / path).is_dir():
+    if frames and frames[0].isdecimal() and not is_clip(source / path):
         path = folder
     return _Line(path, label[0])
 

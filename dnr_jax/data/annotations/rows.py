@@ -1,6 +1,7 @@
 """What every reader returns: for each annotated video a row, or the reason why it cannot become a record."""
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,22 +53,37 @@ def malformed(split: str, line: str, detail: str) -> Rejected:
 
 
 def collect(label_names: Iterable[str], entries: Iterable[Row | Rejected]) -> Annotated:
-    """Keeps the rows whose label is known and whose id is new in its split; rejects the others."""
-    names = tuple(label_names)
+    """Keeps the rows whose label is known and whose id is new in its split; rejects the others.
+
+    Names of files may hold bytes that are no UTF-8, which no record and no report can hold: rows with them are
+    rejected, and what is told of them has escapes in their place.
+    """
+    names = tuple(map(_escaped, label_names))
     known, seen, rows, rejected = set(names), set(), [], []
     for entry in entries:
         if isinstance(entry, Rejected):
             rejected.append(entry)
             continue
         split, id, path, label = entry
-        if label is not None and label not in known:
+        if (_escaped(id), _escaped(str(path))) != (id, str(path)):
+            rejected.append(Rejected(split, id, str(path), MALFORMED, 'its id or path is not UTF-8'))
+        elif label is not None and label not in known:
             rejected.append(Rejected(split, id, str(path), UNKNOWN_LABEL, f"'{label}' is none of the class names"))
         elif (split, id) in seen:
             rejected.append(Rejected(split, id, str(path), DUPLICATE_ID, 'an earlier row has this id and stays'))
         else:
             seen.add((split, id))
             rows.append(entry)
-    return Annotated(names, tuple(rows), tuple(rejected))
+    return Annotated(names, tuple(rows), tuple(Rejected(*map(_escaped, entry)) for entry in rejected))
+
+
+def overlaps(annotated: Annotated) -> dict[tuple[str, str], int]:
+    """How many ids two splits share, for each pair of splits that shares any."""
+    ids = {}
+    for row in annotated.rows:
+        ids.setdefault(row.split, set()).add(row.id)
+    shared = {(one, other): len(ids[one] & ids[other]) for one, other in combinations(ids, 2)}
+    return {pair: count for pair, count in shared.items() if count}
 
 
 def check_label_names(names: Sequence[str], *, count: int, origin: object) -> None:
@@ -77,3 +93,7 @@ def check_label_names(names: Sequence[str], *, count: int, origin: object) -> No
             f'{count} different class names expected, got {len(names)} ({len(set(names))} different) from {origin}. '
             'Check that the annotation files are complete and of this data set.'
         )
+
+
+def _escaped(text: str) -> str:
+    return text.encode('utf-8', 'backslashreplace').decode()

@@ -146,5 +146,7 @@ def test_every_row_is_kept_or_rejected(read, put, numbered):
 def test_every_reason_occurs(put, numbered):
     reasons = set()
     for read, make in READERS.items():
-        reasons |= {entry.reason for entry in read(put(make(numbered)[0])).rejected}
+        own = f'{read.__module__}.{read.__name__}'
+        source = put({f'{own}/{name}': content for name, content in make(numbered)[0].items()}) / own
+        reasons |= {entry.reason for entry in read(source).rejected}
     assert reasons == set(REASONS)

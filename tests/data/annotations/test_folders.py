@@ -13,23 +13,26 @@ def read(put, brief):
     return read
 
 
-@pytest.mark.parametrize('validation', ['val', 'validation'])
-def test_a_tree_with_splits(read, validation):
+@pytest.mark.parametrize(
+    'train, validation, test',
+    [('train', 'val', 'test'), ('training', 'valid', 'testing'), ('TRAIN', 'Validation', 'Test')],
+)
+def test_a_tree_with_splits(read, train, validation, test):
     names, rows, rejected = read(
-        'train/zèbre/-b.mp4',
-        'train/a c/deep/v1.2/00002.jpg',
-        'train/a c/deep/v1.2/00001.jpg',
+        f'{train}/zèbre/-b.mp4',
+        f'{train}/a c/deep/v1.2/00002.jpg',
+        f'{train}/a c/deep/v1.2/00001.jpg',
         f'{validation}/a c/x.webm',
-        'test/y.mov',
-        'labels/other.mp4',
+        f'{test}/y.mov',
+        'labels/names.txt',
         'README.png',
     )
     assert names == ('a c', 'zèbre') and rejected == []
     assert rows == [
-        ('train', 'train/a c/deep/v1.2', 'train/a c/deep/v1.2', 'a c'),
-        ('train', 'train/zèbre/-b', 'train/zèbre/-b.mp4', 'zèbre'),
+        ('train', f'{train}/a c/deep/v1.2', f'{train}/a c/deep/v1.2', 'a c'),
+        ('train', f'{train}/zèbre/-b', f'{train}/zèbre/-b.mp4', 'zèbre'),
         ('validation', f'{validation}/a c/x', f'{validation}/a c/x.webm', 'a c'),
-        ('test', 'test/y', 'test/y.mov', None),
+        ('test', f'{test}/y', f'{test}/y.mov', None),
     ]
 
 
@@ -69,6 +72,34 @@ def test_links_are_followed_but_not_in_circles(put, tmp_path_factory):
     assert [row.id for row in folders.read(source).rows] == ['a/2', 'b/1']
 
 
+def test_folders_that_link_to_each_other(put):
+    source = put({'a/1.mp4': '', 'b/2.mp4': ''})
+    (source / 'a' / 'x').symlink_to(source / 'b')
+    (source / 'b' / 'y').symlink_to(source / 'a')
+    (source / 'b' / 'self').symlink_to(source / 'b' / 'self')
+    assert [row.id for row in folders.read(source).rows] == ['a/1', 'a/x/2', 'b/2', 'b/y/1']
+
+
+def test_a_link_out_and_up(put, tmp_path_factory):
+    source, elsewhere = put({'train/a/1.mp4': ''}), tmp_path_factory.mktemp('elsewhere')
+    (elsewhere / 'deep').mkdir()
+    (elsewhere / 'deep' / '2.mp4').write_text('')
+    (elsewhere / 'deep' / 'up').symlink_to(elsewhere)
+    (source / 'train' / 'a' / 'up').symlink_to(source)
+    (source / 'train' / 'b').symlink_to(elsewhere / 'deep')
+    assert [row.id for row in folders.read(source).rows] == ['train/a/1', 'train/b/2']
+
+
+@pytest.mark.parametrize('suffix', 'ts mts M2TS ogv wmv flv 3gp mpg mpeg m4v'.split())
+def test_suffixes_of_videos(read, suffix):
+    assert [row[1] for row in read(f'a/1.{suffix}')[1]] == ['a/1']
+
+
+@pytest.mark.parametrize('suffix', 'jpg JPEG png bmp webp'.split())
+def test_suffixes_of_frames(read, suffix):
+    assert [row[2] for row in read(f'a/b/1.{suffix}')[1]] == ['a/b']
+
+
 @pytest.mark.parametrize(
     'videos, message',
     [
@@ -77,6 +108,8 @@ def test_links_are_followed_but_not_in_circles(put, tmp_path_factory):
         (['train/1.mp4', 'val/a/1.mp4'], 'Expected videos'),
         (['val/a/1.mp4'], "no folder 'train'"),
         (['train/a/1.mp4', 'val/a/1.mp4', 'validation/a/1.mp4'], 'One folder for each split'),
+        (['train/a/1.mp4', 'Training/a/1.mp4'], 'One folder for each split'),
+        (['train/a/1.mp4', 'test/a/1.mp4', 'held out/a/1.mp4'], r"\['train', 'test'\].*, \['held out'\]"),
     ],
 )
 def test_trees_that_are_wrong(read, videos, message):

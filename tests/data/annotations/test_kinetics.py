@@ -42,17 +42,26 @@ def test_class_names_are_sorted(put, numbered, classes):
 
 def test_a_wrong_number_of_classes(put, numbered):
     source = put({'train.csv': train_csv(numbered(399))})
-    with pytest.raises(ValueError, match='400 different class names expected, got 399.*training and validation'):
+    with pytest.raises(ValueError, match='400 different class names expected, got 399'):
+        kinetics.read(source, annotations=source, classes=400)
+    again = train_csv(numbered(400)).splitlines()[1:]
+    put({'train.csv': train_csv(numbered(400), *again, 'klass 007,abc,1,2,train,0')})
+    with pytest.raises(ValueError, match=r"got 401.* the labels of train in .*: 'klass 007' 1, 'class 399' 2, "):
         kinetics.read(source, annotations=source, classes=400)
     with pytest.raises(ValueError, match='got classes=500'):
         kinetics.read(source, annotations=source, classes=500)
 
 
-def test_validation_completes_the_class_names(put, numbered):
-    names = numbered(400)
-    files = {'train.csv': train_csv(names[:399]), 'val.csv': f'{HEADER}\n{names[399]},abc,1,2,val,0\n'}
-    source = put(files)
-    assert kinetics.read(source, annotations=source, classes=400).label_names == tuple(names)
+def test_a_misspelt_label_outside_of_training_is_rejected(read):
+    val = f'{HEADER}\nclass 001,abc,1,2,val,0\nklass 001,xyz,1,2,val,0\n'
+    rows, rejected = read(files={'val.csv': val, 'abc.mp4': '', 'xyz.mp4': ''})
+    assert [row[1] for row in rows] == ['abc_000001_000002']
+    assert rejected == [('validation', 'xyz_000001_000002', 'unknown label')]
+
+
+def test_class_names_of_validation_alone(put, numbered):
+    source = put({'val.csv': train_csv(numbered(400)).replace(',train,', ',val,')})
+    assert kinetics.read(source, annotations=source, classes=400).label_names == tuple(numbered(400))
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import errno
+
 import pytest
 
 from dnr_jax.data.annotations import listing
@@ -40,6 +42,18 @@ def test_forms_of_lines(read, lines, newline):
         ('train', 'b c, d', 'b c, d.mp4', 'sit'),
         ('train', '-e/é', '-e/é.mp4', 'run'),
         ('train', 'clip', 'clip', 'sit'),
+    ]
+
+
+def test_labels_of_several_words(read):
+    lines = ['a.mp4 pull up', 'b c, d.mp4\tpull  up', '-e/é.mp4 300 run', 'a.MP4 b.mp4 3 point shot']
+    names, rows, _ = read(*lines, more={'a.MP4 b.mp4': ''})
+    assert names == ('3 point shot', 'pull up', 'run')
+    assert [row[2:] for row in rows] == [
+        ('a.mp4', 'pull up'),
+        ('b c, d.mp4', 'pull up'),
+        ('-e/é.mp4', 'run'),
+        ('a.MP4 b.mp4', '3 point shot'),
     ]
 
 
@@ -128,6 +142,21 @@ def test_rejections(read):
     ]
     assert read('path,label', 'a.mp4,run', 'a.mp4,run,fast')[2] == [('train', 'a.mp4,run,fast', 'malformed row')]
     assert read('a.mp4 run', 'clip')[2] == [('train', 'clip', 'malformed row')]
+
+
+@pytest.mark.parametrize('line', ['{}.mp4 run', '{} run', '{} 120 run', '{}/{}.mp4,run'])
+def test_a_name_that_is_too_long_is_missing(read, line):
+    _, rows, rejected = read(line.format('x' * 300, 'y' * 300), 'a.mp4 run' if ',' not in line else 'a.mp4,run')
+    assert len(rows) == 1 and [entry[2] for entry in rejected] == ['missing']
+
+
+def test_trouble_of_the_machine_is_no_missing_video(read, monkeypatch):
+    def fail(path):
+        raise OSError(errno.EIO, 'trouble')
+
+    monkeypatch.setattr('dnr_jax.data.annotations.clips._is_image', fail)
+    with pytest.raises(OSError, match='trouble'):
+        read('clip run')
 
 
 def test_lists_that_are_wrong(put):
