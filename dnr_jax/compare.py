@@ -51,6 +51,7 @@ class Comparison(NamedTuple):
     right: np.ndarray  # [2 N]
     only: tuple[int, int]  # videos that only A, only B has scored
     label_names: np.ndarray  # [K] of str
+    protocols: tuple[str, str]  # '' where it is not known
 
 
 class ClassDifference(NamedTuple):
@@ -95,6 +96,7 @@ def match(a: Stored, b: Stored) -> Comparison:
         np.stack([metrics.right(of, labels[known]) for of in logits]),
         (len(a.ids) - len(ids), len(b.ids) - len(ids)),
         a.label_names,
+        (a.protocol, b.protocol),
     )
 
 
@@ -143,6 +145,7 @@ def to_text(comparison: Comparison, names: tuple[str, str]) -> str:
     classes = by_class(comparison)
     verdict = 'hardly chance' if p < 1 - CONFIDENCE else 'could be chance'
     lines = [
+        *note_of_protocols(comparison.protocols),
         *(
             f'{which}      top-1 {right.mean():8.2%}  {name}'
             for which, right, name in zip('AB', (a, b), names, strict=True)
@@ -159,6 +162,15 @@ def to_text(comparison: Comparison, names: tuple[str, str]) -> str:
         told = [f'{100 * of.gain:+.1f}  {shortened(of)}' for of in those] or ['none']
         lines += [f'{what:<7}{told[0]}', *(f'{"":<7}{line}' for line in told[1:])]
     return '\n'.join(lines)
+
+
+def note_of_protocols(protocols: tuple[str, str]) -> list[str]:
+    """Lines that say so where the two were scored by different protocols, or may have been."""
+    a, b = (protocol.partition(' (')[0] for protocol in protocols)  # without the number of videos
+    if a and a == b:
+        return []
+    were = 'were' if a and b else 'may have been'
+    return [f'note   A and B {were} scored by different protocols', *(f'       {of or "unknown"}' for of in (a, b))]
 
 
 def shortened(of: ClassDifference) -> str:

@@ -93,7 +93,9 @@ def evaluate(
     mesh: parallel.Mesh,
     before_batch: Callable[[], None],
 ) -> Predictions:
-    """Scores every video of `source` once, by the protocol of that section of the config; all processes get all scores.
+    """Scores every video of `source` once, by the protocol of that section of the config.
+
+    All processes get all scores; only the leader keeps those of every view, in one array that is filled batch by batch.
 
     Args:
       predict: the compiled `steps.eval_step`, (variables, batch) -> logits [B V K].
@@ -111,21 +113,25 @@ def evaluate(
         shard_index=jax.process_index(),
         shard_count=jax.process_count(),
     )
-    rows = []
-    with closing(batches), bar(len(source), rest['split'], ' videos', leave=False, shown=parallel.is_leader()) as shown:
-        for batch, ids in parallel.place_ahead(called_before(before_batch, batches), mesh, config.run.prefetch):
-            scored, damaged, labels = (parallel.to_host(batch[name]) for name in ('mask', 'damaged', 'label'))
-            rows.append((scored, damaged.astype(bool), ids, labels, parallel.to_host(predict(variables, batch))))
-            shown.update(min(int((scored | rows[-1][1]).sum()) * jax.process_count(), len(source) - shown.n))
-    scored, damaged, ids, labels, logits = in_order(rows)
-    assert scored.sum() + damaged.sum() == len(source), 'every video is scored exactly once or listed as damaged'
-    logits = logits[scored]
-    if config.augment.flip_labels:
-        logits = views.unmirrored(logits, source.label_names, crops=taken['crops'])
+    placed = parallel.place_ahead(called_before(before_batch, batches), mesh, config.run.prefetch)
+    shape = len(source), taken['clips'] * taken['crops'], len(source.label_names)
+    every_view = np.empty(shape, np.float32) if parallel.is_leader() else None
+    scored, rows = 0, []
     missing = [Missing(failure.id, failure.reason) for failure in source.failures]
-    missing += [Missing(str(id), Reason.DAMAGED.value) for id in ids[damaged]]
-    average = views.average(logits, rest['average'])
-    return Predictions(ids[scored], labels[scored], average, logits, tuple(missing), source.expected)
+    with closing(batches), bar(len(source), rest['split'], ' videos', leave=False, shown=parallel.is_leader()) as shown:
+        for ids, labels, logits, damaged in by_all_processes(predict, variables, placed):
+            if config.augment.flip_labels:
+                logits = views.unmirrored(logits, source.label_names, crops=taken['crops'])
+            if every_view is not None:
+                every_view[scored : scored + len(logits)] = logits
+            scored += len(ids)
+            rows.append((ids, labels, views.average(logits, rest['average'])))
+            missing += [Missing(str(id), Reason.DAMAGED.value) for id in damaged]
+            shown.update(len(ids) + len(damaged))
+    asked = len(source) + len(source.failures)
+    assert scored + len(missing) == asked, 'every video is scored exactly once or listed as damaged'
+    every_view = None if every_view is None else every_view[:scored]
+    return Predictions(*map(np.concatenate, zip(*rows, strict=True)), every_view, tuple(missing), source.expected)
 
 
 def called_before(call: Callable[[], None], batches: Iterable) -> Iterator:
@@ -139,10 +145,15 @@ def called_before(call: Callable[[], None], batches: Iterable) -> Iterator:
             return
 
 
-def in_order(rows: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """The columns [N ...] of all processes, in the order of the videos; a row is of one batch of this process."""
-    # Batch s of process p comes before batch s of process p + 1, and after all batches s - 1.
-    return [np.concatenate([parallel.gather(batch) for batch in column]) for column in zip(*rows, strict=True)]
+def by_all_processes(
+    predict: Callable, variables: Mapping[str, Any], placed: Iterable[tuple[Mapping[str, jax.Array], np.ndarray]]
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields ids, labels, logits [.. V K] of the videos that are scored and ids of those that are damaged, in order."""
+    for batch, ids in placed:
+        rows = *(batch[name] for name in ('mask', 'damaged', 'label')), predict(variables, batch)
+        # Batch s of process p comes before batch s of process p + 1, and after all batches s - 1.
+        ids, mask, damaged, labels, logits = (parallel.gather(of) for of in (ids, *map(parallel.to_host, rows)))
+        yield ids[mask], labels[mask], logits[mask], ids[damaged > 0]
 
 
 def protocol(config: ConfigDict, section: str) -> tuple[dict[str, int], dict[str, Any]]:
@@ -179,7 +190,7 @@ def write(
     step: int,
     fingerprints: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Writes all files of the test protocol to `folder`; returns the results.
+    """Writes all files of the test protocol to `folder`; returns the results, with fewer views' scores for the leader.
 
     `fingerprints` are of the splits that the training read: where it read this one, the results say whether it holds
     the same videos now.
@@ -198,6 +209,6 @@ def write(
     }
     if parallel.is_leader():
         folder.mkdir(parents=True, exist_ok=True)
-        save(folder, predictions, source.label_names)
+        save(folder, predictions, source.label_names, results['protocol'])
         scores.write(folder, predictions, results, source.label_names)
     return results

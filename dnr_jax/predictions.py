@@ -1,6 +1,6 @@
 """What a model says of every video of a split, and the files it is kept in; nothing here needs a device.
 
-    predictions.npz   ids [N], labels [N], logits [N K] averaged over views, label_names [K]
+    predictions.npz   ids [N], labels [N], logits [N K] averaged over views, label_names [K], protocol
     views.npz         ids [N], views [N V K]: the logits of every view, where there is more than one
     missing.csv       id, reason: videos of the split that have no score, where there are any
 
@@ -36,9 +36,9 @@ class Predictions(NamedTuple):
     ids: np.ndarray  # [N] of str
     labels: np.ndarray  # [N], -1 where it is not known
     logits: np.ndarray  # [N K], averaged over views
-    views: np.ndarray  # [N V K]; view v is crop v % crops of clip v // crops
+    views: np.ndarray | None  # [N V K], view v is crop v % crops of clip v // crops; with the leader alone
     missing: tuple[Missing, ...]
-    expected: int  # videos the annotations list
+    expected: int | None  # videos the annotations list; None for a part of a split, where it is not known
 
     @property
     def labelled(self) -> np.ndarray:
@@ -53,12 +53,13 @@ class Stored(NamedTuple):
     labels: np.ndarray  # [N], -1 where it is not known
     logits: np.ndarray  # [N K], averaged over views
     label_names: np.ndarray  # [K] of str
+    protocol: str  # '' where it is not known
 
 
-def save(folder: Path, predictions: Predictions, label_names: Sequence[str]) -> None:
+def save(folder: Path, predictions: Predictions, label_names: Sequence[str], protocol: str) -> None:
     """Writes the files above; those of an earlier evaluation that have no place any more are removed."""
     with written_whole(folder / FILE) as path:
-        stored = Stored(predictions.ids, predictions.labels, predictions.logits, np.array(label_names))
+        stored = Stored(predictions.ids, predictions.labels, predictions.logits, np.array(label_names), protocol)
         np.savez_compressed(path, **stored._asdict())
     (folder / VIEWS).unlink(missing_ok=True)
     if predictions.views.shape[1] > 1:
@@ -76,7 +77,8 @@ def read(path: str | Path) -> Stored:
     path = path / FILE if path.is_dir() else path
     try:
         with path.open('rb') as file, np.load(file) as arrays:
-            stored = Stored(**{name: arrays[name] for name in Stored._fields})
+            protocol = str(arrays['protocol']) if 'protocol' in arrays else ''
+            stored = Stored(**{name: arrays[name] for name in Stored._fields if name != 'protocol'}, protocol=protocol)
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
             f'Expected a file {FILE} written by eval.py or train.py, or its folder, at {path}: {error}.'

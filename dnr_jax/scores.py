@@ -62,11 +62,12 @@ def confusion_matrix(predictions: Predictions) -> np.ndarray:
 def cover(predictions: Predictions) -> dict[str, Any]:
     """How many videos the annotations list, how many were scored, why the others were not, and what that leaves open.
 
-    `top1_at_least` and `top1_at_most` are what top-1 would be if all of the missing ones were wrong or right.
+    `top1_at_least` and `top1_at_most` are what top-1 would be if all of the missing ones were wrong or right. They are
+    left out for a part of a split, where only those are known to be missing that were damaged.
     """
     labels, logits = known(predictions)
     scored, labelled = len(predictions.labels), len(labels)
-    missing = predictions.expected - scored
+    missing = len(predictions.missing)
     coverage = {
         'expected': predictions.expected,
         'scored': scored,
@@ -74,7 +75,7 @@ def cover(predictions: Predictions) -> dict[str, Any]:
         'missing': missing,
         'reasons': dict(sorted(Counter(reason for _, reason in predictions.missing).items())),
     }
-    if not labelled:
+    if predictions.expected is None or not labelled:
         return coverage
     right = int(metrics.right(logits, labels).sum())
     return coverage | {
@@ -84,11 +85,10 @@ def cover(predictions: Predictions) -> dict[str, Any]:
 
 
 def curve(predictions: Predictions, *, clips: int, crops: int) -> list[dict[str, Any]]:
-    """What fewer views would have given (see `views.curve`); nothing where there is one, or no label is known."""
-    if clips * crops == 1 or not predictions.labelled.any():
+    """What fewer views would have given, for the leader (see `views.curve`); nothing without views or known labels."""
+    if clips * crops == 1 or predictions.views is None or not predictions.labelled.any():
         return []
-    those = predictions.labelled
-    return views.curve(predictions.views[those], predictions.labels[those], clips=clips, crops=crops)
+    return views.curve(predictions.views, predictions.labels, clips=clips, crops=crops)
 
 
 def to_text(section: str, results: Mapping[str, Any]) -> str:
@@ -97,7 +97,7 @@ def to_text(section: str, results: Mapping[str, Any]) -> str:
     `results` are those of `summarize`, with `coverage` (see `cover`) and `protocol`.
     """
     coverage = results['coverage']
-    scores = 'no accuracy, for no label is known'
+    scores = 'no accuracy, for no label is known' if results['videos'] else 'no accuracy, for no video could be read'
     if 'top1' in results:
         scores = (
             f'top-1 {results["top1"]:.4%}  top-5 {results["top5"]:.4%}  mean class {results["mean_class_accuracy"]:.4%}'
@@ -105,8 +105,8 @@ def to_text(section: str, results: Mapping[str, Any]) -> str:
     notes = []
     if missing := coverage['missing']:
         reasons = ', '.join(f'{count:,} {reason}' for reason, count in coverage['reasons'].items())
-        notes.append(f'{missing:,} of {coverage["expected"]:,} videos have no score ({reasons})')
-        if 'top1' in results:
+        notes.append(f'{missing:,} of {coverage["scored"] + missing:,} videos have no score ({reasons})')
+        if 'top1_at_least' in coverage:
             notes[-1] += f', with them top-1 {coverage["top1_at_least"]:.2%} to {coverage["top1_at_most"]:.2%}'
     if 'top1' in results and coverage['unlabelled']:
         notes.append(f'{coverage["unlabelled"]:,} videos without a label left out')

@@ -34,7 +34,7 @@ from dnr_jax.registry import choose
 matplotlib.use('Agg')
 
 CENTRE = {1: 0, 3: 1, 5: 4, 10: 4}  # which of so many crops of `eval_views` it is
-AT_ONCE = 1024  # videos, to bound the memory that averaging takes
+AT_ONCE = 64  # videos, to bound the memory that a curve takes
 COLOURS = ('#0072b2', '#d55e00')  # told apart by every eye
 
 
@@ -63,8 +63,7 @@ def expect(section: ConfigDict, name: str) -> None:
 
 def average(views: Float[np.ndarray, 'N V K'], how: str) -> Float[np.ndarray, 'N K']:
     """One score of each video and class; `how` is a key of AVERAGES."""
-    parts = np.split(views, range(AT_ONCE, len(views), AT_ONCE))
-    return np.concatenate([AVERAGES[how](part) for part in parts])
+    return AVERAGES[how](views)
 
 
 def unmirrored(
@@ -88,20 +87,30 @@ def curve(
     """Top-1 of every smaller protocol and of the whole, by both averages: a row for each, crop by crop, clip by clip.
 
     Args:
-      labels: all known.
+      labels: -1 where it is not known, which is left out; one at least is known.
       clips, crops: of the views at hand; V is their product.
     """
     grid = np.arange(clips * crops).reshape(clips, crops)
-    rows = []
-    for kept in {1: [CENTRE[crops]], crops: range(crops)}.values():
-        for count in range(1, clips + 1):
-            chosen = grid[np.ix_(evenly_spread(count, clips), kept)]
-            top1 = {how: metrics.right(average(views[:, chosen.ravel()], how), labels).mean() for how in AVERAGES}
-            rows.append({
-                'clips': count, 'crops': chosen.shape[1], 'views': chosen.size,
-                **{f'top1_{how}': float(share) for how, share in top1.items()},
-            })  # fmt: skip
-    return rows
+    protocols = [
+        grid[np.ix_(evenly_spread(count, clips), kept)]
+        for kept in {1: [CENTRE[crops]], crops: range(crops)}.values()
+        for count in range(1, clips + 1)
+    ]
+    right = np.zeros((len(protocols), len(AVERAGES)), int)
+    for start in range(0, len(views), AT_ONCE):
+        part = np.flatnonzero(labels[start : start + AT_ONCE] >= 0) + start
+        those = views[part]
+        right += [
+            [metrics.right(average(those[:, chosen.ravel()], how), labels[part]).sum() for how in AVERAGES]
+            for chosen in protocols
+        ]
+    return [
+        {
+            'clips': len(chosen), 'crops': chosen.shape[1], 'views': chosen.size,
+            **{f'top1_{how}': float(share) for how, share in zip(AVERAGES, shares, strict=True)},
+        }
+        for chosen, shares in zip(protocols, right / (labels >= 0).sum(), strict=True)
+    ]  # fmt: skip
 
 
 def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:

@@ -15,10 +15,11 @@ BY_A = (0, 0, 1, 1, 1, 1, 2, 0)  # which class it says
 BY_B = (0, 0, 0, 0, 1, 0, 2, 2)
 
 
-def stored(said, labels=LABELS, ids=None, names=NAMES):
+def stored(said, labels=LABELS, ids=None, names=NAMES, protocol='8x8 frames (8 videos)'):
     """Predictions of one model, as they are read."""
     ids = [f'v{n}' for n in range(len(said))] if ids is None else ids
-    return predictions.Stored(np.array(ids), np.array(labels), np.eye(len(names))[list(said)], np.array(names))
+    logits = np.eye(len(names))[list(said)]
+    return predictions.Stored(np.array(ids), np.array(labels), logits, np.array(names), protocol)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def folders(tmp_path):
         of = stored(said)
         (tmp_path / name).mkdir()
         whole = Predictions(of.ids, of.labels, of.logits, of.logits[:, None], (), len(of.ids))
-        predictions.save(tmp_path / name, whole, NAMES)
+        predictions.save(tmp_path / name, whole, NAMES, of.protocol)
     return [str(tmp_path / name) for name in ('a', 'b')]
 
 
@@ -52,6 +53,26 @@ def test_only_common_videos_with_a_label_count():
     assert comparison.ids.tolist() == ['v0', 'v2', 'v3', 'v4', 'v5'] and comparison.only == (1, 1)
     assert comparison.right.tolist() == [[True, False, False, True, True], [True, True, True, True, False]]
     assert 'left out: 1 videos only A has scored, 1 only B' in compare.to_text(comparison, ('one', 'other'))
+
+
+@pytest.mark.parametrize(
+    ('protocol', 'note'),
+    [
+        ('8x8 frames (7 videos)', None),
+        ('16x4 frames (8 videos)', ['note   A and B were scored by different protocols', '8x8 frames', '16x4 frames']),
+        ('', ['note   A and B may have been scored by different protocols', '8x8 frames', 'unknown']),
+    ],
+)
+def test_scores_by_different_protocols_are_told(protocol, note):
+    lines = compare.to_text(compare.match(stored(BY_A), stored(BY_B, protocol=protocol)), ('one', 'other')).splitlines()
+    if note:
+        assert [line.strip() for line in lines[:3]] == note
+    assert lines[3 if note else 0].startswith('A      top-1')
+
+
+def test_two_unknown_protocols_may_differ():
+    comparison = compare.match(stored(BY_A, protocol=''), stored(BY_B, protocol=''))
+    assert 'may have been scored by different' in compare.to_text(comparison, ('one', 'other'))
 
 
 def test_ties_are_wrong_as_they_are_in_every_score():

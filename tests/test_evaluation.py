@@ -1,6 +1,7 @@
 """Evaluation of models whose scores can be counted by hand, over whole and over damaged data."""
 
 import json
+import tracemalloc
 
 import jax
 import jax.numpy as jnp
@@ -77,32 +78,32 @@ def test_views_keep_their_places(source, config):
 
 
 class FakeSource(VideoSource):
-    """Six videos; `len`, labels and what could not be prepared is all that is asked of it."""
+    """Some videos; `len`, labels and what could not be prepared is all that is asked of it."""
 
-    label_names = tuple('abcdefgh')
     failures = (Rejected('test', 'v6', '/there', 'missing', ''),)
-    expected = 7
 
-    def __init__(self):
-        pass
+    def __init__(self, records=6, broken=(3,), label_names=tuple('abcdefgh')):
+        self.records, self.broken, self.label_names = records, list(broken), label_names
+        self.expected = records + 1
 
     def __len__(self):
-        return 6
+        return self.records
 
 
-def fake_batches(*_, batch_size, damaged, **settings):
-    """The batches of six videos, of which v3 is damaged and v4 has no label; each clip is 2 x its number."""
+def fake_batches(source, *, batch_size, **settings):
+    """The batches of videos of which `broken` are damaged and v4 has no label; each clip is 2 x its number."""
 
     class Batches:
         def __iter__(self):
-            for start in range(0, 6, batch_size):
+            for start in range(0, source.records, batch_size):
                 numbers = np.arange(start, start + batch_size)
+                there, damaged = numbers < source.records, np.isin(numbers, source.broken)
                 yield {
-                    'clip': np.tile(2 * numbers[:, None, None].astype(np.uint8), (1, 2, 3)),
-                    'label': np.where(numbers < 6, np.where(numbers == 4, -1, numbers), 0).astype(np.int32),
-                    'mask': (numbers < 6) & (numbers != 3),
-                    'id': np.array([f'v{n}' if n < 6 else '' for n in numbers]),
-                    'damaged': (numbers == 3).astype(np.int32),
+                    'clip': np.tile(2 * numbers[:, None, None].astype(np.int32), (1, 6, 3)),
+                    'label': np.where(there, np.where(numbers == 4, -1, numbers), 0).astype(np.int32),
+                    'mask': there & ~damaged,
+                    'id': np.array([f'v{n}' if n < source.records else '' for n in numbers]),
+                    'damaged': damaged.astype(np.int32),
                 }
 
         def close(self):
@@ -115,35 +116,77 @@ def says_its_number(variables, batch):
     return jax.nn.one_hot(batch['clip'][..., 0] // 2, 8)
 
 
-@pytest.mark.parametrize('batch_size', [2, 4, 6, 8])
-def test_damaged_videos_are_listed(config, monkeypatch, batch_size):
+@pytest.fixture
+def fakes(monkeypatch):
     monkeypatch.setattr(pipeline, 'eval_batches', fake_batches)
+
+
+@pytest.mark.parametrize('batch_size', [2, 4, 6, 8])
+def test_damaged_videos_are_listed(config, fakes, batch_size):
     config.test.batch_size = batch_size
     predictions = evaluate(says_its_number, FakeSource(), config)
     assert predictions.ids.tolist() == ['v0', 'v1', 'v2', 'v4', 'v5']
     assert predictions.labels.tolist() == [0, 1, 2, -1, 5]
     assert predictions.logits.argmax(axis=1).tolist() == [0, 1, 2, 4, 5]
+    assert predictions.views.argmax(axis=2).tolist() == [[n] * 6 for n in (0, 1, 2, 4, 5)]
     assert predictions.missing == (Missing('v6', 'missing'), Missing('v3', 'damaged')) and predictions.expected == 7
     coverage = scores.cover(predictions)
     assert coverage['reasons'] == {'damaged': 1, 'missing': 1} and coverage['missing'] == 2
     assert (coverage['top1_at_least'], coverage['top1_at_most']) == (4 / 6, 1.0)
 
 
-def test_a_video_that_vanishes_is_a_bug(config, monkeypatch):
-    monkeypatch.setattr(pipeline, 'eval_batches', fake_batches)
+@pytest.mark.parametrize('average', ['logits', 'probabilities'])
+def test_nothing_that_can_be_read(config, fakes, average):
+    config.test.batch_size, config.test.average = 4, average
+    predictions = evaluate(says_its_number, FakeSource(broken=range(6)), config)
+    assert predictions.logits.shape == (0, 8) and len(predictions.missing) == 7
+    text = scores.to_text('test', evaluation.account(predictions, config, 'test'))
+    assert 'no accuracy, for no video could be read' in text and '(6 damaged, 1 missing)' in text
+
+
+def test_a_video_that_vanishes_is_a_bug(config, fakes, monkeypatch):
     monkeypatch.setattr(FakeSource, '__len__', lambda self: 7)
     with pytest.raises(AssertionError, match='every video'):
         evaluate(says_its_number, FakeSource(), config)
 
 
-def test_processes_are_put_in_order(monkeypatch):
-    """Two processes with two batches of three videos each, the last of them padding."""
-    of_process = [np.arange(12).reshape(2, 2, 3)[:, p] for p in (0, 1)]  # video numbers [batches B]
-    both = {rows.tobytes(): np.concatenate(pair) for pair in zip(*of_process, strict=True) for rows in pair}
-    monkeypatch.setattr(parallel, 'gather', lambda rows: both[rows.tobytes()])
-    for rows in of_process:
-        (numbers,) = evaluation.in_order([(batch,) for batch in rows])
-        assert numbers.tolist() == list(range(12))
+def test_the_views_of_all_videos_are_held_once(config, fakes):
+    def zeros(variables, batch):
+        return jnp.zeros((*batch['clip'].shape[:2], 500))
+
+    config.test.batch_size = 20
+    many = FakeSource(400, broken=(), label_names=tuple(f'{n}' for n in range(500)))
+    evaluate(zeros, FakeSource(20, broken=(), label_names=many.label_names), config)  # compiles
+    tracemalloc.start()
+    try:
+        predictions = evaluate(zeros, many, config)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.8 * predictions.views.nbytes  # averages of six views are one sixth of them
+
+
+def test_only_the_leader_keeps_the_views(config, fakes, monkeypatch, tmp_path):
+    config.test.batch_size = 4
+    leader = evaluate(says_its_number, FakeSource(), config)
+    monkeypatch.setattr(parallel, 'is_leader', lambda: False)
+    other = evaluate(says_its_number, FakeSource(), config)
+    assert other.views is None and scores.curve(leader, clips=2, crops=3) != [] == scores.curve(other, clips=2, crops=3)
+    np.testing.assert_array_equal(other.logits, leader.logits)
+    assert scores.summarize(other) == scores.summarize(leader) and scores.cover(other) == scores.cover(leader)
+
+
+def test_processes_are_put_in_order(config, fakes, monkeypatch):
+    """Of two processes with two batches each; the other one says the same."""
+    monkeypatch.setattr(parallel, 'gather', lambda rows: np.concatenate([rows, rows]))
+    monkeypatch.setattr(jax, 'process_count', lambda: 2)
+    monkeypatch.setattr(FakeSource, '__len__', lambda self: 12)
+    config.test.batch_size = 8
+    predictions = evaluate(says_its_number, FakeSource(), config)
+    assert predictions.ids.tolist() == ['v0', 'v1', 'v2', 'v0', 'v1', 'v2', 'v4', 'v5', 'v4', 'v5']
+    for said in (predictions.logits.argmax(axis=1), *predictions.views.argmax(axis=2).T):
+        assert said.tolist() == [0, 1, 2, 0, 1, 2, 4, 5, 4, 5]
+    assert predictions.missing[1:] == (Missing('v3', 'damaged'), Missing('v3', 'damaged'))
 
 
 @pytest.mark.parametrize('flip_labels', [True, False])
@@ -171,6 +214,7 @@ def test_written_files(source, config, tmp_path):
     assert [row['views'] for row in results['views_curve']] == [1, 2, 3, 6]
     assert results['views_curve'][-1]['top1_probabilities'] == pytest.approx(results['top1'])
     stored = np.load(tmp_path / 'predictions.npz')
+    assert stored['protocol'] == results['protocol']
     np.testing.assert_array_equal(stored['logits'], predictions.logits)
     np.testing.assert_allclose(np.exp(stored['logits']).sum(axis=1), 1, rtol=1e-5)
     assert stored['label_names'].tolist() == list(source.label_names)

@@ -71,6 +71,17 @@ def test_missing_videos_leave_the_score_open():
     assert note.strip() == '3 of 7 videos have no score (1 damaged, 2 too short), with them top-1 28.57% to 71.43%'
 
 
+def test_of_a_part_of_a_split_it_is_not_known_what_is_missing():
+    whole = predict()._replace(expected=None)
+    coverage = {'expected': None, 'scored': 4, 'unlabelled': 0, 'missing': 0, 'reasons': {}}
+    assert scores.cover(whole) == coverage
+    assert scores.to_text('test', account(whole)) == scores.to_text('test', account(predict()))
+    damaged = predict(missing=(Missing('x', 'damaged'),))._replace(expected=None)
+    assert scores.cover(damaged) == coverage | {'missing': 1, 'reasons': {'damaged': 1}}
+    note = scores.to_text('test', account(damaged)).splitlines()[1]
+    assert note.strip() == '1 of 5 videos have no score (1 damaged)'
+
+
 def test_unlabelled_videos_are_left_out_of_the_score():
     predictions = predict(labels=(-1, 0, 1, -1))
     assert scores.summarize(predictions) == scores.summarize(predict(labels=(0, 1), logits=LOGITS[[1, 2]])) | {
@@ -80,8 +91,8 @@ def test_unlabelled_videos_are_left_out_of_the_score():
     assert '2 videos without a label left out' in scores.to_text('test', account(predictions))
 
 
-@pytest.mark.parametrize('labels', [(-1,) * 4, ()])
-def test_no_label_at_all(tmp_path, labels):
+@pytest.mark.parametrize(('labels', 'why'), [((-1,) * 4, 'no label is known'), ((), 'no video could be read')])
+def test_nothing_to_be_right_about(tmp_path, labels, why):
     predictions = predict(labels=labels, logits=LOGITS[: len(labels)], missing=(Missing('x', 'damaged'),))
     (tmp_path / 'confusion.png').write_text('of an earlier evaluation')
     results = account(predictions)
@@ -90,7 +101,7 @@ def test_no_label_at_all(tmp_path, labels):
     assert results.keys() == {'videos', 'protocol', 'coverage', 'views_curve'}
     assert [path.name for path in tmp_path.iterdir()] == ['results.json']
     line, note = scores.to_text('test', results).splitlines()
-    assert line == 'test         no accuracy, for no label is known  8x8 frames' and 'top-1' not in note
+    assert line == f'test         no accuracy, for {why}  8x8 frames' and 'top-1' not in note
 
 
 def test_written_files(tmp_path):

@@ -1,5 +1,7 @@
 """Averages of views by hand, and what fewer views would have given."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -33,10 +35,7 @@ def test_one_view_is_its_own_average(how):
 
 
 @pytest.mark.parametrize('how', views.AVERAGES)
-def test_averages_in_parts_are_those_of_the_whole(how, monkeypatch):
-    whole = views.average(LOGITS, how)
-    monkeypatch.setattr(views, 'AT_ONCE', 7)
-    np.testing.assert_array_equal(views.average(LOGITS, how), whole)
+def test_the_average_of_no_video(how):
     assert views.average(LOGITS[:0], how).shape == (0, 5)
 
 
@@ -77,6 +76,31 @@ def test_the_curve_ends_at_the_score_itself():
     for how in views.AVERAGES:
         last = views.curve(LOGITS, LABELS, clips=4, crops=3)[-1][f'top1_{how}']
         assert last == metrics.right(views.average(LOGITS, how), LABELS).mean()
+
+
+def test_the_curve_leaves_out_what_has_no_label():
+    known = np.arange(50) % 3 > 0
+    rows = views.curve(LOGITS, np.where(known, LABELS, -1), clips=4, crops=3)
+    assert rows == views.curve(LOGITS[known], LABELS[known], clips=4, crops=3)
+
+
+def test_the_curve_in_parts_is_that_of_the_whole(monkeypatch):
+    labels = np.where(np.arange(50) < 10, -1, LABELS)  # of the first part, no label is known
+    whole = views.curve(LOGITS, labels, clips=4, crops=3)
+    monkeypatch.setattr(views, 'AT_ONCE', 7)
+    assert views.curve(LOGITS, labels, clips=4, crops=3) == whole
+
+
+def test_a_curve_takes_little_memory(monkeypatch):
+    many, labels = np.zeros((1000, 12, 20), np.float32), np.zeros(1000, int)
+    monkeypatch.setattr(views, 'AT_ONCE', 20)
+    tracemalloc.start()
+    try:
+        views.curve(many, labels, clips=4, crops=3)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < many.nbytes / 4
 
 
 def test_clips_alone_have_one_curve():
