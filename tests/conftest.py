@@ -1,6 +1,15 @@
-"""Two CPU devices, strict shapes, the same numbers on every run."""
+"""Two CPU devices, strict shapes, the same numbers on every run; what one process has compiled, all of them use."""
 
+import atexit
 import os
+import shutil
+import tempfile
+
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:  # else this is a process of a run that has begun already
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='compiled-')
+    os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.1'
+    os.environ['JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES'] = '-1'
+    atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
 
 # Both must stand before JAX is imported.
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=2'
