@@ -1,0 +1,46 @@
+"""What backbones cost: counted by hand, and published."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from dnr_jax.models import MODELS
+from dnr_jax.models import __main__ as costs
+
+
+def count(function, *shapes):
+    arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+    return costs.multiply_adds(jax.make_jaxpr(function)(*arrays).jaxpr)
+
+
+def test_counts_by_hand():
+    assert count(lambda x, w: x @ w, (5, 3), (3, 7)) == 5 * 3 * 7
+    assert count(lambda x: x + 1, (5, 3)) == 0
+
+    def conv(x, w):  # every second of 8 x 6 positions, 3 x 3 of 2 of 4 channels
+        return lax.conv_general_dilated(
+            x, w, (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=2
+        )
+
+    assert count(conv, (1, 8, 6, 4), (3, 3, 2, 10)) == 4 * 3 * 10 * 3 * 3 * 2
+
+    def loop(x, w):
+        return lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, w), None), x, None, length=6)[0]
+
+    assert count(loop, (5, 3), (3, 3)) == 6 * 5 * 3 * 3
+
+
+def test_resnet50_as_published():
+    found = costs.cost('resnet50', 'batch', (224,))
+    assert found.parameters == 24_327_632
+    assert found.multiply_adds[224] == pytest.approx(32.70e9, abs=0.01e9)
+
+
+def test_the_page_holds_every_backbone_as_counted():
+    page = (costs.__file__.rpartition('dnr_jax')[0]) + 'docs/backbones.md'
+    with open(page) as file:
+        rows = {line.split('`')[1]: line for line in file if line.startswith('| `')}
+    assert set(rows) == set(MODELS)
+    (line,) = list(costs.table(['tsm_resnet18'], (224, 256)))[2:]
+    assert rows['tsm_resnet18'] == line + '\n'
