@@ -129,7 +129,7 @@ def test_mistakes(stale, data_dir, tmp_path, random_variables):
     with pytest.raises(ValueError, match='Expected a model with running statistics'):
         run(tmp_path)
     assert not (tmp_path / 'statistics').exists()
-    with pytest.raises(ValueError, match='whole batches.*= 16 clips.*got 0 wanted of the \d+ labelled clips'):
+    with pytest.raises(ValueError, match=r'whole batches.*= 16 clips.*got 0 wanted of the \d+ labelled clips'):
         run(stale[0], wanted=0)
 
 
