@@ -1,0 +1,57 @@
+"""Does every family of backbones learn moving shapes, with relays and without? One short training for each.
+
+    python -m experiments.families --workdir=runs/families
+    python -m experiments.families --workdir=runs/families --only=tsm_resnet18,tanet_resnet50
+
+Started again, it goes on with what is missing. Prints a table of test accuracies; `results.json` of each training lies
+in WORKDIR/BACKBONE_NORMS/test.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+# Settings beside those of configs/moving_shapes.py: networks that shrink the frames need more of them.
+SETTINGS = {
+    'resnet18': [],
+    'tsm_resnet18': [],
+    'tanet_resnet50': [],
+    'tea_resnet50': ['--config.model.width=16', '--config.model.norm.groups=2'],
+    'mobilenet_v2': ['--config.model.width=16'],
+    'slowonly_resnet50': [],
+    'i3d_resnet50': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
+    'r2plus1d_18': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
+    'slowfast_resnet50_8x8': [
+        '--config.clip.frames=16', '--config.clip.stride=1', '--config.model.width=16', '--config.model.norm.groups=1',
+    ],
+}  # fmt: skip
+NORMS = ('batch', 'dnr')
+
+
+def top1(backbone: str, norms: str, workdir: Path, more: list[str]) -> float:
+    """Test accuracy, from training to the end if that was not done."""
+    folder = workdir / f'{backbone}_{norms}'
+    results = folder / 'test/results.json'
+    if not results.exists():
+        config = f'--config=configs/moving_shapes.py:{backbone},{norms}'
+        subprocess.run(
+            [sys.executable, 'train.py', config, f'--workdir={folder}', *SETTINGS[backbone], *more], check=True
+        )
+    return json.loads(results.read_text())['top1']
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m experiments.families', description=__doc__.split('\n')[0])
+    parser.add_argument('--workdir', type=Path, default=Path('runs/families'))
+    parser.add_argument('--only', default=','.join(SETTINGS), help='backbones; default: one of each family')
+    options, more = parser.parse_known_args()
+    print(f'| backbone | {" | ".join(f"`{norms}`" for norms in NORMS)} |\n| --- | ---: | ---: |', flush=True)
+    for backbone in options.only.split(','):
+        scores = [f'{top1(backbone, norms, options.workdir, more):.1%}' for norms in NORMS]
+        print(f'| `{backbone}` | {" | ".join(scores)} |', flush=True)
+
+
+if __name__ == '__main__':
+    main()
