@@ -204,7 +204,10 @@ class CrossLayerTransform(nn.Module):
 
 
 class CrossTemporalTransform(nn.Module):
-    """A relay along the frame groups with this layer's own cell, from zero at the first frames."""
+    """A relay along the frame groups with this layer's own cell, from zero at the first frames.
+
+    Where the collection 'stream' is mutable, the relay goes on from the state it holds there, and leaves its own.
+    """
 
     reduction: int
 
@@ -212,7 +215,10 @@ class CrossTemporalTransform(nn.Module):
     def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
         clips, _, channels = pooled.shape
         cell = RelayCell(channels, self.reduction, name='relay')
-        _, (scale, shift) = relay_over_frames(cell, zero_carry(clips, channels), pooled)
+        state = self.get_variable('stream', 'state', zero_carry(clips, channels))
+        state, (scale, shift) = relay_over_frames(cell, state, pooled)
+        if self.is_mutable_collection('stream') and not self.is_initializing():
+            self.put_variable('stream', 'state', state)
         return carry, (scale, shift)
 
 

@@ -19,7 +19,7 @@ FLOORS = [
     {'steps', 'checkpoints', 'scores'},
     {'trained', 'precise', 'setup'},
     {'evaluation', 'initial'},
-    {'training', 'dry_run'},
+    {'training', 'dry_run', 'streaming'},
     {'command'},
     {'statistics_report', 'convert'},
 ]
