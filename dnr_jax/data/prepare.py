@@ -10,8 +10,10 @@ interruption, goes on with what is missing.
 """
 
 import argparse
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from absl import logging
@@ -59,7 +61,6 @@ def open_builder(options: argparse.Namespace):
     import tensorflow_datasets as tfds  # slow
 
     tfds.disable_progress_bar()  # there is one of our own
-    logging.set_verbosity(logging.ERROR)  # it warns of every configuration that is not in its catalogue
     if options.workers < 0 or options.seconds <= 0:
         raise ValueError(
             f'Expected --workers from 0 and --seconds above 0, got {options.workers}, {options.seconds:g}.'
@@ -69,13 +70,25 @@ def open_builder(options: argparse.Namespace):
     if '/' in (options.variant or ''):
         raise ValueError(f"A --variant is a name without '/', got '{options.variant}'.")
     if cls.default_config is None:
-        return cls(data_dir=out, variant=options.variant, origin=origin(options))
+        with _silent():
+            return cls(data_dir=out, variant=options.variant, origin=origin(options))
     given = [f'--{key}' for key in ('source', 'annotations', 'labels', *STORING) if getattr(options, key) is not None]
     if given or options.list:
         raise ValueError(f'{options.name} is made by the project itself: expected no {", ".join(given) or "--list"}.')
     if options.variant is not None:
         choose(cls.builder_configs, options.variant, f'variant of {options.name}')
     return cls(data_dir=out, config=options.variant or cls.default_config, file_format='array_record')
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """TFDS warns of every configuration that is not in its catalogue."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def origin(options: argparse.Namespace):

@@ -1,0 +1,40 @@
+"""How the pictures of a study look: colours that every eye tells apart, frames of clips, numbers of hops."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+from dnr_jax.files import written_whole
+
+matplotlib.use('Agg')
+
+COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000', '#888888')
+MARKERS = 'osD^vP*X'
+
+
+def style(number: int, of: int) -> dict:
+    """Colour and marker of one of so many curves; where they are too many to be told apart, they shade in their order."""
+    if of <= len(COLOURS):
+        return {'color': COLOURS[number], 'marker': MARKERS[number]}
+    return {'color': matplotlib.colormaps['viridis'](number / (of - 1)), 'marker': MARKERS[number % len(MARKERS)]}
+
+
+def ticks(hops: int) -> range:
+    """Numbers from 1, few enough to be read."""
+    return range(1, hops + 1, -(-hops // 8))
+
+
+def show_frames(axis, clip: np.ndarray) -> None:
+    """The frames of a clip, uint8 [T H W C], side by side."""
+    axis.imshow(np.concatenate(clip, axis=1))
+    axis.set_axis_off()
+
+
+def save(figure, path: Path) -> None:
+    """Writes the picture and forgets it."""
+    from matplotlib import pyplot
+
+    with written_whole(path) as unfinished:
+        figure.savefig(unfinished, dpi=130)
+    pyplot.close(figure)

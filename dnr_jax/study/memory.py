@@ -1,0 +1,99 @@
+"""How far back a relay remembers.
+
+Take what its hops read, p_1 ... p_N, as independent inputs, and the relay alone as a function of them, from the zero
+state: (h_1 ... h_N) = relay(p_1 ... p_N). The influence of hop s on hop t is
+
+    I[t, s] = || d h_t / d p_s ||_F / sqrt(C)
+
+the root mean square, over the channels of the scale at t, of the length of its gradient. It is zero for s > t. In the
+whole network p_s also depends on what earlier layers did; that path is left out, so this is the memory of the relay
+itself, at the inputs that real clips give it. Hops are frame groups, or the layers of a stage: then I[m, l] is what
+layer l still says at layer m through the carry.
+
+    memory(d) = mean_t I[t, t - d] / mean_t I[t, t]          means over the hops t that have one d hops before
+
+Axes: B clips, N hops, C channels.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
+from dnr_jax.study import figures
+from dnr_jax.study.tracing import LAYERS, Relay, observe
+
+MOST_DRAWN = 12  # relays that get a matrix of their own
+
+
+def influence(
+    model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B T H W 3']
+) -> dict[str, Float[Array, 'B N N']]:
+    """I[t, s] of every clip and relay, by the relay's name; pure, see above."""
+    _, layers, relays = observe(model, variables, clip)
+    pooled = {name: of.pooled for name, of in layers.items()}
+    return {
+        relay.name: jax.lax.map(partial(relay_influence, relay.cell, relay.variables(variables)), relay.along(pooled))
+        for relay in relays
+    }
+
+
+def relay_influence(cell: RelayCell, variables: Mapping[str, Any], pooled: Float[Array, 'N C']) -> Float[Array, 'N N']:
+    """I[t, s] of one relay for one clip."""
+
+    def scale(pooled):
+        carry = zero_carry(1, cell.features)
+        _, (h, _) = cell.apply(variables, carry, pooled[None], method=relay_over_frames)
+        return h[0]
+
+    jacobian = jax.jacrev(scale)(pooled)  # [t C s C]
+    return jnp.sqrt(jnp.square(jacobian).sum(axis=(1, 3)) / cell.features)
+
+
+def memory(of: Float[np.ndarray, 'N N']) -> np.ndarray:
+    """The curve memory(d), d = 0 ... N - 1, of one matrix I[t, s]."""
+    curve = np.array([np.diagonal(of, -d).mean() for d in range(len(of))])
+    return curve / curve[0]
+
+
+def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarray], title: str) -> None:
+    """The memory of all these relays as curves, and I[t, s] of the first and last ones as matrices."""
+    from matplotlib import pyplot
+
+    shown = relays if len(relays) <= MOST_DRAWN else [*relays[: MOST_DRAWN // 2], *relays[-MOST_DRAWN // 2 :]]
+    columns = min(4, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = pyplot.figure(figsize=(4.6 + 2.3 * columns, max(3.8, 2.3 * rows + 0.6)), layout='constrained')
+    left, right = figure.subfigures(1, 2, width_ratios=[4.6, 2.3 * columns])
+    hop = 'layer of the stage' if relays[0].over == LAYERS else 'frame group'
+    axis = left.subplots()
+    for number, relay in enumerate(relays):
+        curve = memory(influences[relay.name])
+        axis.plot(range(len(curve)), curve, label=relay.name, **figures.style(number, len(relays)))
+    axis.set(xlabel=f'hops back d ({hop}s)', ylabel='memory: influence relative to d = 0', yscale='log')
+    axis.set_xticks(range(max(len(influences[relay.name]) for relay in relays)))
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize='x-small')
+    grid = right.subplots(rows, columns, squeeze=False)
+    for axis in grid.flat[len(shown) :]:
+        axis.set_axis_off()
+    for axis, relay in zip(grid.flat, shown, strict=False):
+        values = influences[relay.name]
+        hops = len(values)
+        lower = np.where(np.tri(hops, dtype=bool), values, np.nan)
+        image = axis.imshow(lower, cmap='viridis', vmin=0, extent=(0.5, hops + 0.5, hops + 0.5, 0.5))
+        figure.colorbar(image, ax=axis, shrink=0.8)
+        axis.set_title(relay.name, fontsize='small')
+        axis.set(xticks=figures.ticks(hops), yticks=figures.ticks(hops))
+    right.supxlabel(f'p read at {hop} s', fontsize='medium')
+    right.supylabel(f'scale h of {hop} t', fontsize='medium')
+    figure.suptitle(title, fontsize='medium')
+    figures.save(figure, path)

@@ -1,0 +1,171 @@
+"""What a relayed network does with a clip, as arrays.
+
+A layer that is normalized by a relay reads `pooled`, decides with four gates, and hands out scale `h` and shift `c`:
+
+    c = forget * c' + input * cell
+    h = output * sigmoid(c)                               (h', c') of the hop before, zero at the first
+    y = h * (x - mean) / sqrt(var + epsilon) + c
+
+The hops of one relay are the frame groups of a layer, or the layers of a stage; either way they are a chain, along
+which the arrays of its layers are joined: [B N C].
+
+Axes: B clips, G frame groups, N hops of a relay, C channels, K classes.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
+from jax import Array
+from jax.nn import sigmoid, tanh
+from jaxtyping import Float
+
+from dnr_jax.normalization import BatchStatistics, CrossLayerTransform, CrossTemporalTransform, GroupStatistics
+from dnr_jax.relay import RelayCell
+
+TRANSFORMS = CrossLayerTransform, CrossTemporalTransform
+STATISTICS = BatchStatistics, GroupStatistics
+FRAMES, LAYERS = 'frames', 'layers'  # what a relay hops along
+
+
+class LayerTrace(NamedTuple):
+    """One relayed layer, all [B G C] and float32; G is 1 where the relay hops along layers."""
+
+    pooled: Float[Array, 'B G C']  # mean of x over the frames and positions of a group
+    input: Float[Array, 'B G C']  # gates, behind their sigmoid, ...
+    forget: Float[Array, 'B G C']
+    cell: Float[Array, 'B G C']  # ... and this one behind its tanh
+    output: Float[Array, 'B G C']
+    h: Float[Array, 'B G C']  # scale
+    c: Float[Array, 'B G C']  # shift
+    mean: Float[Array, 'B G C']  # by which x was standardized: running averages, or those of a group norm
+    var: Float[Array, 'B G C']
+
+
+class Relay(NamedTuple):
+    """A cell, and the layers it makes its hops in: one layer, frame group by frame group, or several of a stage."""
+
+    name: str  # of the layer ('stage1/block1/norm2'), or of the stage ('stage1')
+    over: str  # FRAMES or LAYERS
+    layers: tuple[str, ...]  # in the order of its hops
+    cell: RelayCell
+    path: tuple[str, ...]  # of the cell's parameters
+
+    def along(self, per_layer: Mapping[str, Float[Array, 'B G C']]) -> Float[Array, 'B N C']:
+        """Arrays of its layers joined along its hops."""
+        return jnp.concatenate([per_layer[layer] for layer in self.layers], axis=1)
+
+    def apart(self, of_hops: Float[Array, 'B N C']) -> dict[str, Float[Array, 'B G C']]:
+        """The inverse of `along`."""
+        return dict(zip(self.layers, jnp.split(of_hops, len(self.layers), axis=1), strict=True))
+
+    def variables(self, of_model: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of the cell, to be given to `cell.apply`."""
+        params = of_model['params']
+        for name in self.path:
+            params = params[name]
+        return {'params': params}
+
+
+def trace(model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B T H W 3']) -> dict[str, LayerTrace]:
+    """All relayed layers by their path in the network; none where it has no relay.
+
+    Pure, for any backbone of `models.MODELS`, in evaluation mode. A single clip is a batch of one: to map over clips,
+    `jax.vmap(lambda clip: trace(model, variables, clip[None]))`. Compiled, keys come back sorted; see `in_order`.
+    """
+    return observe(model, variables, clip)[1]
+
+
+def observe(
+    model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B T H W 3']
+) -> tuple[Float[Array, 'B *features'], dict[str, LayerTrace], list[Relay]]:
+    """What the model returns, the trace, and the relays in the order of the network."""
+    relays = {}
+
+    def keep(call: Callable, arguments: tuple, settings: dict[str, Any], context: nn.module.InterceptorContext):
+        result, module = call(*arguments, **settings), context.module
+        if context.method_name == '__call__' and isinstance(module, TRANSFORMS):
+            (_, pooled), (_, (h, c)) = arguments, result
+            sow(module, pooled=pooled, h=h, c=c)
+            relay = relay_of(module)
+            before = relays.get(relay.path, relay._replace(layers=()))
+            relays[relay.path] = relay._replace(layers=before.layers + relay.layers)
+        if context.method_name == '__call__' and isinstance(module, STATISTICS):
+            mean, var = result
+            sow(module, mean=mean, var=var)
+        return result
+
+    with nn.intercept_methods(keep):
+        result, kept = model.apply(variables, clip, train=False, mutable=['trace'])
+    kept = flatten_dict(kept.get('trace', {}), sep='/')
+    layers = {}
+    for relay in relays.values():
+        pooled, h, c = (
+            {layer: kept[f'{layer}/transform/{of}'] for layer in relay.layers} for of in ('pooled', 'h', 'c')
+        )
+        decided = [relay.apart(gate) for gate in gates(relay, variables, relay.along(pooled), relay.along(h))]
+        for layer in relay.layers:
+            statistics = (jnp.broadcast_to(kept[f'{layer}/statistics/{of}'], h[layer].shape) for of in ('mean', 'var'))
+            layers[layer] = LayerTrace(
+                pooled[layer], *(gate[layer] for gate in decided), h[layer], c[layer], *statistics
+            )
+    return result, layers, list(relays.values())
+
+
+def sow(module: nn.Module, **values: Array) -> None:
+    """Keeps the values under the path of the module; a lifted transform such as `nn.remat` lets them pass."""
+    for name, value in values.items():
+        module.sow('trace', name, value, init_fn=lambda: None, reduce_fn=lambda _, value: value)
+
+
+def layer_of(part: nn.Module) -> str:
+    """The path of the norm that a statistics or a transform is part of."""
+    return '/'.join(part.path[:-1])
+
+
+def relay_of(transform: nn.Module) -> Relay:
+    """The relay a transform belongs to, with this layer alone."""
+    layer = layer_of(transform)
+    if isinstance(transform, CrossLayerTransform):
+        cell, path = transform.cell, transform.cell.path
+        return Relay('/'.join(path[:-1]), LAYERS, (layer,), RelayCell(cell.features, cell.reduction, parent=None), path)
+    path = (*transform.path, 'relay')
+    features = transform.variables['params']['relay']['input_gates']['reduce']['kernel'].shape[0]
+    return Relay(layer, FRAMES, (layer,), RelayCell(features, transform.reduction, parent=None), path)
+
+
+def gates(
+    relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'B N C'], h: Float[Array, 'B N C']
+) -> tuple[Array, Array, Array, Array]:
+    """Input, forget, cell and output gate of every hop, each [B N C], from what it read: `pooled`, and h of before."""
+    before = jnp.pad(h[:, :-1], [(0, 0), (1, 0), (0, 0)])
+    total = relay.cell.apply(
+        relay.variables(variables), pooled, before, method=lambda cell, p, h: cell.input_gates(p) + cell.state_gates(h)
+    )
+    i, f, g, o = jnp.split(total, 4, axis=-1)
+    return sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)
+
+
+def find_relays(model: nn.Module, variables: Mapping[str, Any], clip_shape: tuple[int, ...]) -> list[Relay]:
+    """The relays of a model in the order of the network, without computing; ValueError if it has none."""
+    found = []
+    jax.eval_shape(
+        lambda variables, clip: found.extend(observe(model, variables, clip)[2]),
+        variables,
+        jax.ShapeDtypeStruct(clip_shape, jnp.float32),
+    )
+    if not found:
+        raise ValueError(
+            "Expected a network with a relay, got one whose norms are all static; relayed norms are those of 'dnr' and "
+            "the other presets with 'cross_layer' or 'cross_temporal'."
+        )
+    return found
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Paths in the order of the network, block2 before block10."""
+    return sorted(names, key=lambda name: re.sub(r'\d+', lambda number: number[0].zfill(4), name))
