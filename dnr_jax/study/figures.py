@@ -14,7 +14,7 @@ MARKERS = 'osD^vP*X'
 
 
 def style(number: int, of: int) -> dict:
-    """Colour and marker of one of so many curves; where they are too many to be told apart, they shade in their order."""
+    """Colour and marker of one of so many curves; where they are too many to tell apart, they shade in their order."""
     if of <= len(COLOURS):
         return {'color': COLOURS[number], 'marker': MARKERS[number]}
     return {'color': matplotlib.colormaps['viridis'](number / (of - 1)), 'marker': MARKERS[number % len(MARKERS)]}
