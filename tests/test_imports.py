@@ -21,7 +21,7 @@ FLOORS = [
     {'evaluation', 'initial'},
     {'training', 'dry_run', 'streaming'},
     {'command'},
-    {'statistics_report', 'convert', 'study'},
+    {'statistics_report', 'convert', 'study', 'predict', 'export'},
 ]
 
 

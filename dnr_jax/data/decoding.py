@@ -104,7 +104,7 @@ def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarr
     """
     reformatter = VideoReformatter()
     for frame in itertools.islice(_limited(video, limits), 0, None, step):
-        yield _to_rgb(frame, reformatter)
+        yield to_rgb(frame, reformatter)
 
 
 def inspect(video: bytes, limits: Limits) -> Inspected:
@@ -181,9 +181,9 @@ def _from_start(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
     frames, reformatter, last = {}, VideoReformatter(), max(wanted)
     with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
         count = 0
-        for count, frame in enumerate(_frames(stream, container.demux(stream)), 1):
+        for count, frame in enumerate(decoded(stream, container.demux(stream)), 1):
             if count - 1 in wanted:
-                frames[count - 1] = _to_rgb(frame, reformatter)
+                frames[count - 1] = to_rgb(frame, reformatter)
             if count > last:
                 return frames
     raise VideoError(
@@ -200,7 +200,7 @@ def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
             ranks = {index - start for index in wanted.intersection(range(start, start + len(group)))}
             if ranks:
                 for rank, frame in _frames_of_group(stream, group, ranks):
-                    frames[start + rank] = _to_rgb(frame, reformatter)
+                    frames[start + rank] = to_rgb(frame, reformatter)
             start += len(group)
     return frames
 
@@ -247,7 +247,7 @@ def _frames_of_group(
     may_skip = codec.codec.canonical_name == 'h264' and times != sorted(times)
     packets = _needed(codec, group, [rank_of[time] for time in times], ranks) if may_skip else [*group, None]
     latest = -1
-    for frame in _frames(stream, packets):
+    for frame in decoded(stream, packets):
         rank = rank_of.get(frame.pts, -1)
         if rank <= latest or (rank > latest + 1 and not may_skip):
             raise VideoError('frames are not in the order of their times.', Reason.DAMAGED)
@@ -273,13 +273,13 @@ def _limited(video: bytes, limits: Limits) -> Iterator[av.VideoFrame]:
     if len(video) > limits.bytes:
         raise VideoError(f'the file has {len(video)} bytes, {limits.bytes} are allowed.', Reason.TOO_LARGE)
     with _opened(video, pixels=limits.pixels) as (container, stream):
-        for count, frame in enumerate(_frames(stream, container.demux(stream)), 1):
+        for count, frame in enumerate(decoded(stream, container.demux(stream)), 1):
             if count > limits.frames:
                 raise VideoError(f'the video has more than {limits.frames} frames.', Reason.TOO_LARGE)
             yield frame
 
 
-def _frames(stream: av.VideoStream, packets: Iterable[av.Packet | None]) -> Iterator[av.VideoFrame]:
+def decoded(stream: av.VideoStream, packets: Iterable[av.Packet | None]) -> Iterator[av.VideoFrame]:
     """Decodes packets one by one, each when it is taken; None, or an empty one, asks for what is left.
 
     What the decoder cannot read, or only guesses, is a VideoError.
@@ -301,7 +301,8 @@ def _frames(stream: av.VideoStream, packets: Iterable[av.Packet | None]) -> Iter
             count += 1
 
 
-def _to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    """The frame as it is to be shown, RGB, uint8 [H W C]."""
     image = reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
     quarter_turns = _quarter_turns(frame)
     return np.rot90(image, quarter_turns) if quarter_turns else image

@@ -21,7 +21,7 @@ Axes: B clips, G frame groups, C channels, K classes.
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,15 +31,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Key
+from jaxtyping import Bool, Float, Key
 
 from dnr_jax import metrics
 from dnr_jax.compare import bootstrap
 from dnr_jax.normalization import CrossLayerTransform
 from dnr_jax.registry import choose
-from dnr_jax.relay import zero_carry
+from dnr_jax.relay import relay_over_frames, zero_carry
 from dnr_jax.study import figures
-from dnr_jax.study.tracing import TRANSFORMS, layer_of
+from dnr_jax.study.tracing import TRANSFORMS, Relay, layer_of, relay_of
 
 HandedOut = Float[Array, 'B G C']  # scale or shift
 CUT = 'cut:'
@@ -83,7 +83,7 @@ def ablated(
     clip: Float[Array, 'B T H W 3'],
     *,
     ablation: str,
-    layers: str,
+    chosen: Mapping[str, bool | Bool[Array, '']],
     means: Mapping[str, Means],
     keys: Key[Array, 'B'],
 ) -> Float[Array, 'B K']:
@@ -91,7 +91,7 @@ def ablated(
 
     Args:
       ablation: a key of ABLATIONS, 'cut:K', or 'none'.
-      layers: a regular expression, sought in the path of a layer: 'stage1', 'norm2$', or '' for all.
+      chosen: whether a relayed layer is ablated, for each of them, see `matching`; of a compiled function, an input.
       means: of every relayed layer.
       keys: of random orders, one for each clip.
     Raises ValueError for an unknown ablation.
@@ -107,20 +107,44 @@ def ablated(
         along_layers = isinstance(module, CrossLayerTransform)
         if along_layers:
             made[module.cell.path] += 1
-        if ablation == NONE or not re.search(layers, layer):
-            return call(carry, pooled)
-        if hops and not along_layers:
-            return carry, cut_frames(call, pooled, hops)
-        if hops and (made[module.cell.path] - 1) % hops == 0:
-            carry = jax.tree.map(jnp.zeros_like, carry)
+        if hops and along_layers and (made[module.cell.path] - 1) % hops == 0:
+            carry = jax.tree.map(lambda of: jnp.where(chosen[layer], 0, of), carry)
         carry, given = call(carry, pooled)
-        if replace:
+        if hops and not along_layers:
+            ablated = cut_frames(relay_of(module), variables, pooled, hops)
+        elif replace:
             of_layer = jax.vmap(partial(jax.random.fold_in, data=zlib.crc32(layer.encode())))(keys)
-            given = tuple(replace(of, mean, of_layer) for of, mean in zip(given, means[layer], strict=True))
-        return carry, given
+            ablated = tuple(replace(of, mean, of_layer) for of, mean in zip(given, means[layer], strict=True))
+        else:
+            ablated = given
+        return carry, jax.tree.map(partial(jnp.where, chosen[layer]), ablated, given)
 
     with nn.intercept_methods(intercept):
         return model.apply(variables, clip, train=False)
+
+
+def matching(layers: Iterable[str], pattern: str) -> dict[str, bool]:
+    """Whether a regular expression is found in the path of each layer: 'stage1/', 'norm2$', or '' for all.
+
+    Raises ValueError if it is none, or is found nowhere.
+    """
+    try:
+        found = {layer: bool(re.search(pattern, layer)) for layer in layers}
+    except re.error as error:
+        raise ValueError(f"Layers are chosen by a regular expression, got '{pattern}': {error}.") from error
+    if not any(found.values()):
+        raise ValueError(f"No relayed layer is found by '{pattern}' among {', '.join(found)}.")
+    return found
+
+
+def parts(layers: Sequence[str]) -> list[str]:
+    """Patterns for all layers, for those of each stage, and of each norm of a block; none twice for the same layers."""
+    stages = [layer.rsplit('/', 2)[0] + '/' for layer in layers]
+    slots = [layer.rsplit('/', 1)[1] + '$' for layer in layers]
+    found = {}
+    for pattern in ['', *stages, *slots]:
+        found.setdefault(tuple(matching(layers, pattern).values()), pattern)
+    return list(found.values())
 
 
 def parse(ablation: str) -> tuple[int, Callable | None]:
@@ -132,15 +156,18 @@ def parse(ablation: str) -> tuple[int, Callable | None]:
         if not hops.isdigit() or int(hops) < 1:
             raise ValueError(f"An ablation 'cut:K' cuts after K hops, at least 1, got '{ablation}'.")
         return int(hops), None
-    return 0, choose(ABLATIONS, ablation, 'ablation')
+    return 0, choose(ABLATIONS | {f'{CUT}K': None}, ablation, 'ablation')
 
 
-def cut_frames(call: Callable, pooled: Float[Array, 'B G C'], hops: int) -> tuple[HandedOut, HandedOut]:
+def cut_frames(
+    relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'B G C'], hops: int
+) -> tuple[HandedOut, HandedOut]:
     """Scale and shift of a relay along frames that begins anew every so many hops: each part is a clip of its own."""
     clips, groups, channels = pooled.shape
     padded = jnp.pad(pooled, [(0, 0), (0, -groups % hops), (0, 0)])  # behind the last hop, which does not hear of it
     parts = padded.reshape(-1, hops, channels)
-    _, given = call(zero_carry(len(parts), channels), parts)
+    carry = zero_carry(len(parts), channels)
+    _, given = relay.cell.apply(relay.variables(variables), carry, parts, method=relay_over_frames)
     return jax.tree.map(lambda of: of.reshape(clips, -1, channels)[:, :groups], given)
 
 
@@ -173,12 +200,17 @@ def to_text(costs: Sequence[Cost], top1: float) -> str:
     names = [row_name(row, costs) for row in rows]
     width = max(map(len, names))
     lines = [
-        f'top-1 without ablation {top1:.1%}; points of it that an ablation costs:',
+        f'top-1 without ablation {top1:.1%}; points of it that an ablation costs, and half their confidence interval:',
         f'{"":{width}}' + ''.join(f'{column:>14}' for column in columns),
     ]
     for row, name in zip(rows, names, strict=True):
-        lines.append(f'{name:{width}}' + ''.join(f'{100 * found[row, column].cost:14.1f}' for column in columns))
+        lines.append(f'{name:{width}}' + ''.join(f'{points(found[row, column]):>14}' for column in columns))
     return '\n'.join(lines)
+
+
+def points(of: Cost) -> str:
+    """What it costs in points of top-1, with half the width of the confidence interval."""
+    return f'{100 * of.cost:.1f} ± {50 * (of.high - of.low):.1f}'
 
 
 def choices(costs: Sequence[Cost]) -> tuple[list[str], list[str]]:
@@ -192,20 +224,18 @@ def row_name(layers: str, costs: Sequence[Cost]) -> str:
 
 
 def draw(path: Path, costs: Sequence[Cost], title: str) -> None:
-    """The same table as a picture, with half the width of every confidence interval."""
+    """The same table as a picture."""
     from matplotlib import pyplot
 
     rows, columns = choices(costs)
     found = {(of.layers, of.ablation): of for of in costs}
-    points = np.array([[100 * found[row, column].cost for column in columns] for row in rows])
-    size = (3.2 + 1.15 * len(columns), 1.9 + 0.42 * len(rows))
+    values = np.array([[100 * found[row, column].cost for column in columns] for row in rows])
+    size = (max(7, 3.2 + 1.15 * len(columns)), 1.9 + 0.42 * len(rows))
     figure, axis = pyplot.subplots(figsize=size, layout='constrained')
-    most = max(np.abs(points).max(), 1)
-    image = axis.imshow(points, cmap='PuOr_r', vmin=-most, vmax=most, aspect='auto')
-    for (i, j), value in np.ndenumerate(points):
-        of = found[rows[i], columns[j]]
-        text = f'{value:.1f} ± {50 * (of.high - of.low):.1f}'
-        colour = 'white' if abs(value) > 0.6 * most else 'black'
+    most = max(np.abs(values).max(), 1)
+    image = axis.imshow(values, cmap='PuOr_r', vmin=-most, vmax=most, aspect='auto')
+    for (i, j), value in np.ndenumerate(values):
+        text, colour = points(found[rows[i], columns[j]]), 'white' if abs(value) > 0.6 * most else 'black'
         axis.text(j, i, text, ha='center', va='center', fontsize='small', color=colour)
     axis.set_xticks(range(len(columns)), columns)
     axis.set_yticks(range(len(rows)), [row_name(row, costs) for row in rows])

@@ -12,6 +12,8 @@ layer l still says at layer m through the carry.
 
     memory(d) = mean_t I[t, t - d] / mean_t I[t, t]          means over the hops t that have one d hops before
 
+A relay is *deaf* where nothing it reads changes what it hands out: all ReLUs that its reading passes are off.
+
 Axes: B clips, N hops, C channels.
 """
 
@@ -59,9 +61,21 @@ def relay_influence(cell: RelayCell, variables: Mapping[str, Any], pooled: Float
 
 
 def memory(of: Float[np.ndarray, 'N N']) -> np.ndarray:
-    """The curve memory(d), d = 0 ... N - 1, of one matrix I[t, s]."""
+    """The curve memory(d), d = 0 ... N - 1, of one matrix I[t, s]; zeros where it is zero, for a relay that is deaf."""
     curve = np.array([np.diagonal(of, -d).mean() for d in range(len(of))])
-    return curve / curve[0]
+    return curve / curve[0] if curve[0] else curve
+
+
+def to_text(relays: Sequence[Relay], influences: Mapping[str, np.ndarray]) -> str:
+    """A line for each relay: how strongly its hops hear of what they read, and its memory(d), hop by hop back."""
+    width = max(len(relay.name) for relay in relays)
+    hops = max(map(len, influences.values()))
+    lines = [f'{"":{width}}  over    I[t, t]  memory' + ''.join(f'{f"d = {d}":>8}' for d in range(1, hops))]
+    for relay in relays:
+        own, curve = influences[relay.name].diagonal().mean(), memory(influences[relay.name])
+        cells = ''.join(f'{of:8.3f}' for of in curve[1:]) if own else '  it is deaf: what it reads changes nothing'
+        lines.append(f'{relay.name:{width}}  {relay.over:6} {own:8.1e}        {cells}')
+    return '\n'.join(lines)
 
 
 def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarray], title: str) -> None:
@@ -73,11 +87,13 @@ def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarra
     rows = -(-len(shown) // columns)
     figure = pyplot.figure(figsize=(4.6 + 2.3 * columns, max(3.8, 2.3 * rows + 0.6)), layout='constrained')
     left, right = figure.subfigures(1, 2, width_ratios=[4.6, 2.3 * columns])
-    hop = 'layer of the stage' if relays[0].over == LAYERS else 'frame group'
+    hop = 'layer' if relays[0].over == LAYERS else 'frame group'
     axis = left.subplots()
     for number, relay in enumerate(relays):
         curve = memory(influences[relay.name])
-        axis.plot(range(len(curve)), curve, label=relay.name, **figures.style(number, len(relays)))
+        curve = np.where(curve > 0, curve, np.nan)  # zero has no place on a logarithmic axis
+        name = named(relay, influences[relay.name])
+        axis.plot(range(len(curve)), curve, label=name, **figures.style(number, len(relays)))
     axis.set(xlabel=f'hops back d ({hop}s)', ylabel='memory: influence relative to d = 0', yscale='log')
     axis.set_xticks(range(max(len(influences[relay.name]) for relay in relays)))
     axis.grid(alpha=0.3)
@@ -89,11 +105,18 @@ def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarra
         values = influences[relay.name]
         hops = len(values)
         lower = np.where(np.tri(hops, dtype=bool), values, np.nan)
-        image = axis.imshow(lower, cmap='viridis', vmin=0, extent=(0.5, hops + 0.5, hops + 0.5, 0.5))
+        image = axis.imshow(
+            lower, cmap='viridis', vmin=0, vmax=values.max() or 1, extent=(0.5, hops + 0.5, hops + 0.5, 0.5)
+        )
         figure.colorbar(image, ax=axis, shrink=0.8)
-        axis.set_title(relay.name, fontsize='small')
+        axis.set_title(named(relay, values).replace(' ', '\n'), fontsize='small')
         axis.set(xticks=figures.ticks(hops), yticks=figures.ticks(hops))
     right.supxlabel(f'p read at {hop} s', fontsize='medium')
     right.supylabel(f'scale h of {hop} t', fontsize='medium')
     figure.suptitle(title, fontsize='medium')
     figures.save(figure, path)
+
+
+def named(relay: Relay, of: np.ndarray) -> str:
+    """Its name, and whether it is deaf."""
+    return relay.name if of.any() else f'{relay.name} (deaf)'

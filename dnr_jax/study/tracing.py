@@ -12,6 +12,7 @@ which the arrays of its layers are joined: [B N C].
 Axes: B clips, G frame groups, N hops of a relay, C channels, K classes.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -169,3 +170,60 @@ def find_relays(model: nn.Module, variables: Mapping[str, Any], clip_shape: tupl
 def in_order(names: Iterable[str]) -> list[str]:
     """Paths in the order of the network, block2 before block10."""
     return sorted(names, key=lambda name: re.sub(r'\d+', lambda number: number[0].zfill(4), name))
+
+
+class LayerSummary(NamedTuple):
+    """One layer of one clip in a few numbers, over its hops and channels."""
+
+    layer: str
+    over: str  # what its relay hops along
+    hops: int  # in this layer
+    scale_low: float
+    scale_high: float
+    scale_moves: float | None  # from one hop to the next, root mean square; None where there is no hop before
+    shift_low: float
+    shift_high: float
+    shift_moves: float | None
+    input: float  # means of the gates, ...
+    forget: float
+    cell: float  # ... of this one, of its size
+    output: float
+
+
+def summarize(relays: Iterable[Relay], layers: Mapping[str, LayerTrace]) -> list[LayerSummary]:
+    """The layers of a trace of one clip, in the order of the network."""
+    layers, found = jax.tree.map(jnp.asarray, layers), {}
+    for relay in relays:
+        steps = [moves(relay, {layer: getattr(layers[layer], of) for layer in relay.layers}) for of in ('h', 'c')]
+        for layer in relay.layers:
+            of = layers[layer]
+            ranges = [
+                (float(x.min()), float(x.max()), step[layer]) for x, step in zip((of.h, of.c), steps, strict=True)
+            ]
+            gates = (float(gate.mean()) for gate in (of.input, of.forget, abs(of.cell), of.output))
+            found[layer] = LayerSummary(layer, relay.over, of.h.shape[1], *ranges[0], *ranges[1], *gates)
+    return [found[layer] for layer in in_order(found)]
+
+
+def moves(relay: Relay, per_layer: Mapping[str, Float[Array, 'B G C']]) -> dict[str, float | None]:
+    """How far the relay has moved at each layer, a root mean square over the hops that have one before."""
+    of_hops = relay.along(per_layer)
+    squares = relay.apart(jnp.square(jnp.diff(of_hops, axis=1, prepend=jnp.nan)))
+    means = {layer: float(jnp.sqrt(jnp.nanmean(of))) for layer, of in squares.items()}
+    return {layer: None if math.isnan(mean) else mean for layer, mean in means.items()}
+
+
+def to_text(summaries: Iterable[LayerSummary]) -> str:
+    """A table with a line for each layer."""
+    width = max(len(of.layer) for of in summaries)
+    lines = [
+        f'{"":{width}}  over   hops {"scale":>15}  moves {"shift":>15}  moves  input forget |cell| output',
+    ]
+    for of in summaries:
+        scale, shift = f'{of.scale_low:.2f} to {of.scale_high:.2f}', f'{of.shift_low:.2f} to {of.shift_high:.2f}'
+        moves = ['-' if step is None else f'{step:.3f}' for step in (of.scale_moves, of.shift_moves)]
+        lines.append(
+            f'{of.layer:{width}}  {of.over:6} {of.hops:4} {scale:>15} {moves[0]:>6} {shift:>15} {moves[1]:>6} '
+            f'{of.input:6.2f} {of.forget:6.2f} {of.cell:6.2f} {of.output:6.2f}'
+        )
+    return '\n'.join(lines)

@@ -8,7 +8,7 @@ from small_networks import normal, short
 
 from dnr_jax.relay import relay_over_frames, zero_carry
 from dnr_jax.study import ablated, influence, trace
-from dnr_jax.study.ablation import Means
+from dnr_jax.study.ablation import Means, matching
 from dnr_jax.study.tracing import find_relays, observe
 
 
@@ -41,7 +41,7 @@ def test_the_trace_holds_every_relayed_layer_and_the_equations_of_the_cell(netwo
 
 def test_the_trace_of_a_clip_does_not_depend_on_the_others(network, traced):
     model, variables, clip = network
-    alone = jax.vmap(lambda one: trace(model, variables, one[None]))(clip)
+    alone = jax.jit(jax.vmap(lambda one: trace(model, variables, one[None])))(clip)
     for layer, of in traced.items():
         for one, both in zip(alone[layer], of, strict=True):
             np.testing.assert_allclose(one[:, 0], both, rtol=1e-4, atol=1e-5)
@@ -49,13 +49,14 @@ def test_the_trace_of_a_clip_does_not_depend_on_the_others(network, traced):
 
 def test_observing_changes_nothing(network):
     model, variables, clip = network
-    logits, _, _ = observe(model, variables, clip)
-    np.testing.assert_array_equal(logits, model.apply(variables, clip, train=False))
+    observed = jax.jit(lambda variables, clip: observe(model, variables, clip)[0])(variables, clip)
+    plain = jax.jit(lambda variables, clip: model.apply(variables, clip, train=False))(variables, clip)
+    np.testing.assert_allclose(observed, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_influence_is_causal_and_the_gradient_of_the_scale(network, traced):
     model, variables, clip = network
-    found = influence(model, variables, clip)
+    found = jax.jit(lambda variables, clip: influence(model, variables, clip))(variables, clip)
     relay = next(relay for relay in find_relays(model, variables, clip.shape) if relay.over == 'frames')
     matrix = np.asarray(found[relay.name][0])
     assert (np.triu(matrix, 1) == 0).all() and (np.diag(matrix) > 0).all() and matrix[2, 0] > 0
@@ -83,7 +84,9 @@ def means_of(traced):
 def test_what_takes_nothing_away_changes_nothing(network, traced, ablation):
     model, variables, clip = network
     keys = jax.random.split(jax.random.key(0), 2)
-    logits = ablated(model, variables, clip, ablation=ablation, layers='', means=means_of(traced), keys=keys)
+    logits = ablated(
+        model, variables, clip, ablation=ablation, chosen=matching(traced, ''), means=means_of(traced), keys=keys
+    )
     np.testing.assert_allclose(logits, model.apply(variables, clip, train=False), rtol=1e-5, atol=1e-6)
 
 
@@ -92,15 +95,17 @@ def test_what_takes_something_away_changes_the_logits_and_only_where_it_is_asked
     model, variables, clip = network
     settings = {'ablation': ablation, 'means': means_of(traced), 'keys': jax.random.split(jax.random.key(1), 2)}
     whole = model.apply(variables, clip, train=False)
-    assert np.abs(ablated(model, variables, clip, layers='', **settings) - whole).max() > 1e-4
-    np.testing.assert_array_equal(ablated(model, variables, clip, layers='stage9', **settings), whole)
+    everywhere = matching(traced, '')
+    nowhere = dict.fromkeys(traced, False)
+    assert np.abs(ablated(model, variables, clip, chosen=everywhere, **settings) - whole).max() > 1e-4
+    np.testing.assert_array_equal(ablated(model, variables, clip, chosen=nowhere, **settings), whole)
 
 
 def test_unknown_ablations_and_static_networks_are_refused(network, random_variables):
     model, variables, clip = network
     with pytest.raises(ValueError, match='ablation'):
         ablated(
-            model, variables, clip, ablation='halve', layers='', means={}, keys=jax.random.split(jax.random.key(0), 2)
+            model, variables, clip, ablation='halve', chosen={}, means={}, keys=jax.random.split(jax.random.key(0), 2)
         )
     static = short('resnet18', 'batch')
     with pytest.raises(ValueError, match='Expected a network with a relay'):

@@ -1,0 +1,152 @@
+"""Says what videos show: python -m dnr_jax.predict --workdir=runs/dnr VIDEO...
+
+VIDEO is a file, a folder of frames, or a folder of either. Frames are taken by the test protocol of the checkpoint:
+--config.test.clips=10 --config.test.crops=3 changes it. A video that cannot be read is told, and the status is then 1.
+
+With --stream, VIDEO is predicted while it goes on, and may be a pipe (-), a camera or an address.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from io import TextIOBase
+from pathlib import Path
+
+from absl import flags
+
+from dnr_jax import command
+
+
+def main(arguments: list[str]) -> None:
+    given = flags.FLAGS
+    sources = [argument for argument in arguments if argument == '-' or not argument.startswith('-')]
+    changes = [argument for argument in arguments if argument not in sources]
+    expect_flags_that_fit(given, sources)
+    from dnr_jax import parallel
+    from dnr_jax.predict import whole
+    from dnr_jax.predict.telling import Telling
+
+    mesh = parallel.make_mesh()
+    found = whole.load(given.workdir, given.checkpoint, partial(command.override, arguments=changes), mesh)
+    with ExitStack() as stack:
+        machines = open_json(given.json, stack)
+        telling = Telling(found.label_names, given.top, machines is not sys.stdout, machines)
+        if given.stream:
+            how = {'horizon': given.horizon, 'every': given.every, 'chunk': given.chunk, 'format': given.format}
+            failed = tell_streams(found, sources, telling, **how)
+        else:
+            paths = whole.find(sources)
+            failed = tell_videos(found, paths, telling, drawings(given, found, paths, mesh), mesh)
+    if failed:
+        command.end(f'{failed} of the videos could not be read', 1)
+
+
+def expect_flags_that_fit(given, sources: Sequence[str]) -> None:
+    """Refuses, before anything is loaded, flags that have no meaning with the others."""
+    if given.stream and (given.annotate or given.maps):
+        command.refuse('a stream is read once: expected --annotate and --maps without --stream')
+    if '-' in sources and not given.stream:
+        command.refuse('standard input is read as a stream: expected --stream with -')
+    if (given['class'].value or given.layer) and not given.maps:
+        command.refuse('--class and --layer say of what maps are: expected --maps=DIR with them')
+
+
+def open_json(file: str | None, stack: ExitStack) -> TextIOBase | None:
+    """Where lines of JSON go."""
+    if file == '-':
+        return sys.stdout
+    try:
+        return stack.enter_context(open(file, 'w')) if file else None
+    except OSError as error:
+        command.refuse(f'--json is a file to write: {error}')
+
+
+def tell_videos(found, paths: Sequence[Path], telling, draws: Sequence, mesh) -> int:
+    """Predicts every video as a whole, and draws what is asked for; returns how many could not be read."""
+    from dnr_jax.bars import bar
+    from dnr_jax.predict.whole import predict_each
+
+    failed = 0
+    with bar(len(paths), 'predicting', ' videos', leave=False, shown=not sys.stdout.isatty()) as progress:
+        for prediction in predict_each(found, paths, mesh=mesh):
+            if prediction.failure:
+                failed += 1
+                telling.failure(str(prediction.path), prediction.failure)
+            else:
+                telling.prediction(str(prediction.path), prediction.logits)
+                for draw in draws:
+                    draw(prediction)
+            progress.update()
+    return failed
+
+
+def drawings(given, found, paths: Sequence[Path], mesh) -> list:
+    """What is drawn of each prediction, into folders that are like those of the videos."""
+    from dnr_jax.predict import pictures
+
+    above = os.path.commonpath([path.absolute().parent for path in paths])
+
+    def into(folder, draw, prediction):
+        target = Path(folder) / prediction.path.absolute().relative_to(above)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draw(prediction, target)
+
+    draws = []
+    if given.annotate:
+        draw, way = pictures.annotating(found, top=given.top, mesh=mesh)
+        print(f'running predictions: {way}', file=sys.stderr)
+        draws.append(partial(into, given.annotate, draw))
+    if given.maps:
+        draws.append(partial(into, given.maps, pictures.mapping(found, layer=given.layer, label=given['class'].value)))
+    return draws
+
+
+def tell_streams(
+    found, sources: Sequence[str], telling, *, horizon: int | None, every: int, chunk: int, format: str
+) -> int:
+    """Predicts every source while it goes on, until it ends or Ctrl-C; returns how many could not be read so far.
+
+    Args:
+      horizon: see `turns`; None for the groups of a clip. every: groups from one line to the next. chunk: groups that
+        pass the network at once. format: see `live`.
+    """
+    from dnr_jax.data import live
+    from dnr_jax.data.decoding import VideoError
+    from dnr_jax.predict import running
+
+    horizon = running.clip_groups(found) if horizon is None else horizon
+    predict = running.stream(found, horizon=horizon, groups_at_once=chunk)
+    failed = 0
+    for source in sources:
+        try:
+            for some in running.parts(predict(live.frames(source, format=format)), every):
+                frames, logits = some[-1]
+                telling.prediction(source, logits, frames=frames)
+        except VideoError as error:
+            failed += 1
+            telling.failure(source, error)
+        except KeyboardInterrupt:
+            break
+    return failed
+
+
+if __name__ == '__main__':
+    flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
+    flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
+    flags.DEFINE_integer('top', 5, 'Classes to name.', lower_bound=1)
+    flags.DEFINE_string('json', None, 'File for a line of JSON of each prediction; - for standard output.')
+    flags.DEFINE_string('annotate', None, 'Folder for videos with the running prediction below their frames.')
+    flags.DEFINE_string('maps', None, 'Folder for pictures of where the network looked.')
+    flags.DEFINE_string('class', None, 'Name of the class that maps are of; default: the predicted one.')
+    flags.DEFINE_string('layer', None, 'Stage that maps are of; default: the last one of 4 x 4 positions or more.')
+    flags.DEFINE_bool('stream', False, 'Predict while a video goes on, in constant memory.')
+    flags.DEFINE_integer('every', 1, 'Frame groups of a stream from one line to the next.', lower_bound=1)
+    flags.DEFINE_integer(
+        'horizon', None, 'Frame groups a stream looks back over; 0 for all; default: those of a clip.', lower_bound=0
+    )
+    flags.DEFINE_integer('chunk', 8, 'Frame groups that pass the network at once; fewer answer sooner.', lower_bound=1)
+    flags.DEFINE_string('format', '', "FFmpeg's name for the source of a stream that does not tell: 'v4l2'.")
+    flags.FLAGS.set_gnu_getopt()
+    command.run(main)

@@ -1,0 +1,131 @@
+"""Predictions of whole videos by the test protocol of a checkpoint, through the pipeline that evaluation reads by.
+
+    found = load(workdir, 'last', adapt, mesh)
+    for prediction in predict_each(found, find(['clips/']), mesh=mesh):
+        print(prediction.path, prediction.failure or prediction.probabilities)
+
+Axes: K classes.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from ml_collections import ConfigDict
+from scipy.special import softmax
+
+from dnr_jax import evaluation, parallel, trained, views
+from dnr_jax.data import pipeline, storage
+from dnr_jax.data.annotations.clips import clips
+from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError
+from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
+from dnr_jax.data.storage import Storage
+from dnr_jax.trained import Trained
+
+AS_IT_IS = Storage('original', short_side=0, keyframe_interval=1, quality=95, frame_step=1)
+
+
+class Prediction(NamedTuple):
+    """What is said of one video, or why nothing is."""
+
+    path: Path
+    logits: Float[np.ndarray, 'K'] | None  # averaged over views, as in `predictions`
+    failure: VideoError | None
+
+    @property
+    def probabilities(self) -> Float[np.ndarray, 'K']:
+        """Of the classes; they add up to 1."""
+        return softmax(self.logits)
+
+
+class Files(VideoSource):
+    """Videos as they lie on a disk, in place of the records of a split; their labels are not known.
+
+    Attributes:
+      errors: by their positions, why videos cannot be read; filled while they are.
+    """
+
+    name, split, frame_step = 'files', '', 1
+
+    def __init__(self, paths: Sequence[Path]):
+        self.paths, self.errors = paths, {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        try:
+            return read(self.paths[index]) | {'id': str(index), 'label': -1}
+        except VideoError as error:
+            raise self.damaged(index, error, id=str(index)) from error
+
+    def damaged(self, index: int, what: object, id: str = '') -> DamagedRecord:
+        error = DamagedRecord(str(what), what.reason if isinstance(what, VideoError) else Reason.DAMAGED)
+        error.id, self.errors[index] = id, error
+        return error
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The record of a file or a folder of frames, see `storage`; VideoError, with its reason, if it cannot be read."""
+    return storage.store(path, AS_IT_IS, UNLIMITED)
+
+
+def find(paths: Sequence[str | Path]) -> list[Path]:
+    """The videos at these paths, each a file, a folder of frames, or a folder of any of these; once, in this order.
+
+    What is in folders comes by name. Raises ValueError for no path, and for a folder without videos. A file that is not
+    there fails when it is read.
+    """
+    if not paths:
+        raise ValueError('Expected videos to predict, files or folders, got none.')
+    found = {}
+    for path in map(Path, paths):
+        inside = list(clips(path)) if path.is_dir() else [path]
+        if not inside:
+            raise ValueError(f"Expected videos or frames in the folder '{path}', got none.")
+        found |= dict.fromkeys(inside)
+    return list(found)
+
+
+def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
+    """`trained.load`, with the statistics that an evaluation would take."""
+    found = trained.load(workdir, which, adapt, mesh)
+    config = found.config
+    if not config.run.precise_batches:
+        return found
+    train = open_split(config.data.name, config.data.dir, config.data.train_split)
+    variables = evaluation.with_precise_statistics(found.model, found.variables, train, config, mesh)
+    return found._replace(variables=variables)
+
+
+def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) -> Iterator[Prediction]:
+    """Predicts each of these videos by `found.config.test`, in this order, `test.batch_size` of them at a time.
+
+    One that cannot be read has a `failure` and does not keep the others from being predicted. Raises ValueError for a
+    protocol that cannot be, such as a crop larger than frames.
+    """
+    config, source = found.config, Files(paths)
+    views.expect(config.test, 'test')
+    taken, rest = evaluation.protocol(config, 'test')
+    batches = pipeline.eval_batches(
+        source,
+        **config.clip,
+        **taken,
+        damaged='skip',
+        batch_size=mesh.size * max(1, min(rest['batch_size'], len(paths)) // mesh.size),
+        workers=0,  # threads, which are there at once, and share `errors`
+        shard_index=0,
+        shard_count=1,
+    )
+    predict = evaluation.compile_predict(found.model, config, rest['views_at_once'], mesh)
+    with closing(batches):
+        placed = parallel.place_ahead(batches, mesh, config.run.prefetch)
+        for ids, _, logits, damaged in evaluation.by_all_processes(predict, found.variables, placed):
+            if config.augment.flip_labels:
+                logits = views.unmirrored(logits, found.label_names, crops=taken['crops'])
+            averaged = dict(zip(map(int, ids), views.average(logits, rest['average']), strict=True))
+            for position in sorted([*averaged, *map(int, damaged)]):
+                yield Prediction(paths[position], averaged.get(position), source.errors.get(position))

@@ -1,0 +1,103 @@
+"""What is asked of which network, and how answers are kept."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from dnr_jax import parallel
+from dnr_jax.data.source import VideoSource
+from dnr_jax.files import written_whole
+from dnr_jax.study import clips
+from dnr_jax.study.clips import Clips
+from dnr_jax.study.tracing import Relay, find_relays
+from dnr_jax.trained import Trained
+
+
+class Asked(NamedTuple):
+    """What a user asks for."""
+
+    workdirs: tuple[str, ...]  # one, but of `order`
+    checkpoint: str  # 'last', 'best' or a step
+    adapt: Callable[[ConfigDict], ConfigDict]  # see `trained.load`
+    out: str | None  # folder to write to; None for WORKDIR/study
+    clips: int  # at most so many of the test split
+    label: str | None  # class of the one clip, or ...
+    id: str | None  # ... its id; the first one without either
+    relay: str | None  # the one drawn by `motion`; where it is None, those that tell most
+    layers: tuple[str, ...]  # patterns of layers that `ablate` takes together; () for all, each stage, each norm
+    ablations: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        """Where to write to."""
+        folder = Path(self.out) if self.out else Path(self.workdirs[0]) / 'study'
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+class Study(NamedTuple):
+    """One network with relays, ready to be asked."""
+
+    found: Trained
+    source: VideoSource
+    relays: list[Relay]
+    mesh: parallel.Mesh
+    about: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f'{self.about["backbone"]} with {self.about["norms"]}, {self.about["data"]}'
+
+    def over_clips(self, function: Callable) -> Callable:
+        """See `clips.over_clips`."""
+        return clips.over_clips(function, self.found.config, self.mesh)
+
+
+def begin(asked: Asked) -> Study:
+    """ValueError if there is no such checkpoint, or no relay in its network."""
+    if len(asked.workdirs) != 1:
+        raise ValueError(f'Expected one --workdir, got {len(asked.workdirs)}; several are for order.')
+    mesh = parallel.make_mesh()
+    found, source = clips.load(asked.workdirs[0], asked.checkpoint, asked.adapt, mesh)
+    size = found.config.test.size
+    relays = find_relays(found.model, found.variables, (1, found.config.clip.frames, size, size, 3))
+    return Study(found, source, relays, mesh, about(asked.workdirs[0], found, source))
+
+
+def about(workdir: str, found: Trained, source: VideoSource) -> dict[str, Any]:
+    """What every answer says of the network and the data it was given for."""
+    model = found.config.model
+    return {
+        'workdir': workdir,
+        'step': found.step,
+        'backbone': model.backbone,
+        'norms': model.norms,
+        'data': f'{found.config.data.name} {source.split}',
+    }
+
+
+def told(clip: Clips, found: Trained, logits: np.ndarray) -> dict[str, str]:
+    """The one clip and what it is taken for."""
+    return {
+        'id': str(clip.id[0]),
+        'label': found.label_names[clip.label[0]],
+        'predicted': found.label_names[logits[0].argmax()],
+    }
+
+
+def sentence(clip: Mapping[str, str]) -> str:
+    return f"clip {clip['id']} of '{clip['label']}', predicted '{clip['predicted']}'"
+
+
+def save_json(path: Path, results: Mapping[str, Any]) -> None:
+    with written_whole(path) as unfinished:
+        unfinished.write_text(json.dumps(results, indent=2) + '\n')
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    with written_whole(path) as unfinished:
+        np.savez_compressed(unfinished, **arrays)

@@ -1,0 +1,182 @@
+"""How scale and shift move along the hops of a relay: of one clip and its reverse, or of the mean clip of each class.
+
+Curves are compared row by row, a row being one of two clips or one of K classes: shown is the relay whose shift they
+differ in most, and of it the channels where they do, by the standard deviation over the rows.
+
+    mean[k] = mean over the clips of class k          std[k], their standard deviation
+
+Axes: B N clips, R rows, J hops of a relay (frame groups, or layers of a stage), C channels, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int
+
+from dnr_jax.study import figures
+from dnr_jax.study.tracing import LAYERS, Relay, observe
+
+CHANNELS, CLASSES = 4, len(figures.COLOURS)  # that are drawn
+
+
+class Motion(NamedTuple):
+    """What one relay hands out, hop by hop."""
+
+    scale: Float[Array | np.ndarray, 'B J C']
+    shift: Float[Array | np.ndarray, 'B J C']
+
+
+def relayed(
+    model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B T H W 3']
+) -> tuple[Float[Array, 'B K'], dict[str, Motion]]:
+    """Logits, and scale and shift along every relay of the network, by its name; pure, in evaluation mode."""
+    logits, layers, relays = observe(model, variables, clip)
+    scale, shift = ({name: getattr(of, which) for name, of in layers.items()} for which in ('h', 'c'))
+    return logits, {relay.name: Motion(relay.along(scale), relay.along(shift)) for relay in relays}
+
+
+class ByClass(NamedTuple):
+    """Motion averaged over the clips of each class; of classes without clips, NaN."""
+
+    clips: np.ndarray  # [K]
+    mean: Motion  # of [K J C]
+    std: Motion
+
+
+def by_class(motion: Motion, labels: Int[np.ndarray, 'N'], classes: int) -> ByClass:
+    """The mean and the standard deviation over the clips of each class, from those of N clips."""
+    members = [labels == k for k in range(classes)]
+
+    def over_clips(reduce):
+        return Motion(*(
+            np.stack([reduce(of[mine]) if mine.any() else np.full(of.shape[1:], np.nan) for mine in members])
+            for of in motion
+        ))  # fmt: skip
+
+    return ByClass(
+        np.bincount(labels, minlength=classes),
+        over_clips(lambda of: of.mean(axis=0)),
+        over_clips(lambda of: of.std(axis=0)),
+    )
+
+
+def spread(rows: Motion) -> Float[np.ndarray, 'J C']:
+    """How far the shifts of the rows lie apart, as a standard deviation."""
+    return np.nanstd(rows.shift, axis=0)
+
+
+def steps(motion: Motion) -> Motion:
+    """How far scale and shift move from each hop to the next, [J - 1]: root mean squares over rows and channels."""
+    return Motion(*(np.sqrt(np.nanmean(np.square(np.diff(of, axis=1)), axis=(0, 2))) for of in motion))
+
+
+def to_text(relays: Sequence[Relay], moved: Mapping[str, Motion]) -> str:
+    """A line for each relay: its `steps`, from hop to hop."""
+    width = max(len(relay.name) for relay in relays)
+    lines = ['how far scale and shift move from each hop to the next (root mean square over clips and channels)']
+    for which in Motion._fields:
+        lines.append(f'{which:{width}}')
+        for relay in relays:
+            cells = ''.join(f'{step:8.3f}' for step in getattr(moved[relay.name], which))
+            lines.append(f'{relay.name:{width}}  {relay.over:6}{cells}')
+    return '\n'.join(lines)
+
+
+def most_different(relays: Sequence[Relay], rows: Mapping[str, Motion]) -> Relay:
+    """The relay whose shift differs most from row to row."""
+    return max(relays, key=lambda relay: spread(rows[relay.name]).max())
+
+
+def most_different_channels(rows: Motion, wanted: int) -> np.ndarray:
+    """Numbers of the channels whose shift differs most from row to row."""
+    return np.argsort(-spread(rows).max(axis=0), kind='stable')[:wanted]
+
+
+def draw_clip(path: Path, relay: Relay, rows: Motion, clips: np.ndarray, predicted: Sequence[str], title: str) -> None:
+    """A clip and its reverse: `clips` are uint8 [2 T H W C], as what they are `predicted`."""
+    strips = [
+        (f"{name}: predicted '{label}'", clip)
+        for name, label, clip in zip(('a clip', 'the same clip, reversed'), predicted, clips, strict=True)
+    ]
+    draw(path, relay, rows, None, ('clip', 'reversed'), strips, '', title)
+
+
+def draw_classes(path: Path, relay: Relay, of: ByClass, label_names: Sequence[str], title: str) -> None:
+    """The classes that differ most from the mean of all, with their standard deviations."""
+    from_mean = np.abs(of.mean.shift - np.nanmean(of.mean.shift, axis=0))
+    occurring = [k for k in np.argsort(-from_mean.max(axis=(1, 2)), kind='stable') if of.clips[k]]
+    shown = sorted(occurring[:CLASSES])
+    mean, std = (Motion(*(values[shown] for values in motion)) for motion in (of.mean, of.std))
+    names = [f'{label_names[k]} ({of.clips[k]})' for k in shown]
+    legend = 'class (clips)' if len(shown) == len(occurring) else f'{len(shown)} of {len(occurring)} classes (clips)'
+    draw(path, relay, mean, std, names, [], legend, title)
+
+
+def draw(
+    path: Path,
+    relay: Relay,
+    rows: Motion,
+    std: Motion | None,
+    names: Sequence[str],
+    strips: Sequence[tuple[str, np.ndarray]],
+    legend: str,
+    title: str,
+) -> None:
+    """A column for each of the channels that differ most, with a curve for each row; above them frames, if any.
+
+    Args:
+      std: half the width of a band around every curve. names: of the rows.
+      strips: names and frames, uint8 [T H W C], of one or two clips.
+      legend: what the rows are.
+    """
+    from matplotlib import pyplot
+
+    channels = most_different_channels(rows, CHANNELS)
+    figure = pyplot.figure(figsize=(3 * len(channels) + 1.6, 5.2 + 0.9 * bool(strips)), layout='constrained')
+    parts = figure.subfigures(2, 1, height_ratios=[0.9, 5.2]) if strips else [None, figure]
+    for axis, (name, clip) in zip(parts[0].subplots(1, len(strips)) if strips else [], strips, strict=True):
+        figures.show_frames(axis, clip)
+        axis.set_title(name, fontsize='medium')
+    axes = parts[1].subplots(2, len(channels), squeeze=False)
+    for column, channel in enumerate(channels):
+        axes[0, column].set_title(f'channel {channel}', fontsize='medium')
+        for axis, values, widths in zip(axes[:, column], rows, std or (None, None), strict=True):
+            draw_curves(axis, values[:, :, channel], None if widths is None else widths[:, :, channel], names)
+            mark_hops(axis, relay)
+        label_hops(axes[1, column], relay)
+    axes[0, 0].set_ylabel('scale h')
+    axes[1, 0].set_ylabel('shift c')
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    parts[1].legend(handles, labels, loc='outside right center', title=legend, fontsize='small')
+    figure.suptitle(title, fontsize='medium')
+    figures.save(figure, path)
+
+
+def draw_curves(axis, values: np.ndarray, widths: np.ndarray | None, names: Sequence[str]) -> None:
+    """Values [R J], hop by hop, in bands of widths [R J]."""
+    hops = range(1, values.shape[1] + 1)
+    for number, (name, curve) in enumerate(zip(names, values, strict=True)):
+        style = figures.style(number, len(names))
+        axis.plot(hops, curve, label=name, **style)
+        if widths is not None:
+            low, high = curve - widths[number], curve + widths[number]
+            axis.fill_between(hops, low, high, color=style['color'], alpha=0.1, linewidth=0)
+
+
+def mark_hops(axis, relay: Relay) -> None:
+    """A grid; at layers, their names without that of the stage."""
+    if relay.over == LAYERS:
+        names = [layer.removeprefix(f'{relay.name}/').replace('/', '\n') for layer in relay.layers]
+        every = -(-len(names) // 8)
+        axis.set_xticks(range(1, len(names) + 1, every), names[::every], fontsize='small')
+    else:
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.grid(alpha=0.3)
+
+
+def label_hops(axis, relay: Relay) -> None:
+    axis.set_xlabel(f'hop: layer of {relay.name}' if relay.over == LAYERS else 'hop: group of frames')

@@ -1,0 +1,112 @@
+"""How much of the order of frames a network sees: its clips, and the same clips with their frames reversed.
+
+    agreement    share of clips that get one prediction both ways
+    moved        1/2 sum_k |p_k - p'_k|, how much probability the reversal moves to other classes, averaged over clips
+
+A network that averages its frames and whose norms know no frames agrees with itself everywhere and moves nothing. The
+labels of reversed clips stay as they are: where a class is another one run backwards, accuracy falls as order is seen.
+
+Axes: N clips, K classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.special import softmax
+
+from dnr_jax import metrics
+from dnr_jax.study import figures
+
+MOST_NAMED = 24  # classes whose names stand in tables and at axes
+
+
+class Order(NamedTuple):
+    """The answer for one network."""
+
+    clips: int
+    top1: float
+    top1_reversed: float
+    agreement: float
+    moved: float
+    turned: np.ndarray  # [K K] clips by prediction of the clip (row) and of its reverse (column)
+
+
+SHARES = {'top1': 'top-1', 'top1_reversed': 'top-1, reversed', 'agreement': 'agreement', 'moved': 'probability moved'}
+
+
+def compare(
+    logits: Float[np.ndarray, 'N K'], of_reversed: Float[np.ndarray, 'N K'], labels: Int[np.ndarray, 'N']
+) -> Order:
+    """From the logits of clips and of the same clips reversed."""
+    predicted, backwards = logits.argmax(axis=1), of_reversed.argmax(axis=1)
+    return Order(
+        len(labels),
+        float(metrics.right(logits, labels).mean()),
+        float(metrics.right(of_reversed, labels).mean()),
+        float((predicted == backwards).mean()),
+        float(np.abs(softmax(logits, axis=1) - softmax(of_reversed, axis=1)).sum(axis=1).mean() / 2),
+        metrics.confusion_matrix(backwards, predicted, logits.shape[1]),
+    )
+
+
+def turns_into(order: Order, predicted: int) -> tuple[int, float] | None:
+    """What most clips of a predicted class are when reversed, and their share; None if no clip is predicted so."""
+    row = order.turned[predicted]
+    return (int(row.argmax()), float(row.max() / row.sum())) if row.sum() else None
+
+
+def to_text(orders: Mapping[str, Order], label_names: Sequence[str]) -> str:
+    """A column for each network: the shares, and what the greatest predicted classes turn into."""
+    rows = [('', list(orders))]
+    rows += [(told, [f'{getattr(of, share):.1%}' for of in orders.values()]) for share, told in SHARES.items()]
+    rows.append(('predicted, and mostly, when reversed', [''] * len(orders)))
+    predicted = sum(of.turned.sum(axis=1) for of in orders.values())
+    for k in sorted(np.argsort(-predicted, kind='stable')[:MOST_NAMED].tolist()):
+        into = [turns_into(of, k) for of in orders.values()]
+        rows.append((f'  {label_names[k]}', [f'{label_names[j[0]]} {j[1]:.0%}' if j else '-' for j in into]))
+    table = [[name, *cells] for name, cells in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = ('  '.join(f'{cell:{width}}' for cell, width in zip(line, widths, strict=True)) for line in table)
+    return '\n'.join(line.rstrip() for line in lines)
+
+
+def draw(path: Path, orders: Mapping[str, Order], label_names: Sequence[str], title: str) -> None:
+    """Bars of the shares, and for every network the prediction of the reverse for every prediction of a clip."""
+    from matplotlib import pyplot
+
+    side = 2.4 + 0.3 * min(len(label_names), MOST_NAMED)
+    widths = [3 + 0.9 * len(orders), *[side] * len(orders)]
+    figure, (left, *matrices) = pyplot.subplots(
+        1, 1 + len(orders), figsize=(sum(widths), max(3.8, side)), layout='constrained', width_ratios=widths
+    )
+    draw_shares(left, orders)
+    for axis, (name, order) in zip(matrices, orders.items(), strict=True):
+        share = order.turned / np.maximum(order.turned.sum(axis=1, keepdims=True), 1)
+        image = axis.imshow(100 * share, cmap='Blues', vmin=0, vmax=100)
+        if len(label_names) <= MOST_NAMED:
+            axis.set_xticks(range(len(label_names)), label_names, rotation=90, fontsize='small')
+            axis.set_yticks(range(len(label_names)), label_names, fontsize='small')
+        axis.set(xlabel='prediction, frames reversed', ylabel='prediction')
+        axis.set_title(name, fontsize='medium')
+    figure.colorbar(image, ax=matrices[-1], label='clips, percent of the row', shrink=0.6)
+    figure.suptitle(title, fontsize='medium')
+    figures.save(figure, path)
+
+
+def draw_shares(axis, orders: Mapping[str, Order]) -> None:
+    """A group of bars for each share, a bar for each network."""
+    width = 0.8 / len(orders)
+    for number, (name, order) in enumerate(orders.items()):
+        places = np.arange(len(SHARES)) + (number - (len(orders) - 1) / 2) * width
+        values = [100 * getattr(order, share) for share in SHARES]
+        bars = axis.bar(places, values, width, color=figures.style(number, len(orders))['color'], label=name)
+        axis.bar_label(bars, fmt='%.0f', fontsize='small')
+    axis.set_xticks(range(len(SHARES)), [told.replace(' ', '\n') for told in SHARES.values()], fontsize='small')
+    axis.set(ylim=(0, 110), ylabel='percent')
+    axis.set_yticks(range(0, 101, 20))
+    axis.grid(axis='y', alpha=0.3)
+    axis.set_axisbelow(True)
+    axis.legend(fontsize='small', loc='upper center', bbox_to_anchor=(0.5, -0.15))

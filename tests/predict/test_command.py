@@ -1,0 +1,88 @@
+"""The command as a user types it, and the lines it prints."""
+
+import io
+import json
+import subprocess
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_networks import normal
+from test_commands import ROOT, environment
+
+from dnr_jax import checkpoints, models
+from dnr_jax.data.decoding import Reason, VideoError
+from dnr_jax.predict.__main__ import tell_streams
+from dnr_jax.predict.telling import Telling
+from dnr_jax.state import TrainState
+
+LOGITS = np.log(np.array([1, 6, 3], np.float32))
+
+
+def test_lines_for_people_and_for_machines(capsys):
+    machines = io.StringIO()
+    telling = Telling(('run', 'jump', 'sit'), 2, True, machines)
+    telling.prediction('a.mp4', LOGITS)
+    telling.prediction('b.mp4', LOGITS, frames=16)
+    telling.failure('c.mp4', VideoError('no frame.', Reason.EMPTY))
+    assert capsys.readouterr().out.splitlines() == [
+        'a.mp4: jump 60.0%, sit 30.0%',
+        'b.mp4  frame 16: jump 60.0%, sit 30.0%',
+        'c.mp4: empty: no frame.',
+    ]
+    best = [{'label': 1, 'name': 'jump', 'probability': 0.6}, {'label': 2, 'name': 'sit', 'probability': 0.3}]
+    assert [json.loads(line) for line in machines.getvalue().splitlines()] == [
+        {'video': 'a.mp4', 'predictions': best},
+        {'video': 'b.mp4', 'frames': 16, 'predictions': best},
+        {'video': 'c.mp4', 'error': 'no frame.', 'reason': 'empty'},
+    ]
+
+
+@pytest.fixture
+def workdir(make_found, random_variables, tmp_path):
+    """The folder of a training that has learned nothing, of a narrow resnet18."""
+    found = make_found()
+    config, label_names = found.config, found.label_names
+    config.model.width, config.model.norm.running_per_hop = 4, False
+    model = models.build(**config.model.to_dict(), classes=len(label_names))
+    variables = random_variables(model, normal(1, 4, 32, 32, 3), train=False)
+    state = TrainState(
+        step=jnp.int32(1), **variables, average={}, opt_state=(), skipped=jnp.int32(0), damaged=jnp.int32(0)
+    )
+    about = {'config': json.loads(config.to_json()), 'label_names': label_names, 'fingerprints': {}}
+    with checkpoints.Checkpoints(tmp_path / 'run' / 'checkpoints', keep=2) as saved:
+        saved.save(state, about, None)
+    return tmp_path / 'run'
+
+
+def run(*arguments):
+    command = [sys.executable, '-m', 'dnr_jax.predict', *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment(''), capture_output=True, text=True, timeout=300)
+
+
+def test_the_command(workdir, video, tmp_path):
+    (tmp_path / 'note.txt').write_text('hello')
+    paths = video, tmp_path / 'note.txt'
+    done = run(f'--workdir={workdir}', *paths, '--top=2', '--json=-', '--config.test.clips=2')
+    assert done.returncode == 1 and '1 of the videos could not be read' in done.stderr, done.stderr
+    good, bad = map(json.loads, done.stdout.splitlines())
+    assert (good['video'], bad['video']) == tuple(map(str, paths)) and bad['reason'] == 'unreadable'
+    assert len(good['predictions']) == 2
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'words'), [(['-'], 'expected --stream'), (['--stream', '--maps=x', 'a.mp4'], 'without --stream')]
+)
+def test_flags_that_do_not_fit(tmp_path, arguments, words):
+    done = run(f'--workdir={tmp_path}', *arguments)
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_streams_are_told_as_they_go_on(make_found, video, tmp_path, capsys):
+    found = make_found()
+    telling = Telling(found.label_names, 1, True, None)
+    how = {'horizon': None, 'every': 4, 'chunk': 2, 'format': ''}
+    assert tell_streams(found, ['nowhere.mp4', str(video)], telling, **how) == 1
+    begins = [line.removeprefix(str(video))[:11] for line in capsys.readouterr().out.splitlines()]
+    assert begins == ['nowhere.mp4', '  frame 15:', '  frame 23:']

@@ -1,0 +1,119 @@
+"""What is drawn is what was predicted: bars of the right length at the right frame, maps that are the gradient's."""
+
+from pathlib import Path
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from models3d import networks as networks3d
+from small_networks import normal, short
+
+from dnr_jax import parallel
+from dnr_jax.data import decoding
+from dnr_jax.predict import annotation, pictures, saliency
+from dnr_jax.predict.whole import Prediction
+
+NAMES = ('run', 'a very long name of a class that has no room beside its share, whatever is done about it')
+
+
+def bar_of(panel, colour):
+    """Pixels across of the first row in which a bar has this colour."""
+    return max((row == colour).all(axis=1).sum() for row in panel)
+
+
+@pytest.mark.parametrize('size', [(72, 72), (256, 340), (720, 1281)])
+def test_panels_show_what_was_predicted_until_then(size):
+    """From frame 3 on, 3 : 1 for the first class; before, nothing."""
+    frames = np.full((4, *size, 3), 7, np.uint8)
+    running = [(3, np.log(np.array([3, 1], np.float32)))]
+    before, _, after, _ = annotation.below_each(frames, running, NAMES, top=2)
+    assert before.shape == after.shape and before.shape[0] % 2 == before.shape[1] % 2 == 0
+    height, width = before.shape[0], before.shape[1]
+    assert width >= annotation.LEAST_WIDTH and abs(size[0] / size[1] - (height * 480 / width - 84) / 480) < 0.02
+    assert bar_of(before, annotation.BEST) == bar_of(before, annotation.TEXT) == 0
+    room = bar_of(before, annotation.TRACK)
+    assert bar_of(after, annotation.BEST) == pytest.approx(0.75 * room, abs=2)
+    assert bar_of(after, annotation.OTHERS) == pytest.approx(0.25 * room, abs=2)
+    assert (after == 255).all(axis=2).any()
+
+
+def test_names_without_room_are_shortened():
+    text = annotation.shortened(NAMES[1], 300, 1.0)
+    assert text.endswith('...') and annotation.text_width(text, 1.0) <= 300
+    assert annotation.shortened('run', 300, 1.0) == 'run'
+
+
+def test_layers_are_stages():
+    clip = 1, 8, 32, 32, 3
+    names = {
+        ('stage1',): short('resnet18', 'dnr', remat=True),
+        ('stage1', 'stage2'): short('mobilenet_v2', 'batch'),
+        ('fast/stage1', 'slow/stage1'): networks3d.short('slowfast_resnet50_4x16', 'batch', remat=True),
+    }
+    for expected, model in names.items():
+        found = saliency.layers(model, networks3d.shapes(model, clip), clip)
+        assert tuple(found) == expected and found[expected[-1]][1] == (1 if 'slow/stage1' in found else 8)
+
+
+def test_the_default_layer_has_enough_positions():
+    assert (
+        saliency.deepest({'stage1': (1, 8, 8, 8, 4), 'stage2': (1, 8, 4, 4, 8), 'stage3': (1, 8, 2, 2, 8)}) == 'stage2'
+    )
+    assert saliency.deepest({'stage1': (1, 8, 2, 2, 4), 'stage2': (1, 8, 1, 1, 8)}) == 'stage1'
+
+
+class TwoStages(nn.Module):
+    """Clip [B T H W 3] -> logits [B 5]."""
+
+    def setup(self):
+        self.stage1, self.stage2, self.head = nn.Dense(4), nn.Dense(6), nn.Dense(5)
+
+    def __call__(self, clip, train):
+        return self.after(self.stage1(clip))
+
+    def after(self, features):
+        return self.head(self.stage2(nn.tanh(features)).mean(axis=(1, 2, 3)))
+
+
+def test_maps_are_the_gradient_of_the_class_score(random_variables):
+    """Of the last stage, the weights are those of the linear layer."""
+    model, clip, labels = TwoStages(), normal(2, 2, 4, 4, 3), jnp.array([1, 3])
+    variables = random_variables(model, clip, train=False)
+    first = model.bind(variables).stage1(clip)
+    last = model.bind(variables).stage2(nn.tanh(first))
+
+    def score(features):
+        return model.apply(variables, features, method='after')[jnp.arange(2), labels].sum()
+
+    of_first = jax.grad(score)(first).mean(axis=(1, 2, 3))
+    of_last = variables['params']['head']['kernel'][:, labels].T / last[0, ..., 0].size
+    for layer, features, weights in (('stage1', first, of_first), ('stage2', last, of_last)):
+        heat = saliency.maps(model, variables, clip, labels, layer=layer)
+        expected = np.maximum((features * weights[:, None, None, None]).sum(axis=-1), 0)
+        np.testing.assert_allclose(heat, expected, rtol=1e-4, atol=1e-6)
+        assert 0 < (heat > 0).mean() < 1
+
+
+def test_maps_stand_over_their_frames():
+    heat = np.zeros((2, 4, 4), np.float32)
+    heat[0, 0, 0], heat[1, 3, 3] = 1, 4
+    shares = saliency.over_frames(heat, (8, 32, 32))
+    assert [tuple(map(int, np.argwhere(frame == frame.max())[0])) for frame in shares[[0, 3]]] == [(0, 0)] * 2
+    assert shares[:4].max() == pytest.approx(0.25) and shares[4:].max() == 1 and (shares[4:, 31, 31] == 1).all()
+
+
+def test_pictures_of_a_video(make_found, video, tmp_path):
+    found = make_found()
+    prediction = Prediction(video, np.arange(8, dtype=np.float32), None)
+    draw, _ = pictures.annotating(found, top=3, mesh=parallel.make_mesh())
+    draw(prediction, tmp_path / 'out')
+    drawn = decoding.inspect((tmp_path / 'out.running.mp4').read_bytes(), decoding.UNLIMITED)
+    assert (drawn.num_frames, drawn.width, drawn.height) == (24, 480, 480 + 2 * 10 + 3 * 32)
+    pictures.mapping(found, layer=None, label='grow')(prediction, tmp_path / 'out')
+    assert Path(tmp_path / 'out.maps.png').read_bytes().startswith(b'\x89PNG')
+    with pytest.raises(ValueError, match="Unknown class 'grown'. Did you mean 'grow'"):
+        pictures.mapping(found, layer=None, label='grown')
+    with pytest.raises(ValueError, match="Unknown layer 'stage9'"):
+        pictures.mapping(found, layer='stage9', label=None)

@@ -1,0 +1,57 @@
+"""What the questions of a study count, by hand."""
+
+import numpy as np
+import pytest
+
+from dnr_jax.study import memory, motion, order
+from dnr_jax.study.ablation import cost, matching, parts
+from dnr_jax.study.motion import Motion
+
+
+def test_motion_of_classes():
+    shift = np.array([[[1.0], [2.0]], [[3.0], [6.0]], [[5.0], [5.0]]])  # [3 clips, 2 hops, 1 channel]
+    of = motion.by_class(Motion(shift / 10, shift), np.array([0, 0, 2]), 3)
+    np.testing.assert_array_equal(of.clips, [2, 0, 1])
+    np.testing.assert_allclose(of.mean.shift[:, :, 0], [[2, 4], [np.nan, np.nan], [5, 5]])
+    np.testing.assert_allclose(of.std.shift[:, :, 0], [[1, 2], [np.nan, np.nan], [0, 0]])
+    np.testing.assert_allclose(of.mean.scale, of.mean.shift / 10)
+    np.testing.assert_allclose(motion.spread(of.mean)[:, 0], [1.5, 0.5])  # of 2 and 5, of 4 and 5
+    np.testing.assert_allclose(motion.steps(of.mean).shift, [np.sqrt((2**2 + 0**2) / 2)])
+
+
+def test_channels_that_differ_most():
+    shift = np.zeros((2, 2, 3))
+    shift[1, 0, 2], shift[1, 1, 0] = 5, 3
+    assert motion.most_different_channels(Motion(shift, shift), 2).tolist() == [2, 0]
+
+
+def test_order():
+    """Of three clips, one keeps its prediction; of each other one, a quarter of the probability moves."""
+    first, second, third = np.log([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]])
+    logits, of_reversed = np.stack([first, first, second]), np.stack([first, second, third])
+    found = order.compare(logits, of_reversed, np.array([0, 0, 1]))
+    assert (found.top1, found.top1_reversed, found.agreement) == pytest.approx((1, 1 / 3, 1 / 3))
+    assert found.moved == pytest.approx((0 + 0.25 + 0.25) / 3)
+    np.testing.assert_array_equal(found.turned, [[1, 1, 0], [0, 0, 1], [0, 0, 0]])
+    assert order.turns_into(found, 1) == (2, 1.0) and order.turns_into(found, 2) is None
+
+
+def test_memory():
+    """I[t, t] is 4 on average, one hop back 2 and 0, two hops back 1."""
+    np.testing.assert_allclose(memory.memory(np.array([[4.0, 0, 0], [2, 2, 0], [1, 0, 6]])), [1, 0.25, 0.25])
+    np.testing.assert_array_equal(memory.memory(np.zeros((2, 2))), 0)  # of a relay that is deaf
+
+
+def test_cost():
+    """Of four clips three are right, of these two without the relay."""
+    plain, logits = np.eye(3)[[0, 1, 2, 0]], np.eye(3)[[0, 1, 0, 0]]
+    found = cost('norm2$', 2, 'zero', logits, plain, np.array([0, 1, 2, 2]))
+    assert (found.top1, found.cost, found.changed) == (0.5, 0.25, 0.25)
+    assert found.low <= 0.25 <= found.high
+
+
+def test_parts_of_a_network():
+    layers = [f'stage{stage}/block1/norm{slot}' for stage in (1, 2) for slot in (1, 2)]
+    assert parts(layers) == ['', 'stage1/', 'stage2/', 'norm1$', 'norm2$']
+    assert parts(layers[:2]) == ['', 'norm1$', 'norm2$']  # all of them are those of the one stage
+    assert list(matching(layers, 'stage2/').values()) == [False, False, True, True]

@@ -1,0 +1,168 @@
+"""The questions of a study, asked of a tiny network in a work folder; numbers of the answers, computed by hand."""
+
+import json
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from data.conftest import prepare_tiny
+
+from configs import moving_shapes
+from dnr_jax import checkpoints, models, parallel
+from dnr_jax.data.builders.shapes import LABEL_NAMES
+from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.state import TrainState
+from dnr_jax.study import clips, commands
+from dnr_jax.study.asking import Asked
+
+CLIPS = 8
+RELAYS = ['stage1', 'stage1/block1/norm2']
+
+
+@pytest.fixture(scope='module', autouse=True)
+def resnet2():
+    """A backbone of one block, which compiles fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
+        yield
+
+
+@pytest.fixture(scope='module')
+def ask(tmp_path_factory, random_variables):
+    """`ask(norms, **asked)` gives what is asked of a network of random variables, in a work folder of its own."""
+    data_dir, runs = prepare_tiny(tmp_path_factory.mktemp('data')), tmp_path_factory.mktemp('runs')
+
+    def workdir(norms):
+        if not (runs / norms).exists():
+            save(runs / norms, norms, data_dir, random_variables)
+        return str(runs / norms)
+
+    def asked(*norms, **given):
+        settings = {'label': None, 'id': None, 'relay': None, 'layers': (), 'ablations': (), 'out': None}
+        workdirs = tuple(map(workdir, norms))
+        return Asked(workdirs, 'last', adapt=lambda config: config, clips=CLIPS, **settings | given)
+
+    return asked
+
+
+def save(workdir, norms, data_dir, random_variables):
+    config = moving_shapes.get_config(f'resnet2,{norms}')
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.model.width, config.model.norm.reduction, config.clip.frames, config.test.batch_size = 4, 1, 4, CLIPS
+    model = models.build(**config.model.to_dict(), classes=8)
+    variables = random_variables(model, jnp.zeros((1, 4, 32, 32, 3)), train=False)
+    state = TrainState(
+        step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), damaged=jnp.int32(0), **variables
+    )
+    with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
+        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
+
+
+def read_json(asked, name):
+    """Of strict JSON, which has no NaN."""
+    return json.loads((asked.folder / name).read_text(), parse_constant=pytest.fail)
+
+
+def is_picture(path):
+    return path.read_bytes().startswith(b'\x89PNG')
+
+
+def test_trace(ask):
+    asked = ask('dnr', label='grow')
+    text = commands.trace(asked)
+    arrays, told = np.load(asked.folder / 'trace.npz'), read_json(asked, 'trace.json')
+    assert LABEL_NAMES[arrays['label']] == told['label'] == 'grow' and f"'{told['predicted']}'" in text
+    assert arrays['logits'].argmax() == LABEL_NAMES.index(told['predicted'])
+    first, second = told['layers']
+    assert (first['layer'], second['layer']) == ('stage1/block1/norm1', 'stage1/block1/norm2')
+    assert first['scale_moves'] is None  # a relay along one layer has nothing before it
+    h, forget = (arrays[f'{second["layer"]}/{of}'] for of in ('h', 'forget'))
+    assert h.shape == (2, 4) and arrays['clip'].shape == (4, 32, 32, 3)
+    assert (second['scale_low'], second['scale_high']) == (h.min(), h.max())
+    assert second['scale_moves'] == pytest.approx(np.sqrt(np.square(h[1] - h[0]).mean()), rel=1e-5)
+    assert second['forget'] == pytest.approx(forget.mean(), rel=1e-5)
+
+
+def test_motion(ask):
+    asked = ask('dnr', relay=RELAYS[1])
+    commands.show_motion(asked)
+    arrays, told = np.load(asked.folder / 'motion.npz'), read_json(asked, 'motion.json')
+    assert arrays['clips_of_class'].sum() == told['clips'] == CLIPS
+    for relay in RELAYS:
+        assert (np.isnan(arrays[f'{relay}/mean_shift']).all(axis=(1, 2)) == (arrays['clips_of_class'] == 0)).all()
+        assert arrays[f'{relay}/clip_scale'].shape == (2, 1 if relay == 'stage1' else 2, 4)
+    assert told['drawn'] == {
+        'motion_clip_frames.png': RELAYS[1],
+        'motion_classes_frames.png': RELAYS[1],
+    }
+    assert all(is_picture(asked.folder / name) for name in told['drawn'])
+
+
+def test_influence(ask):
+    asked = ask('dnr')
+    text = commands.measure_influence(asked)
+    relays = read_json(asked, 'influence.json')['relays']
+    assert list(relays) == RELAYS and all(relay in text for relay in RELAYS)
+    matrix = np.array(relays[RELAYS[1]]['influence'])
+    assert matrix.shape == (2, 2) and matrix[0, 1] == 0 and matrix[1, 0] > 0
+    assert relays[RELAYS[1]]['memory'] == pytest.approx([1, matrix[1, 0] / matrix.diagonal().mean()])
+    assert all(is_picture(asked.folder / f'influence_{over}.png') for over in ('frames', 'layers'))
+
+
+def test_ablate_goes_on_from_what_it_has_found(ask, monkeypatch):
+    asked = ask('dnr', ablations=('none', 'zero'), layers=('norm2$',))
+    commands.ablate(asked)
+    none, zero = read_json(asked, 'ablate.json')['costs']
+    assert (none['cost'], none['changed'], none['ablated']) == (0, 0, 1)
+    assert zero['changed'] > 0
+    monkeypatch.setattr(commands, 'ablated_logits', lambda *_: pytest.fail('it is known'))
+    text = commands.ablate(asked)
+    assert f'{100 * zero["cost"]:.1f} ±' in text and is_picture(asked.folder / 'ablate.png')
+    found = read_json(asked, 'ablate.json')
+    about = {key: found[key] for key in found if key != 'costs'}
+    assert len(commands.found_before(asked.folder / 'ablate.json', about)) == 2
+    another = about | {'logits_crc32': 1}  # of another network, or of other clips
+    assert commands.found_before(asked.folder / 'ablate.json', another) == {}
+
+
+def test_order_is_seen_by_a_relay_along_frames_and_by_no_batch_norm(ask):
+    asked = ask('dnr', 'batch')
+    text = commands.see_order(asked)
+    dnr, batch = read_json(asked, 'order.json')['networks']
+    assert (batch['agreement'], batch['top1_reversed']) == (1, batch['top1'])
+    assert batch['moved'] < 1e-6 < 1e-4 < dnr['moved']
+    assert np.trace(batch['turned']) == np.sum(dnr['turned']) == CLIPS
+    assert text.splitlines()[0].split() == ['dnr', 'batch'] and is_picture(asked.folder / 'order.png')
+
+
+def test_mistakes(ask, tmp_path):
+    out = {'out': str(tmp_path / 'never')}
+    for question, asked, words in [
+        (commands.trace, ask('batch', **out), 'Expected a network with a relay'),
+        (commands.trace, ask('dnr', label='groww', **out), "Unknown class 'groww'. Did you mean 'grow'"),
+        (commands.trace, ask('dnr', label='grow', id='x', **out), "No clip of .* has the label 'grow' and id 'x'"),
+        (commands.trace, ask('dnr', 'batch', **out), 'Expected one --workdir, got 2'),
+        (commands.show_motion, ask('dnr', relay='stage9', **out), "Unknown relay 'stage9'. Did you mean 'stage1'"),
+        (commands.measure_influence, ask('dnr', **out)._replace(clips=0), '--clips of at least 1, got 0'),
+        (commands.ablate, ask('dnr', ablations=('half',), **out), "Unknown ablation 'half'"),
+        (commands.ablate, ask('dnr', layers=('stage9',), **out), "found by 'stage9' among stage1/block1/norm1, "),
+        (commands.ablate, ask('dnr', layers=('(',), **out), r"regular expression, got '\('"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            question(asked)
+    assert not (tmp_path / 'never').exists()
+
+
+def test_clips_are_spread_over_the_split(ask):
+    """The same ones each time, in the order of the split, and not its first ones, which may be all of one class."""
+    found, source = clips.load(ask('dnr').workdirs[0], 'last', lambda config: config, parallel.make_mesh())
+    config = found.config
+    ids = [source[number]['id'] for number in range(len(source))]
+    drawn = clips.draw(source, config, 8)
+    numbers = [ids.index(id) for id in drawn.id]
+    assert numbers == sorted(numbers) and len(set(numbers)) == 8 and max(numbers) > 8
+    np.testing.assert_array_equal(clips.draw(source, config, 8).id, drawn.id)
+    assert len(clips.draw(source, config, 10**6).label) == len(source)
+    chosen = clips.choose_clip(source, config, None, ids[5])
+    assert chosen.id.tolist() == [ids[5]] and chosen.label[0] == source[5]['label']
