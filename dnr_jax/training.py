@@ -53,22 +53,21 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
     workdir = Path(workdir)
     with ExitStack() as stack:
         guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
-        with guards.stop.nothing_to_lose():
-            config = resolved(config)
-            setup = prepare(config)
-            if config.init_from and not (workdir / 'config.json').exists():
-                initial_weights(setup, config)  # what does not fit is refused before the folder is claimed
-            claim(workdir, config, allow_change)
-            checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
-            newest = checkpoints.latest
-            if newest:
-                expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
-            weights = initial_weights(setup, config) if config.init_from and newest is None else None
-            state = start(setup, config.seed, checkpoints, newest, weights)
-            reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
-            reporter.line(introduce(config, setup, int(state.step)))
-            if weights:
-                reporter.line(weights.told)
+        config = resolved(config)
+        setup = prepare(config)
+        if config.init_from and not (workdir / 'config.json').exists():
+            initial_weights(setup, config)  # what does not fit is refused before the folder is claimed
+        claim(workdir, config, allow_change)
+        checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
+        newest = checkpoints.latest
+        if newest:
+            expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
+        weights = initial_weights(setup, config) if config.init_from and newest is None else None
+        state = start(setup, config.seed, checkpoints, newest, weights)
+        reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
+        reporter.line(introduce(config, setup, int(state.step)))
+        if weights:
+            reporter.line(weights.told)
         scoring = Scoring(config, setup, guards, reporter)
         profiler = stack.enter_context(Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1))
         training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
@@ -200,9 +199,9 @@ class Training:
     def _first_step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         """The step that compiles, untimed."""
         self._guards.watchdog.rest()
-        with self._guards.stop.nothing_to_lose():
-            self.state, metrics = self._setup.train_step(self.state, batch)
-            self._progress.first_step(step, metrics, ids)
+        self.state, metrics = self._setup.train_step(self.state, batch)
+        self._progress.first_step(step, metrics, ids)
+        self._guards.stop.at_safe_places_only()
 
     def _step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         self._guards.watchdog.expect(f'step {step}')

@@ -1,6 +1,7 @@
 """Two processes with two devices each are one process with four; and what becomes of one when the other is gone."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -33,10 +34,12 @@ def data_dir(tmp_path_factory):
 
 
 @contextmanager
-def started(workdir, data_dir, processes, devices, *arguments):
-    """That many processes of one training, with a log each."""
+def started(workdir, data_dir, processes, devices, *arguments, slurm=False):
+    """That many processes of one training, with a log each; under SLURM they find each other by their environment."""
     command = [sys.executable, 'train.py', *arguments, *RUN, f'--config.data.dir={data_dir}', f'--workdir={workdir}']
-    if processes > 1:
+    if slurm:
+        command += ['--coordinator=auto']
+    elif processes > 1:
         with socket.socket() as free:
             free.bind(('localhost', 0))
             port = free.getsockname()[1]
@@ -47,11 +50,10 @@ def started(workdir, data_dir, processes, devices, *arguments):
     children = []
     try:
         for number, log in enumerate(logs):
-            own = [f'--process={number}'] if processes > 1 else []
+            own = [f'--process={number}'] if processes > 1 and not slurm else []
+            env = environment(flags) | (slurm_environment(number, processes) if slurm else {})
             with log.open('w') as file:
-                child = subprocess.Popen(
-                    [*command, *own], cwd=ROOT, env=environment(flags), stdout=file, stderr=subprocess.STDOUT
-                )
+                child = subprocess.Popen([*command, *own], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT)
             children.append(child)
         yield children, logs
     finally:
@@ -60,9 +62,19 @@ def started(workdir, data_dir, processes, devices, *arguments):
             child.wait()
 
 
+def slurm_environment(number, processes):
+    """What SLURM tells a task of a job on this machine; JAX takes a port by the number of the job."""
+    told = {'JOB_ID': os.getpid(), 'STEP_NODELIST': 'localhost', 'NTASKS': processes, 'PROCID': number}
+    return {f'SLURM_{name}': str(value) for name, value in (told | {'LOCALID': number, 'STEP_NUM_NODES': 1}).items()}
+
+
 def wait_until_step(log, step):
+    wait_until(log, f'step {step:>6}/')
+
+
+def wait_until(log, text):
     deadline = time.monotonic() + PATIENCE
-    while f'step {step:>6}/' not in log.read_text():
+    while text not in log.read_text():
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
 
@@ -89,13 +101,22 @@ def test_two_processes_are_one(data_dir, tmp_path):
 
 def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
     workdir = tmp_path / 'run'
-    with started(workdir, data_dir, 2, 1, *ENDLESS) as (children, logs):
+    with started(workdir, data_dir, 2, 1, *ENDLESS, slurm=True) as (children, logs):
         wait_until_step(logs[0], 3)
         children[1].send_signal(signal.SIGTERM)
         assert [child.wait(PATIENCE) for child in children] == [143, 143], logs[0].read_text()
     assert 'the same command goes on from here' in logs[0].read_text()
     steps = [int(path.name) for path in (workdir / 'checkpoints').iterdir() if path.name.isdigit()]
     assert max(steps) >= 3 and manifest.damage(workdir / 'checkpoints' / str(max(steps))) is None
+
+
+def test_while_they_compile_they_stop_at_once(data_dir, tmp_path):
+    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS) as (children, logs):
+        wait_until(logs[0], 'clips per statistic')
+        for child in children:
+            child.send_signal(signal.SIGTERM)
+        assert [child.wait(30) for child in children] == [143, 143], logs[0].read_text()
+    assert 'before there was anything to save' in logs[0].read_text()
 
 
 def test_a_dead_process_ends_the_other(data_dir, tmp_path):
