@@ -1,4 +1,5 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
+# make test-every: the contract of the networks for every family of backbones under every preset of norms.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; both have virtual
 # environments of their own.
 PYTHON ?= python3
@@ -7,7 +8,7 @@ RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo test test-beam test-torch
+.PHONY: demo test test-every test-beam test-torch
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -22,6 +23,9 @@ test: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+
+test-every: $(VENV)/installed-tests
+	$(BIN)/python -m pytest -n 2 -m every tests/test_contract.py
 
 # Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
 test-beam: $(VENV)-beam/installed-tests

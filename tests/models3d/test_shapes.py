@@ -1,77 +1,14 @@
-"""One contract for every family and preset."""
+"""Frames, types and mistakes of networks over space and time."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
-from models3d.networks import BACKBONES, network, normal, shapes, short
-from numpy.testing import assert_allclose, assert_array_equal
-
-from dnr_jax.normalization import PRESETS
+from models3d.networks import BACKBONES, network, shapes, short
 
 FLOAT32 = jnp.dtype('float32')
 
-# Frames of a clip here. SlowOnly is I3D with fewer parts, both R(2+1)D are one block: they show what else they have.
-FRAMES = {'slowonly_resnet50': 4, 'i3d_resnet50': 16, 'r2plus1d_18': 4, 'r2plus1d_34': 4, 'slowfast_resnet50_8x8': 8}
-CHANGES = {'r2plus1d_18': {'blocks': (1, 1)}, 'slowfast_resnet50_8x8': {'alpha': 2}}
-CONTRACTS = [
-    (backbone, preset)
-    for backbone in FRAMES
-    for preset in PRESETS
-    if backbone in ('i3d_resnet50', 'r2plus1d_34')
-    or (backbone, preset)
-    in (
-        ('slowonly_resnet50', 'dnr'),
-        ('r2plus1d_18', 'batch'),
-        ('slowfast_resnet50_8x8', 'dnr'),
-        ('slowfast_resnet50_8x8', 'group'),
-    )
-]
-
-
-def is_first_state(path):
-    """Whether a stage's relay reads its state by this kernel; the first hop, here often the only one, reads zero."""
-    *_, owner, relay, gates, layer, kernel = [''] * 5 + [key.key for key in path]
-    return owner.startswith('stage') and (relay, gates, layer, kernel) == ('relay', 'state_gates', 'reduce', 'kernel')
-
-
-@pytest.mark.parametrize(('backbone', 'preset'), CONTRACTS)
-def test_contract(random_variables, backbone, preset):
-    """Logits, gradients to every parameter, statistics that move in training only, clips apart in evaluation."""
-    tiny = short(backbone, preset, classes=5, dropout=0.1)
-    tiny = tiny.clone(**CHANGES.get(backbone, {}))
-    clip, weight = normal(2, FRAMES[backbone], 16, 16, 3), normal(2, 5, seed=1)
-    variables = random_variables(tiny, clip, seed=1, train=False)
-    params, statistics = variables['params'], variables.get('batch_stats', {})
-    traces = []
-
-    def loss(params, clip, key):
-        given = {'params': params, 'batch_stats': statistics}
-        logits, after = tiny.apply(given, clip, train=True, mutable='batch_stats', rngs={'dropout': key})
-        return jnp.sum(logits * weight), (logits, after.get('batch_stats', {}))
-
-    @jax.jit
-    def train_and_evaluate(params, clip, key):
-        traces.append(backbone)
-        gradients, trained = jax.grad(loss, has_aux=True)(params, clip, key)
-        given = {'params': params, 'batch_stats': statistics}
-        return trained, gradients, tiny.apply(given, clip, train=False, mutable='batch_stats')
-
-    *_, (swapped, _) = train_and_evaluate(params, clip[::-1], jax.random.key(1))
-    (logits, after), gradients, (evaluated, rested) = train_and_evaluate(params, clip, jax.random.key(2))
-    assert len(traces) == 1
-
-    assert (logits.shape, logits.dtype) == (evaluated.shape, evaluated.dtype) == ((2, 5), FLOAT32)
-    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
-        assert np.all(np.isfinite(gradient)), path
-        assert np.any(gradient != 0) or (is_first_state(path) and backbone != 'slowonly_resnet50'), path
-    assert bool(statistics) == (preset not in ('group', 'dnr_group', 'none'))
-    assert jax.tree.structure(after) == jax.tree.structure(statistics)
-    for before, now in zip(jax.tree.leaves(statistics), jax.tree.leaves(after), strict=True):
-        assert np.all(before != now)
-    jax.tree.map(assert_array_equal, rested.get('batch_stats', {}), statistics)
-    assert_allclose(swapped, evaluated[::-1], rtol=1e-4, atol=1e-5)
-    assert np.abs(evaluated[0] - evaluated[1]).max() > 1e-4
+# SlowOnly is I3D with fewer parts, all others have something of their own.
+FAMILIES = {'slowonly_resnet50', 'i3d_resnet50', 'r2plus1d_18', 'r2plus1d_34', 'slowfast_resnet50_8x8'}
 
 
 @pytest.mark.parametrize('backbone', BACKBONES)
@@ -86,7 +23,7 @@ def test_frames_are_free(backbone):
     assert outputs(8)[0].shape == (2, 5)
 
 
-@pytest.mark.parametrize('backbone', FRAMES)
+@pytest.mark.parametrize('backbone', sorted(FAMILIES))
 def test_parameters_are_float32_and_those_of_any_remat_and_dtype(backbone):
     expected = shapes(short(backbone, 'dnr'), (1, 16, 16, 16, 3))
     assert {leaf.dtype for leaf in jax.tree.leaves(expected)} == {FLOAT32}
