@@ -1,11 +1,12 @@
 """Prediction on a video without end: frames come a group at a time, what a network knows of the past is carried.
 
     carry = init(model, variables, shape)                       # of one frame group, [B T H W C]
-    carry, logits = step(model, variables, carry, group, horizon=0)
-    carry, logits = steps(model, variables, carry, groups, horizon=0)       # [G B T H W C] -> [G B K]
+    carry, logits = step(model, variables, carry, group)
+    carry, logits = steps(model, variables, carry, groups)      # [G B T H W C] -> [G B K]
 
 The carry has one size for ever: the state of every cross-temporal relay, and the mean of the features so far. Logits
-are those of all frames up to here, so after the groups of a whole clip they are those of the clip.
+are those of all frames up to here, so after the groups of a whole clip they are those of the clip. A relay that has
+learned from short clips need not stand many more hops than they have: `turns` looks back over so many and no more.
 
 That holds where a network is causal in evaluation mode, where frames know nothing of later ones. So are
 
@@ -77,30 +78,21 @@ def init(model: nn.Module, variables: Variables, shape: tuple[int, ...]) -> Carr
     return Carry(*zeros, jnp.int32(0))
 
 
-def step(
-    model: nn.Module, variables: Variables, carry: Carry, group: Video, *, horizon: int
-) -> tuple[Carry, Float[Array, 'B K']]:
-    """One frame group further; returns the new carry and the logits of the frames up to here.
-
-    Args:
-      group: as `model.apply` takes clips, [B T H W C].
-      horizon: groups of which features are averaged: 0 for all since the first, as in a clip. A number lets old ones
-        fade, after as many groups by 1 / horizon with each; the relays remember as they have learned to.
-    """
+def step(model: nn.Module, variables: Variables, carry: Carry, group: Video) -> tuple[Carry, Float[Array, 'B K']]:
+    """One frame group further, [B T H W C] as `model.apply` takes clips; the new carry, and the logits up to here."""
     features, relays = advance(model, of_hop(variables, carry.hops), carry.relays, group)
     hops = carry.hops + 1
-    share = 1 / (jnp.minimum(hops, horizon) if horizon else hops)
-    mean = carry.features + share * (features - carry.features)
+    mean = carry.features + (features - carry.features) / hops
     head = Head(model.classes, model.dropout)
     logits = head.apply({'params': variables['params']['head']}, mean[:, None, None, None], train=False)
     return Carry(relays, mean, hops), logits
 
 
 def steps(
-    model: nn.Module, variables: Variables, carry: Carry, groups: Float[Array, 'G B T H W C'], *, horizon: int
+    model: nn.Module, variables: Variables, carry: Carry, groups: Float[Array, 'G B T H W C']
 ) -> tuple[Carry, Float[Array, 'G B K']]:
     """A chunk of the stream, group by group in one scan: the carry after it, and the logits at each group."""
-    return lax.scan(lambda carry, group: step(model, variables, carry, group, horizon=horizon), carry, groups)
+    return lax.scan(partial(step, model, variables), carry, groups)
 
 
 def advance(model: nn.Module, variables: Variables, relays: Mapping, group: Video) -> tuple[Array, dict]:
@@ -122,6 +114,11 @@ def of_hop(variables: Variables, hop: Int[Array, '']) -> Variables:
 def frames_per_group(model: nn.Module) -> int:
     """T of a frame group: the stride of the relay, also where there is none."""
     return model.norm.keywords['stride']
+
+
+def groups_of(model: nn.Module, frames: int) -> int:
+    """How many groups a clip of so many frames has."""
+    return max(1, frames // frames_per_group(model))
 
 
 def hops_known(variables: Variables) -> int | None:

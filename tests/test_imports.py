@@ -20,7 +20,7 @@ FLOORS = [
     {'trained', 'precise', 'setup'},
     {'evaluation', 'initial'},
     {'training', 'dry_run', 'streaming'},
-    {'command'},
+    {'command', 'turns'},
     {'statistics_report', 'convert', 'study', 'predict', 'export'},
 ]
 

@@ -28,11 +28,11 @@ def in_groups(clip):
     return clip.reshape(len(clip), -1, STRIDE, *clip.shape[2:]).swapaxes(0, 1)
 
 
-def stream(model, variables, clip, horizon=0):
+def stream(model, variables, clip):
     """The carry after the clip, and the logits [G B K]."""
     groups = in_groups(clip)
     carry = streaming.init(model, variables, groups.shape[1:])
-    return jax.jit(partial(streaming.steps, model, horizon=horizon))(variables, carry, groups)
+    return jax.jit(partial(streaming.steps, model))(variables, carry, groups)
 
 
 def whole(model, variables, clip):
@@ -69,7 +69,7 @@ def test_a_stream_goes_on_from_its_carry(random_variables):
     """Chunk by chunk, or step by step, is one stream; the relays do matter."""
     model, variables, clip = made(random_variables)
     groups = in_groups(clip)
-    advance = jax.jit(partial(streaming.step, model, horizon=0))
+    advance = jax.jit(partial(streaming.step, model))
     carry = start = streaming.init(model, variables, groups.shape[1:])
     for group in groups:
         carry, logits = advance(variables, carry, group)
@@ -78,18 +78,6 @@ def test_a_stream_goes_on_from_its_carry(random_variables):
     jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), carry, after)
     forgetful = after._replace(relays=start.relays)
     assert np.abs(advance(variables, after, groups[0])[1] - advance(variables, forgetful, groups[0])[1]).max() > 1e-4
-
-
-def test_a_horizon_lets_old_features_fade(random_variables):
-    """With a horizon of one group, logits are of the features of this group alone."""
-    model, variables, clip = made(random_variables)
-    headless = jax.jit(partial(model.clone(classes=None).apply, train=False))(variables, clip)
-    last = headless[:, -STRIDE:].mean(axis=(1, 2, 3))
-    head = variables['params']['head']['linear']
-    _, logits = stream(model, variables, clip, horizon=1)
-    np.testing.assert_allclose(logits[-1], last @ head['kernel'] + head['bias'][None], atol=1e-5)
-    _, far = stream(model, variables, clip, horizon=GROUPS)
-    np.testing.assert_allclose(far[-1], whole(model, variables, clip), atol=1e-5)
 
 
 def test_after_the_last_hop_with_statistics_logits_are_not_a_number(random_variables):
@@ -107,7 +95,7 @@ def test_memory_does_not_grow_with_the_stream(random_variables):
     model, variables, clip = made(random_variables)
     groups = in_groups(clip)
     carry = streaming.init(model, variables, groups.shape[1:])
-    after, _ = jax.eval_shape(partial(streaming.steps, model, horizon=0), variables, carry, groups)
+    after, _ = jax.eval_shape(partial(streaming.steps, model), variables, carry, groups)
     described = partial(jax.tree.map, lambda leaf: (leaf.shape, leaf.dtype))
     assert described(after) == described(carry)
     streaming.expect_endless(variables)

@@ -116,7 +116,7 @@ def tell_streams(
     from dnr_jax.data.decoding import VideoError
     from dnr_jax.predict import running
 
-    horizon = running.clip_groups(found) if horizon is None else horizon
+    horizon = running.groups_of_clip(found) if horizon is None else horizon
     predict = running.stream(found, horizon=horizon, groups_at_once=chunk)
     failed = 0
     for source in sources:

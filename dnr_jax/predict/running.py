@@ -23,11 +23,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, parallel, steps, streaming
+from dnr_jax import evaluation, parallel, steps, streaming, turns
 from dnr_jax.data import decoding, storage
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.transforms import eval_views
-from dnr_jax.predict import turns
 from dnr_jax.predict.whole import AS_IT_IS, read
 from dnr_jax.trained import Trained
 
@@ -46,7 +45,7 @@ def follow(found: Trained, *, mesh: parallel.Mesh) -> tuple[Callable[[Path], Ite
     Reading raises VideoError for a video that cannot be read.
     """
     try:
-        predict = stream(found, horizon=clip_groups(found), groups_at_once=GROUPS_AT_ONCE)
+        predict = stream(found, horizon=groups_of_clip(found), groups_at_once=GROUPS_AT_ONCE)
     except ValueError as refused:
         window = f'the last {window_of(found.config)} frames' if window_of(found.config) else 'all frames so far'
         return look_back(found, mesh=mesh), f'a clip of {window} at every moment. {refused}'
@@ -118,9 +117,9 @@ def parts(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-def clip_groups(found: Trained) -> int:
+def groups_of_clip(found: Trained) -> int:
     """Frame groups in a clip."""
-    return max(1, found.config.clip.frames // streaming.frames_per_group(found.model))
+    return streaming.groups_of(found.model, found.config.clip.frames)
 
 
 def look_back(found: Trained, *, mesh: parallel.Mesh) -> Callable[[Path], list[Running]]:

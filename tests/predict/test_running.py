@@ -10,10 +10,10 @@ import pytest
 from numbered_videos import make_video
 from small_networks import normal
 
-from dnr_jax import parallel, streaming
+from dnr_jax import parallel, streaming, turns
 from dnr_jax.data import decoding, live
 from dnr_jax.data.decoding import Reason, VideoError
-from dnr_jax.predict import running, turns, whole
+from dnr_jax.predict import running, whole
 
 
 def of_last(horizon, groups):
@@ -37,7 +37,7 @@ def test_logits_are_those_of_a_clip_of_the_last_groups(make_found, horizon, per_
     lengths = list(of_last(horizon, len(groups)))
     assert max(lengths) == horizon and min(lengths[horizon:]) > horizon / 2
     start = streaming.init(found.model, found.variables, groups.shape[1:])
-    step = jax.jit(lambda *of: streaming.step(found.model, *of, horizon=0))
+    step = jax.jit(lambda *of: streaming.step(found.model, *of))
     for last, length in enumerate(lengths, start=1):
         state = start
         for group in groups[last - length : last]:

@@ -41,8 +41,7 @@ def step(
     if horizon:
         begins = carry.hops[0] % horizon == jnp.array([0, horizon // 2])
         carry = jax.tree.map(partial(zero_where, begins), carry)
-    further = partial(streaming.step, model, variables, horizon=0)
-    carry, logits = jax.vmap(further, in_axes=(0, None))(carry, group)
+    carry, logits = jax.vmap(partial(streaming.step, model, variables), in_axes=(0, None))(carry, group)
     return carry, logits[carry.hops.argmax()]
 
 
