@@ -14,7 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks.train_step import make_batch
+from benchmarks.networks import random_batch
 from configs import moving_shapes
 from dnr_jax import models, optimizers, parallel
 from dnr_jax.checkpoints import Checkpoints
@@ -36,7 +36,7 @@ def measure(folder: Path, every: int, windows: int) -> tuple[list[float], list[f
         lambda key: create_state(key, model=model, optimizer=optimizer, clip_shape=clip_shape, averaged=False),
         out_shardings=parallel.replicated(mesh),
     )(jax.random.key(0))
-    batch = parallel.place(make_batch(clip_shape, CLASSES), mesh)
+    batch = parallel.place(random_batch(clip_shape, CLASSES), mesh)
     train_step = make_train_step(config, model, optimizer, mesh, CLASSES)
     seconds = [], []
     with Checkpoints(folder, keep=2) as checkpoints:

@@ -23,6 +23,7 @@ import av
 import cv2
 import numpy as np
 
+from benchmarks import records
 from configs import kinetics400
 from dnr_jax.data import prepare
 from dnr_jax.data.encoding import reencode
@@ -140,8 +141,8 @@ def read_files(folder: Path, decode: Callable, sampling: str, clips: int) -> tup
     return clips / (time.perf_counter() - started), (cpu_seconds() - before) / clips
 
 
-def compare(folder: Path, rounds: int) -> None:
-    """The table: every way to read in turns."""
+def compare(folder: Path, rounds: int) -> dict:
+    """The record of every way to read, in turns."""
     rows = {}
     for sampling in ('dense', 'segments'):
         for form in FORMS:
@@ -157,13 +158,23 @@ def compare(folder: Path, rounds: int) -> None:
     for _ in range(rounds):
         for row, (function, *arguments) in rows.items():
             results[row].append(function(*arguments))
-    print('| form | sampling | workers | clips/s | clips/s per core | kB a clip | to plain |')
-    print('| --- | --- | ---: | ---: | ---: | ---: | ---: |')
-    for (form, sampling, workers), measured in results.items():
-        wall, cpu = (statistics.median(column) for column in zip(*measured, strict=True))
+    measured = []
+    for (form, sampling, workers), columns in results.items():
+        wall, cpu = (statistics.median(column) for column in zip(*columns, strict=True))
         plain = statistics.median(cpu for _, cpu in results['plain', sampling, ''])
-        size = f'{kilobytes(folder, form):,.0f}'
-        print(f'| {form} | {sampling} | {workers} | {wall:,.0f} | {1 / cpu:,.0f} | {size} | {plain / cpu:.1f} |')
+        measured.append({
+            'form': form,
+            'sampling': sampling,
+            'workers': str(workers),
+            'clips_per_second': wall,
+            'per_core': 1 / cpu,
+            'kilobytes': kilobytes(folder, form),
+            'to_plain': plain / cpu,
+        })  # fmt: skip
+        print(
+            ' '.join(f'{cell:>13.1f}' if isinstance(cell, float) else f'{cell:>13}' for cell in measured[-1].values())
+        )
+    return {'measured': 'pace', 'rows': measured, 'rounds': rounds}
 
 
 def kilobytes(folder: Path, form: str) -> float:
@@ -173,15 +184,24 @@ def kilobytes(folder: Path, form: str) -> float:
     return sum(path.stat().st_size for path in files) / 1000 / len(list((folder / 'source').rglob('*.mp4')))
 
 
-def follow_memory(folder: Path, clips: int) -> None:
-    """Resident memory of this process and its workers while many clips are read."""
+def follow_memory(folder: Path, clips: int) -> dict:
+    """The record of resident memory of this process and its workers while many clips are read."""
     source = open_split('videos/drawn-jpeg256step8', folder, 'train')
     settings = loader_settings('dense')
+    curve = []
     with contextlib.closing(train_batches(source, **settings, batch_size=BATCH, start_step=0, workers=2)) as batches:
         for step in range(clips // BATCH):
             next(batches)
             if step % (clips // BATCH // 10) == clips // BATCH // 10 - 1:
-                print(f'{(step + 1) * BATCH:>7,} clips  {resident_megabytes():,.0f} MB', flush=True)
+                curve.append(resident_megabytes())
+                print(f'{(step + 1) * BATCH:>7,} clips  {curve[-1]:,.0f} MB', flush=True)
+    first, *others = curve
+    return {
+        'measured': 'memory',
+        'megabytes': {'first': first, 'lowest after': min(others), 'highest after': max(others)},
+        'clips': clips,
+        'workers': 2,
+    }
 
 
 def resident_megabytes() -> float:
@@ -194,10 +214,11 @@ def resident_megabytes() -> float:
     return total / 1000
 
 
-def follow_stalls(folder: Path, steps: int) -> None:
-    """How long a step waits for its batch, when the model takes 1.0 to 1.5 times as long as the loader."""
+def follow_stalls(folder: Path, steps: int) -> dict:
+    """The record of how long a step waits for its batch, the model taking 1.0 to 1.5 times as long as the loader."""
     source = open_split('videos/drawn-jpeg256step8', folder, 'train')
     pace, _ = read(folder, 'jpeg256step8', 'dense', 2, 800)
+    waiting = {}
     for slower in (1.0, 1.1, 1.25, 1.5):
         step_seconds, waited = slower * BATCH / pace, 0.0
         batches = train_batches(source, **loader_settings('dense'), batch_size=BATCH, start_step=0, workers=2)
@@ -207,7 +228,9 @@ def follow_stalls(folder: Path, steps: int) -> None:
                 next(batches)
                 waited += (time.perf_counter() - started) * (step >= 20)
                 time.sleep(step_seconds)
-        print(f'model {slower:.2f} of the loader: waits {waited / (steps * step_seconds):.2%} of its time', flush=True)
+        waiting[str(slower)] = waited / (steps * step_seconds)
+        print(f'model {slower:.2f} of the loader: waits {waiting[str(slower)]:.2%} of its time', flush=True)
+    return {'measured': 'stall', 'waiting': waiting}
 
 
 def main() -> None:
@@ -217,17 +240,22 @@ def main() -> None:
     parser.add_argument('--only', choices=('compare', 'memory', 'stall'))
     parser.add_argument('--clips', type=int, default=10_000, help='of the memory curve')
     parser.add_argument('--folder', help='keeps the videos from run to run')
+    parser.add_argument('--record', action='store_true', help='adds the results to benchmarks/records/loading.jsonl')
+    parser.add_argument('--note', default='', help='goes into the record: what else the machine was doing, say')
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
         if not (folder / 'videos').exists():
             prepare_all(folder, options.videos, os.cpu_count())
-        if options.only in (None, 'compare'):
-            compare(folder, options.rounds)
-        if options.only in (None, 'memory'):
-            follow_memory(folder, options.clips)
-        if options.only in (None, 'stall'):
-            follow_stalls(folder, 200)
+        measures = {
+            'compare': lambda: compare(folder, options.rounds),
+            'memory': lambda: follow_memory(folder, options.clips),
+            'stall': lambda: follow_stalls(folder, 200),
+        }
+        for measure in [measures[options.only]] if options.only else measures.values():
+            measured = measure()
+            if options.record:
+                records.add(records.FOLDER / 'loading.jsonl', measured | {'note': options.note})
 
 
 if __name__ == '__main__':

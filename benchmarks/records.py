@@ -20,6 +20,7 @@ from typing import Any
 import jax
 
 ROOT = Path(__file__).parent.parent
+FOLDER = Path(__file__).parent / 'records'
 LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 

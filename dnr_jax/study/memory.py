@@ -29,7 +29,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
+from dnr_jax.relay import relay_over_frames, zero_carry
 from dnr_jax.study import figures
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
@@ -43,21 +43,21 @@ def influence(
     _, layers, relays = observe(model, variables, clip)
     pooled = {name: of.pooled for name, of in layers.items()}
     return {
-        relay.name: jax.lax.map(partial(relay_influence, relay.cell, relay.variables(variables)), relay.along(pooled))
+        relay.name: jax.lax.map(partial(relay_influence, relay, relay.variables(variables)), relay.along(pooled))
         for relay in relays
     }
 
 
-def relay_influence(cell: RelayCell, variables: Mapping[str, Any], pooled: Float[Array, 'N C']) -> Float[Array, 'N N']:
+def relay_influence(relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'N C']) -> Float[Array, 'N N']:
     """I[t, s] of one relay for one clip."""
 
     def scale(pooled):
-        carry = zero_carry(1, cell.features)
-        _, (h, _) = cell.apply(variables, carry, pooled[None], method=relay_over_frames)
-        return h[0]
+        carry = zero_carry(1, relay.cell.features)
+        _, (h, _) = relay.cell.apply(variables, carry, pooled[None], method=relay_over_frames)
+        return relay.gain * h[0]
 
     jacobian = jax.jacrev(scale)(pooled)  # [t C s C]
-    return jnp.sqrt(jnp.square(jacobian).sum(axis=(1, 3)) / cell.features)
+    return jnp.sqrt(jnp.square(jacobian).sum(axis=(1, 3)) / relay.cell.features)
 
 
 def memory(of: Float[np.ndarray, 'N N']) -> np.ndarray:

@@ -6,6 +6,8 @@ A layer that is normalized by a relay reads `pooled`, decides with four gates, a
     h = output * sigmoid(c)                               (h', c') of the hop before, zero at the first
     y = h * (x - mean) / sqrt(var + epsilon) + c
 
+Where the norm gives its scale a gain, `h` is the scale, gain times what the next hop reads.
+
 The hops of one relay are the frame groups of a layer, or the layers of a stage; either way they are a chain, along
 which the arrays of its layers are joined: [B N C].
 
@@ -55,6 +57,7 @@ class Relay(NamedTuple):
     layers: tuple[str, ...]  # in the order of its hops
     cell: RelayCell
     path: tuple[str, ...]  # of the cell's parameters
+    gain: float  # of its scale
 
     def along(self, per_layer: Mapping[str, Float[Array, 'B G C']]) -> Float[Array, 'B N C']:
         """Arrays of its layers joined along its hops."""
@@ -133,17 +136,19 @@ def relay_of(transform: nn.Module) -> Relay:
     layer = layer_of(transform)
     if isinstance(transform, CrossLayerTransform):
         cell, path = transform.cell, transform.cell.path
-        return Relay('/'.join(path[:-1]), LAYERS, (layer,), RelayCell(cell.features, cell.reduction, parent=None), path)
+        alone = RelayCell(cell.features, cell.reduction, parent=None)
+        return Relay('/'.join(path[:-1]), LAYERS, (layer,), alone, path, transform.gain)
     path = (*transform.path, 'relay')
     features = transform.variables['params']['relay']['input_gates']['reduce']['kernel'].shape[0]
-    return Relay(layer, FRAMES, (layer,), RelayCell(features, transform.reduction, parent=None), path)
+    alone = RelayCell(features, transform.reduction, parent=None)
+    return Relay(layer, FRAMES, (layer,), alone, path, transform.gain)
 
 
 def gates(
     relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'B N C'], h: Float[Array, 'B N C']
 ) -> tuple[Array, Array, Array, Array]:
     """Input, forget, cell and output gate of every hop, each [B N C], from what it read: `pooled`, and h of before."""
-    before = jnp.pad(h[:, :-1], [(0, 0), (1, 0), (0, 0)])
+    before = jnp.pad(h[:, :-1], [(0, 0), (1, 0), (0, 0)]) / relay.gain
     total = relay.cell.apply(
         relay.variables(variables), pooled, before, method=lambda cell, p, h: cell.input_gates(p) + cell.state_gates(h)
     )

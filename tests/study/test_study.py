@@ -39,6 +39,16 @@ def test_the_trace_holds_every_relayed_layer_and_the_equations_of_the_cell(netwo
         np.testing.assert_allclose(of['h'], of['output'] * jax.nn.sigmoid(of['c']), rtol=1e-4, atol=1e-5)
 
 
+def test_a_scale_with_a_gain_is_that_many_times_the_state_which_the_next_hop_reads(network):
+    model, variables, clip = network
+    unit = short('resnet18', 'cross_layer_unit,cross_temporal_unit', reduction=1)
+    traced = jax.jit(lambda variables, clip: trace(unit, variables, clip))(variables, clip)
+    for of in traced.values():
+        np.testing.assert_allclose(of.h, 4 * of.output * jax.nn.sigmoid(of.c), rtol=1e-4, atol=1e-5)
+        remembered = of.forget[:, 1:] * of.c[:, :-1]  # along frames; along layers a layer has one hop
+        np.testing.assert_allclose(of.c[:, 1:], remembered + (of.input * of.cell)[:, 1:], rtol=1e-4, atol=1e-5)
+
+
 def test_the_trace_of_a_clip_does_not_depend_on_the_others(network, traced):
     model, variables, clip = network
     alone = jax.jit(jax.vmap(lambda one: trace(model, variables, one[None])))(clip)

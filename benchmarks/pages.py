@@ -1,0 +1,68 @@
+"""Writes docs/benchmarks.md from the records: python -m benchmarks.pages
+
+Of records of the same thing on the same device, the last one counts.
+"""
+
+from collections.abc import Iterator
+
+from benchmarks import records, sections
+from benchmarks.tables import device, latest
+
+DOCS = records.ROOT / 'docs'
+PAGE = DOCS / 'benchmarks.md'
+
+
+def page() -> str:
+    """The whole page."""
+    lines = ['# Speed', '', 'Written by `python -m benchmarks.pages` from `benchmarks/records/`.', *where_measured()]
+    for title, section in SECTIONS.items():
+        found = list(section())
+        lines += ['', f'## {title}', '', *(found or ['Not measured yet.'])]
+    return '\n'.join(lines) + '\n'
+
+
+def where_measured() -> Iterator[str]:
+    """On what, and on what not."""
+    every = [record for path in sorted(records.FOLDER.glob('*.jsonl')) for record in records.read(path)]
+    devices = sorted({device(record) for record in every})
+    yield f'Measured on {", ".join(devices)}.'
+    if all(record['by']['device'] == 'cpu' for record in every):
+        yield 'Nothing here was measured on an accelerator: how to do so stands in `benchmarks/README.md`.'
+    yield ''
+    yield 'Variants take turns and ratios are taken within each round: medians, with quartiles in brackets.'
+    yield 'Where a note says that the machine did other work too, seconds mean little and ratios are what counts.'
+
+
+SECTIONS = {
+    'Aims': sections.aims,
+    'Relays against batch norm, by backbone': sections.backbones,
+    'Memory at the clips of the recipe': sections.memory,
+    'The share of the norms': sections.variants_of(
+        'norms', 'norms', 'The same network without norms is the last of each; what the others take more is the norms.'
+    ),
+    'Types': sections.variants_of(
+        'precision', 'dtype', 'Activations in another type; parameters and statistics stay float32.'
+    ),
+    'Devices': sections.variants_of(
+        'devices', 'devices', 'The same clips over several devices; on CPUs, virtual ones of the same cores.'
+    ),
+    'How the cost of a relay grows': sections.growth,
+    'Roofline': sections.roofline,
+    'End to end': sections.end_to_end,
+    'Reading clips': sections.loading,
+    'Earlier': sections.earlier,
+}
+
+
+def main() -> None:
+    from benchmarks.pictures import draw_growth  # a bare machine has no matplotlib
+
+    folder = DOCS / sections.PICTURES
+    folder.mkdir(exist_ok=True)
+    draw_growth(latest('growth', 'axis', 'frames', 'clips', 'channels', 'stride'), folder / sections.GROWTH_PICTURE)
+    PAGE.write_text(page())
+    print(PAGE.relative_to(records.ROOT))
+
+
+if __name__ == '__main__':
+    main()

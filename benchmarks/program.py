@@ -1,0 +1,65 @@
+"""A function compiled for its arguments, and what XLA says of it.
+
+program = Program(step, state, batch, updates=True)
+program()          one step
+program.cost       seconds to trace and compile, bytes at the peak, FLOPs, bytes accessed
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Cost(NamedTuple):
+    """What XLA says of a compiled program."""
+
+    trace_seconds: float
+    compile_seconds: float
+    processor_seconds: float  # of both, over all threads: what remains the same on a machine that does other work too
+    peak_bytes: int  # per device: what it takes, gives and needs between, what is reused counted once
+    flops: float  # of the program as written, per device
+    bytes_accessed: float  # of the program as compiled, each operand and result of a fusion counted once
+
+
+class Program:
+    """`step(state, batch)`, compiled for these; where it `updates`, its first result is the state of the next call."""
+
+    def __init__(self, step: Callable, state: Any, batch: Any, updates: bool):
+        self._state, self._batch, self._updates = state, batch, updates
+        started, processor_started = time.perf_counter(), time.process_time()
+        lowered = step.lower(state, batch)
+        traced = time.perf_counter()
+        self._compiled = lowered.compile()
+        compiled = time.perf_counter()
+        self.cost = Cost(
+            traced - started,
+            compiled - traced,
+            time.process_time() - processor_started,
+            peak_bytes(self._compiled.memory_analysis()),
+            lowered.cost_analysis()['flops'],
+            self._compiled.cost_analysis()['bytes accessed'],
+        )
+
+    def __call__(self) -> Any:
+        result = self._compiled(self._state, self._batch)
+        if self._updates:
+            self._state, result = result
+        return result
+
+
+def peak_bytes(memory: Any) -> int:
+    """Of a compiled program: what it takes, gives and needs between, what is reused counted once."""
+    return (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        + memory.temp_size_in_bytes
+        - memory.alias_size_in_bytes
+    )
+
+
+def all_finite(tree: Any) -> bool:
+    """Whether no number of a result is lost: one that is might be computed at another pace."""
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))

@@ -1,0 +1,61 @@
+"""Tables in Markdown, and the records they are made of."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from benchmarks import records
+
+Record = dict[str, Any]
+
+
+def latest(name: str, *keys: str) -> list[Record]:
+    """The last records of a file for every value of these keys and device."""
+    found = {}
+    for record in records.read(records.FOLDER / f'{name}.jsonl'):
+        key = record['by']['device'], *(str(record.get(key)) for key in keys)
+        found.pop(key, None)
+        found[key] = record
+    return list(found.values())
+
+
+def device(record: Record) -> str:
+    by = record['by']
+    return f'{by["processor"]}, {by["cores"]} cores' if by['device'] == 'cpu' else by['device']
+
+
+def table(header: str, rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    """Lines of a table in Markdown; the first column is text, the others numbers."""
+    yield f'| {header} |'
+    yield '| --- |' + ' ---: |' * header.count('|')
+    for row in rows:
+        yield f'| {" | ".join(row)} |'
+
+
+def sources(found: Iterable[Record]) -> Iterator[str]:
+    """What the records were measured by."""
+    lines = {}
+    for record in found:
+        by = record['by']
+        jax = by['versions']['jax']
+        note = f'; {record["note"]}' if record.get('note') else ''
+        line = f'* `{by["command"]}`: {by["date"][:10]}, commit {by["commit"]}, jax {jax}, {device(record)}{note}'
+        lines[line] = None
+    yield ''
+    yield from lines
+
+
+def bracketed(of: dict[str, float], digits: int) -> str:
+    """'1.02 (1.00 to 1.05)'."""
+    median, low, high = (f'{of[key]:.{digits}f}' for key in ('median', 'low', 'high'))
+    return f'{median} ({low} to {high})'
+
+
+def shape(record: Record) -> str:
+    """Of the clips, with their one type where that is not float32, and the device where that is no CPU."""
+    parts = ['{clips} x {frames} x {size} x {size}'.format(**record)]
+    dtypes = record.get('dtypes', [record.get('dtype', 'float32')])
+    if len(dtypes) == 1 and dtypes != ['float32']:
+        parts += dtypes
+    if record['by']['device'] != 'cpu':
+        parts.append(record['by']['device'])
+    return ', '.join(parts)

@@ -1,0 +1,50 @@
+"""The page of figures is what the records say."""
+
+import re
+
+import pytest
+
+from benchmarks import pages, records, sections, tables
+
+
+def test_the_page_is_made_of_the_records():
+    assert pages.PAGE.read_text() == pages.page(), 'run python -m benchmarks.pages'
+
+
+def test_of_the_same_thing_the_last_record_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, 'FOLDER', tmp_path)
+    for value, pace in ((8, 1), (16, 2), (8, 3)):
+        records.add(tmp_path / 'growth.jsonl', {'axis': 'frames', 'frames': value, 'pace': pace})
+    assert [record['pace'] for record in tables.latest('growth', 'axis', 'frames')] == [2, 3]
+
+
+def test_nothing_measured_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, 'FOLDER', tmp_path)
+    assert pages.page().count('Not measured yet.') >= len(pages.SECTIONS) - 1
+
+
+def test_tables():
+    assert list(tables.table('a | b', [['x', '1'], ['y', '2']])) == [
+        '| a | b |',
+        '| --- | ---: |',
+        '| x | 1 |',
+        '| y | 2 |',
+    ]
+
+
+def test_ratios_by_hand():
+    def row(norms, seconds, factor):
+        return {
+            'norms': norms, 'dtype': 'float32', 'devices': 1, 'ratio': {'median': seconds}, 'peak_bytes': 100 * factor,
+            'processor_seconds': 10 * factor, 'bytes_accessed': 4 * factor,
+        }  # fmt: skip
+
+    found = sections.relayed_ratios({'variants': [row('dnr', 1.04, 3), row('batch', 1.0, 2)]})
+    assert found == {'step time': 1.04, 'memory': 1.5, 'compile time': 1.5, 'bytes': 1.5}
+
+
+@pytest.mark.parametrize('path', sorted(records.FOLDER.glob('*.jsonl')), ids=lambda path: path.stem)
+def test_records_say_where_they_are_from(path):
+    for record in records.read(path):
+        assert record['by'].keys() >= {'command', 'commit', 'date', 'versions', 'device'}
+        assert re.fullmatch(r'[0-9a-f]{7,}\+?', record['by']['commit'])
