@@ -184,32 +184,40 @@ class GroupStatistics(nn.Module):
 
 
 class StaticTransform(nn.Module):
-    """One learned scale and shift per channel for all videos: what the relay replaces."""
+    """One learned scale and shift per channel for all videos: what the relay replaces. The scale begins at `start`."""
+
+    start: float
 
     @nn.compact
     def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
-        scale = self.param('scale', nn.initializers.ones, pooled.shape[-1:])
+        scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[-1:])
         shift = self.param('shift', nn.initializers.zeros, pooled.shape[-1:])
         return carry, (scale[None, None], shift[None, None])
 
 
 class CrossLayerTransform(nn.Module):
-    """One hop along the layers: the cell of the stage reads the whole clip and the state of the layer before."""
+    """One hop along the layers: the cell of the stage reads the whole clip and the state of the layer before.
+
+    The scale is `gain` times that of the cell.
+    """
 
     cell: RelayCell
+    gain: float
 
     def __call__(self, carry: Carry, pooled: Float[Array, 'B 1 C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
         carry, (scale, shift) = self.cell(carry, pooled[:, 0])
-        return carry, (scale[:, None], shift[:, None])
+        return carry, (self.gain * scale[:, None], shift[:, None])
 
 
 class CrossTemporalTransform(nn.Module):
     """A relay along the frame groups with this layer's own cell, from zero at the first frames.
 
     Where the collection 'stream' is mutable, the relay goes on from the state it holds there, and leaves its own.
+    The scale is `gain` times that of the cell.
     """
 
     reduction: int
+    gain: float
 
     @nn.compact
     def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
@@ -219,7 +227,7 @@ class CrossTemporalTransform(nn.Module):
         state, (scale, shift) = relay_over_frames(cell, state, pooled)
         if self.is_mutable_collection('stream') and not self.is_initializing():
             self.put_variable('stream', 'state', state)
-        return carry, (scale, shift)
+        return carry, (self.gain * scale, shift)
 
 
 # Norms: norm(x, carry, train) -> (y, carry)
@@ -267,7 +275,9 @@ def frame_groups(frames: int, stride: int | None) -> int:
     return frames // stride
 
 
-# One word per norm: the statistics, and the transform over them. A new norm is a new row.
+# One word per norm: the statistics, and the transform over them. A new norm is a new row. The last three are no part
+# of the released method: the scale of a relay starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times
+# as large, at 1, and that of a quarter norm, which has no relay, at 1/4.
 NORMS = {
     'none': ('none', 'none'),
     'batch': ('batch', 'static'),
@@ -276,6 +286,9 @@ NORMS = {
     'cross_temporal': ('batch', 'cross_temporal'),
     'cross_layer_group': ('group', 'cross_layer'),
     'cross_temporal_group': ('group', 'cross_temporal'),
+    'cross_layer_unit': ('batch', 'cross_layer_unit'),
+    'cross_temporal_unit': ('batch', 'cross_temporal_unit'),
+    'batch_quarter': ('batch', 'static_quarter'),
 }
 
 # One word per convolution of a bottleneck block (1x1, 3x3, 1x1); of a preset, a basic block (3x3, 3x3) takes the
@@ -313,7 +326,7 @@ def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]
 
 def is_cross_layer(word: str) -> bool:
     """Whether this norm moves the carry, and so needs the cell of its stage."""
-    return NORMS[word][1] == 'cross_layer'
+    return NORMS[word][1].startswith('cross_layer')
 
 
 def plain(word: str) -> str:
@@ -339,6 +352,8 @@ def make_norm(
     statistics, transform = choose(NORMS, word, 'norm')
     if word == 'none':
         return NoNorm(name=name)
+    gain = 4.0 if transform.endswith('_unit') else 1.0
+    over_time = transform.startswith('cross_temporal')
 
     def make_statistics(name):
         if statistics == 'batch':
@@ -346,11 +361,11 @@ def make_norm(
         return GroupStatistics(groups, name=name)
 
     def make_transform(name):
-        if transform == 'cross_layer':
+        if is_cross_layer(word):
             assert cell is not None, 'the stage hands its cell to every block'
-            return CrossLayerTransform(cell, name=name)
-        if transform == 'cross_temporal':
-            return CrossTemporalTransform(reduction, name=name)
-        return StaticTransform(name=name)
+            return CrossLayerTransform(cell, gain, name=name)
+        if over_time:
+            return CrossTemporalTransform(reduction, gain, name=name)
+        return StaticTransform(0.25 if transform == 'static_quarter' else 1.0, name=name)
 
-    return Norm(make_statistics, make_transform, epsilon, stride if transform == 'cross_temporal' else None, name=name)
+    return Norm(make_statistics, make_transform, epsilon, stride if over_time else None, name=name)

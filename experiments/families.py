@@ -4,7 +4,8 @@
     python -m experiments.families --workdir=runs/families --only=tsm_resnet18,tanet_resnet50
 
 Started again, it goes on with what is missing. Prints a table of test accuracies; `results.json` of each training lies
-in WORKDIR/BACKBONE_NORMS/test.
+in WORKDIR/BACKBONE_NORMS/test, and a line for each in experiments/records/families.jsonl, of which
+`python -m experiments.pages` writes the page.
 """
 
 import argparse
@@ -12,6 +13,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+
+from benchmarks import records
+
+RECORDS = Path(__file__).parent / 'records/families.jsonl'
 
 # Settings beside those of configs/moving_shapes.py: networks that shrink the frames need more of them.
 SETTINGS = {
@@ -31,7 +36,7 @@ NORMS = ('batch', 'dnr')
 
 
 def top1(backbone: str, norms: str, workdir: Path, more: list[str]) -> float:
-    """Test accuracy, from training to the end if that was not done."""
+    """Test accuracy, from training to the end if that was not done; it is recorded once."""
     folder = workdir / f'{backbone}_{norms}'
     results = folder / 'test/results.json'
     if not results.exists():
@@ -39,7 +44,17 @@ def top1(backbone: str, norms: str, workdir: Path, more: list[str]) -> float:
         subprocess.run(
             [sys.executable, 'train.py', config, f'--workdir={folder}', *SETTINGS[backbone], *more], check=True
         )
-    return json.loads(results.read_text())['top1']
+    scores = json.loads(results.read_text())
+    record(backbone, norms, workdir=folder, step=scores['step'], top1=scores['top1'])
+    return scores['top1']
+
+
+def record(backbone: str, norms: str, *, workdir: Path, step: int, top1: float) -> None:
+    """Adds a finished training to the records, unless it stands there."""
+    config = json.loads((workdir / 'config.json').read_text())
+    run = {'backbone': backbone, 'norms': norms, 'seed': config['seed'], 'data': config['data']['name'], 'steps': step}
+    if not any(run.items() <= known.items() for known in records.read(RECORDS)):
+        records.add(RECORDS, {**run, 'top1': round(top1, 4), 'settings': SETTINGS[backbone]})
 
 
 def main() -> None:

@@ -285,6 +285,21 @@ def test_contract(random_variables, word):
     jax.tree.map(assert_array_equal, unmoved.get('batch_stats', {}), statistics)
 
 
+@pytest.mark.parametrize('word', ['cross_layer', 'cross_temporal'])
+def test_a_unit_relay_has_four_times_the_scale_and_the_same_shift_and_state(word):
+    """With x = +1 and -1 in equal parts, standardized x is x: y is shift + scale and shift - scale."""
+    x, carry = jnp.tile(jnp.array([1.0, -1.0]), (2, 4, 2, 1)).reshape(2, 4, 2, 2, 1), zero_carry(2, 1)
+    released, unit = (single(of, reduction=1, epsilon=0.0) for of in (word, f'{word}_unit'))
+    variables = released.init(jax.random.key(0), x, carry, train=False)
+    (y, state), (y_unit, state_unit) = (
+        model.apply(variables, x, carry, train=True, mutable='batch_stats')[0] for model in (released, unit)
+    )
+    scale, scale_unit = ((of.max(axis=(2, 3)) - of.min(axis=(2, 3))) / 2 for of in (y, y_unit))
+    assert_allclose(scale_unit, 4 * scale, rtol=1e-5)
+    assert_allclose(y_unit.mean(axis=(2, 3)), y.mean(axis=(2, 3)), atol=1e-6)
+    jax.tree.map(assert_array_equal, state_unit, state)
+
+
 @pytest.mark.parametrize('word', [word for word in NORMS if word != 'none'])
 def test_half_precision_touches_only_input_and_output(random_variables, word):
     """From bfloat16 input, the result is the float32 one rounded once: statistics and cell are float32."""

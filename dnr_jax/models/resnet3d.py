@@ -141,18 +141,8 @@ class Bottleneck3D(Block):
     def last_norm(self, word: str) -> nn.Module:
         if self.from_zero and NORMS[word][1] == 'static':
             template = self.norm(word, cell=None, name='norm3_template')
-            return template.clone(transform=TransformFromZero, parent=self, name='norm3')
+            return template.clone(transform=partial(StaticTransform, 0.0), parent=self, name='norm3')
         return self.norm(word, cell=self.cell, name='norm3')
-
-
-class TransformFromZero(StaticTransform):
-    """A static transform whose scale starts at zero."""
-
-    @nn.compact
-    def __call__(self, carry: Carry, pooled):
-        scale = self.param('scale', nn.initializers.zeros, pooled.shape[-1:])
-        shift = self.param('shift', nn.initializers.zeros, pooled.shape[-1:])
-        return carry, (scale[None, None], shift[None, None])
 
 
 class Stage3D(nn.Module):

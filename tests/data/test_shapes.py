@@ -109,7 +109,7 @@ def test_no_shape_looks_the_same_after_a_turn(name):
     pose = {'x': 36.0, 'y': 36.0, 'radius': 15.0}
     path = {key: np.full(shapes.FRAMES, value) for key, value in pose.items()}
     angles = np.linspace(0, 345, shapes.FRAMES)
-    cover = shapes._cover(shapes.SHAPES[name], path | {'angle': angles})
+    cover = shapes.cover_of(shapes.SHAPES[name], path | {'angle': angles})
     for angle, image in zip(angles[2:-1], cover[2:-1], strict=True):  # 30 to 330 degrees
         overlap = np.minimum(image, cover[0]).sum() / np.maximum(image, cover[0]).sum()
         assert overlap < 0.85, (name, angle)
@@ -123,7 +123,7 @@ def test_turns_cannot_be_mistaken_for_turns_the_other_way():
 @pytest.mark.parametrize('index', range(16))
 def test_the_shape_stays_in_the_picture_and_stands_out(index):
     parameters = shapes.draw_parameters(2, 'test', index)
-    cover = shapes._cover(shapes.SHAPES[parameters['shape']], shapes.poses(parameters))
+    cover = shapes.cover_of(shapes.SHAPES[parameters['shape']], shapes.poses(parameters))
     assert cover.shape == (shapes.FRAMES, shapes.SIZE, shapes.SIZE) and cover.min() == 0 and cover.max() == 1
     path = shapes.poses(parameters)
     for x in (path['x'], path['y']):
@@ -138,7 +138,7 @@ def test_clockwise_is_clockwise_on_the_screen():
     """An arrow that points right at 0 degrees points down at 90, since y counts downwards."""
     pose = {'x': 36.0, 'y': 36.0, 'radius': 20.0, 'angle': 90.0}
     path = {name: np.full(shapes.FRAMES, value) for name, value in pose.items()}
-    cover = shapes._cover(shapes.SHAPES['arrow'], path)
+    cover = shapes.cover_of(shapes.SHAPES['arrow'], path)
     rows = np.nonzero(cover[0].sum(axis=1))[0]
     widest = cover[0].sum(axis=1).argmax()
     assert widest > (rows[0] + rows[-1]) / 2  # the head, below the shaft

@@ -48,7 +48,7 @@ NOISE = (3, 10)  # width of its uniform distribution, grey levels of 255
 _SUBPIXEL_BITS = 4
 
 
-def _outline(*corners: tuple[float | int, float | int]) -> np.ndarray:
+def outline_of(*corners: tuple[float | int, float | int]) -> np.ndarray:
     """Centres a polygon [N 2] on its centroid and scales its farthest corner to distance 1."""
     x, y = np.array(corners, float).T
     next_x, next_y = np.roll(x, -1), np.roll(y, -1)
@@ -60,11 +60,11 @@ def _outline(*corners: tuple[float | int, float | int]) -> np.ndarray:
 
 # None of them looks the same after any turn of less than 360 degrees, so the direction of a turn can be seen.
 SHAPES = {
-    'arrow': _outline((0, 2), (5, 2), (5, 0), (9, 3.5), (5, 7), (5, 5), (0, 5)),
-    'comma': _outline((0, 1), (1, 0), (3, 0), (4, 1), (4, 4), (3, 6), (1, 8), (0, 8), (1.5, 4.5), (0, 3.5)),
-    'flag': _outline((0, 0), (6, 2), (1.5, 4), (1.5, 9), (0, 9)),
-    'letter L': _outline((0, 0), (2, 0), (2, 6), (5, 6), (5, 8), (0, 8)),
-    'triangle': _outline((0, 0), (9, 3), (1, 5)),
+    'arrow': outline_of((0, 2), (5, 2), (5, 0), (9, 3.5), (5, 7), (5, 5), (0, 5)),
+    'comma': outline_of((0, 1), (1, 0), (3, 0), (4, 1), (4, 4), (3, 6), (1, 8), (0, 8), (1.5, 4.5), (0, 3.5)),
+    'flag': outline_of((0, 0), (6, 2), (1.5, 4), (1.5, 9), (0, 9)),
+    'letter L': outline_of((0, 0), (2, 0), (2, 6), (5, 6), (5, 8), (0, 8)),
+    'triangle': outline_of((0, 0), (9, 3), (1, 5)),
 }
 
 
@@ -149,9 +149,9 @@ def poses(parameters: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def render(parameters: Mapping[str, Any]) -> np.ndarray:
     """Draws the clip that `draw_parameters` describes, uint8 [T H W C]."""
     rng = np.random.default_rng(parameters['noise_seed'])
-    background = np.array(parameters['background'], np.float32) + _texture(rng)
+    background = np.array(parameters['background'], np.float32) + draw_texture(rng, SIZE)
     color = np.array(parameters['color'], np.float32)
-    covers = _cover(SHAPES[parameters['shape']], poses(parameters))[..., None]
+    covers = cover_of(SHAPES[parameters['shape']], poses(parameters))[..., None]
     noise = np.float32(parameters['noise']) * (rng.random(covers.shape, np.float32) - 0.5)
     clip = np.empty((FRAMES, SIZE, SIZE, 3), np.uint8)
     for frame, cover, grain in zip(clip, covers, noise, strict=True):  # one by one, to stay inside the cache
@@ -160,17 +160,17 @@ def render(parameters: Mapping[str, Any]) -> np.ndarray:
     return clip
 
 
-def _texture(rng: np.random.Generator) -> np.ndarray:
-    """Blotches of three sizes, the largest coloured. [H W C], mean about 0."""
-    texture = np.zeros((SIZE, SIZE, 3), np.float32)
+def draw_texture(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Blotches of three sizes, the largest coloured. [H W C] of that size, mean about 0."""
+    texture = np.zeros((size, size, 3), np.float32)
     for cells, strength, channels in ((4, 14, 3), (9, 8, 1), (24, 5, 1)):
         blotches = strength * rng.standard_normal((cells, cells, channels), np.float32)
-        blotches = cv2.resize(blotches, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
-        texture += blotches.reshape(SIZE, SIZE, channels)
+        blotches = cv2.resize(blotches, (size, size), interpolation=cv2.INTER_CUBIC)
+        texture += blotches.reshape(size, size, channels)
     return texture
 
 
-def _cover(outline: np.ndarray, path: Mapping[str, np.ndarray]) -> np.ndarray:
+def cover_of(outline: np.ndarray, path: Mapping[str, np.ndarray]) -> np.ndarray:
     """The part of each pixel that the shape covers, anti-aliased: float32 [T H W] from 0 to 1."""
     angle = np.deg2rad(path['angle'])
     cos, sin = np.cos(angle), np.sin(angle)

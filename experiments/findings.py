@@ -1,0 +1,118 @@
+"""What the tables of docs/experiments.md say, in words; their numbers come from the records, see `pages`."""
+
+from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
+from dnr_jax.data.builders.moving_shapes import SIZES
+
+CLASSES, TRAIN, TEST = len(LABEL_NAMES), SIZES['hard']['train'], SIZES['hard']['test']
+
+INTRODUCTION = """
+# Experiments
+
+```
+python -m dnr_jax.data.prepare moving_shapes --variant hard
+python -m experiments.small_batch
+python -m experiments.families
+python -m experiments.pages
+```
+
+The last command writes this page from the records in `experiments/records`; the others add to them what is missing.
+"""
+
+SMALL_BATCH = f"""
+## Does the relay help, in small batches, and where the backbone models time?
+
+The claim: it does. Tested on `moving_shapes/hard`: {CLASSES} classes in pairs that are each other run backwards
+(moving, growing, turning, circling, changing pace), among drifting distractors, behind a bar, seen by a panning camera;
+{TRAIN:,} clips to train, {TEST} to test, chance at {1 / CLASSES:.1%}. Networks of width 8 on 8 frames of 32 x 32, by
+`configs/hard_shapes.py`: SGD, 16 clips a step, two epochs, the same clips in the same order for every norm. Of the 16
+clips of a step 2, 4, 8 or all share statistics; `temporal` and `layer` are `dnr_temporal` and `dnr_layer`. `global
+batch` has statistics over all 16 clips whatever the column: on one device these are the runs of `batch` at 16. Group
+norm and `dnr over group` know no clips per statistic either. All means are over seeds, ± their standard deviation.
+
+**Found**
+
+* Within 300 steps, where all 16 clips share statistics, the relay is ahead by far on TSN and on TSM: about twice the
+  accuracy of batch norm, on every seed. But this is in part a matter of speed. Batch norm on TSM has not left its first
+  plateau by then; after 900 steps (below) it has, and is well above what `dnr` had after 300. TSN with batch norm stays
+  near where it was: it cannot tell a class from its opposite.
+* In small batches the claim holds in part. With 2 clips per statistic `dnr` is ahead of batch norm on TSN, by less; on
+  TSM the two cannot be told apart after 300 steps. The relay itself loses with fewer clips: nothing here says that it
+  makes small batches harmless.
+* After 900 steps `dnr` at 2 clips is ahead in evaluation on both backbones, on TSM not significantly over seeds. In
+  training mode batch norm on TSM is then ahead of it by about as much: what the relay wins there is a smaller loss from
+  training mode to evaluation, not a better fit.
+* It takes both relays: with 2 clips and 300 steps neither the temporal nor the layer relay alone is better than batch
+  norm.
+* Batch norm on TSM leaves the plateau earlier with 2 or 4 clips per statistic than with 16, on most seeds. Noise is one
+  explanation, clips that are standardized nearly by themselves another; it was not looked into.
+* Group norm, with a relay or without, has hardly left chance on most seeds after 300 steps: its rows say that this
+  recipe is wrong for it, and nothing of the relay over it.
+* Everything here is underfitted, the networks are tiny, and the last stage has a single position: 2 clips and a hop of
+  2 frames leave 4 values to a variance there. Networks of the published size have 49 times as many.
+"""
+
+PAIRS = """
+### Against batch norm, pair by pair
+
+Points of top-1 over `batch` with the same clips per statistic, backbone and seed. `p seeds`: paired t-test over seeds,
+which sees large effects only. `p clips`: exact McNemar test over the test clips of all seeds, which takes these seeds
+as given; it calls differences certain that other seeds may turn round. Only where both are bold has something been
+shown. They are not corrected for their number. `both`: the pairs of both backbones together.
+"""
+
+GAPS = """
+### Training mode and evaluation
+
+The same test clips by the statistics of their own sets, by running statistics, and by precise statistics of training
+clips under the final parameters, one pair for all hops or one for each. Drift is the distance of the running from the
+precise statistics, spread that of the hops from each other (`dnr_jax/precise.py` defines them, in standard deviations
+and logarithms of variances), both averaged over layers.
+
+* With 2 clips every norm loses several points to evaluation, and precise statistics do not bring them back: the
+  networks have learned features that are standardized by two clips, which no statistics of many clips stand for. That
+  is the price of small batches, with relays and without; drift is a few hundredths for all and explains none of it.
+* With 16 clips batch norm loses nothing. `dnr` loses several points by its one running pair for all hops; a pair for
+  each brings back all of them. The means of the hops differ by many times the drift. So the shared pair is what fails,
+  not the average over time, and it fails where there are clips enough for everything else to be right.
+"""
+
+OTHER_TRAININGS = """
+### Three times as many steps
+
+Does what holds after 300 steps hold after 900? By the same protocol, six epochs:
+"""
+
+CONTROLS = """
+### Is it the recipe, or the initial scale?
+
+A relay's scale starts at about a quarter, which calms the first steps: the loss of batch norm rises above chance there,
+that of `dnr` hardly. Batch norm whose scale starts at a quarter in the same places has the calm without the relay. It
+gains a few points at 16 clips, a small part of what `dnr` is ahead; on TSM with 2 clips it loses what batch norm has
+gained there. Nor does a lower learning rate lift batch norm on TSN (one seed).
+"""
+
+IMPROVEMENTS = """
+## What could be better
+
+None of these is the default, and none is part of the released method; the same protocol.
+
+* `dnr, running pair per hop` (`config.model.norm.running_per_hop=True`): brings evaluation up to training mode, as said
+  above, and costs nothing. Training is the same to the last bit.
+* `dnr, scale from 1` (norms `cross_layer_unit,cross_temporal_unit`): four times the scale of the cell. Worse, on either
+  backbone: the small initial scale is an advantage in short trainings, not a fault.
+* `dnr, stride 4` (`config.model.norm.stride=4`, two hops, on TSN with 2 clips): twice the values behind a variance,
+  half the hops. Not better: the hops seem to be worth more than the values.
+* Precise statistics for evaluation (`config.run.precise_batches`): nothing without a pair for each hop, see above.
+
+Thought of and not run: `dnr, stride 1`, `dnr, smaller cell` (`config.model.norm.reduction=8`), group norm at a lower
+learning rate (`group, rate 0.03`), a relay that goes on across stages.
+"""
+
+FAMILIES = """
+## Does every family learn moving shapes?
+
+One network of each family on the standard moving shapes (8 classes), four epochs, seed 0, with batch norm and with
+relays; test accuracy on all test videos. One seed each, and a recipe found for `resnet18,dnr`: what a network could
+reach with one of its own is not told here; TANet with batch norm has learned nothing by this one. Running
+statistics are kept for every hop (`config.model.norm.running_per_hop=True`, see `configs/moving_shapes.py`).
+"""

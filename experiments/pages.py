@@ -1,0 +1,265 @@
+"""Writes docs/experiments.md and its pictures from the records, and nothing else: no number in it is typed by hand.
+
+python -m experiments.pages
+"""
+
+import argparse
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from benchmarks import records
+from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
+from dnr_jax.data.builders.moving_shapes import SIZES
+from dnr_jax.files import written_whole
+from dnr_jax.study.figures import save, style
+from experiments import families, findings, small_batch
+from experiments.pairs import Difference, compare, spread
+
+matplotlib.use('Agg')
+
+DOCS = Path(__file__).parent.parent / 'docs'
+CLIPS = sorted(small_batch.CLIPS)
+TEST_CLIPS = SIZES['hard']['test']
+WAYS = {
+    'running': 'evaluation mode, running statistics as released',
+    'precise_per_hop': 'evaluation mode, precise statistics of every hop',
+}
+GLOBAL = 'global batch'  # statistics over all clips of a step, as those of `batch` where all clips share them
+LONGER = 'batch, 900 steps'
+METHODS = ('batch', GLOBAL, *(method for method in small_batch.METHODS if method != 'batch'))
+WAYS_SHORT = {'running': 'running', 'precise_per_hop': 'precise per hop'}
+Records = Sequence[Mapping[str, Any]]
+Groups = Mapping[tuple[str, str, int], Records]  # by backbone, method and clips per statistic
+
+
+def grouped(found: Records) -> Groups:
+    """The runs of the same settings, which differ in their seed."""
+    groups = defaultdict(list)
+    for record in found:
+        groups[record['backbone'], record['method'], record['clips']].append(record)
+    return {key: sorted(group, key=lambda record: record['seed']) for key, group in groups.items()}
+
+
+def at(groups: Groups, backbone: str, method: str, clips: int) -> Records:
+    """The runs at so many clips per statistic; those of methods without such a number stand at every one."""
+    if method == GLOBAL:
+        return groups.get((backbone, 'batch', max(CLIPS)), [])
+    return groups.get((backbone, method, clips)) or groups.get((backbone, method, 1), [])
+
+
+def top1(group: Records, way: str) -> np.ndarray:
+    """One for each seed; where every clip is standardized alone, all ways are the same."""
+    return np.array([record['top1'].get(way, record['top1']['running']) for record in group])
+
+
+def share(values: Sequence[float]) -> str:
+    """Mean and standard deviation in per cent; the mean alone for one seed."""
+    if not len(values):
+        return ''
+    mean = f'{100 * np.mean(values):.1f}'
+    return mean if len(values) == 1 else f'{mean} ± {100 * spread(np.array(values)):.1f}'
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
+    """A table of Markdown, its first `left` columns of text, the others of numbers."""
+    rule = ['---'] * left + ['---:'] * (len(header) - left)
+    return '\n'.join(f'| {" | ".join(row)} |' for row in (header, rule, *rows))
+
+
+def accuracies(groups: Groups, methods: Sequence[str], way: str) -> str:
+    """Top-1 by clips per statistic."""
+    rows = []
+    for backbone in small_batch.BACKBONES:
+        for method in methods:
+            scores = [top1(at(groups, backbone, method, clips), way) for clips in CLIPS]
+            if any(map(len, scores)):
+                rows.append([f'`{backbone}`', method, *map(share, scores), str(max(map(len, scores)))])
+    return table(['backbone', 'norms', *(f'{clips} clips' for clips in CLIPS), 'seeds'], rows, left=2)
+
+
+def differences(groups: Groups, methods: Sequence[str], reference: str, ways: Sequence[str]) -> str:
+    """Every method against the reference at the same clips per statistic, by backbone and over all of them."""
+    rows = []
+    for name, backbones in {
+        **{f'`{of}`': (of,) for of in small_batch.BACKBONES},
+        'both': small_batch.BACKBONES,
+    }.items():
+        for method in methods:
+            for clips in CLIPS:
+                a, b = (pooled(groups, backbones, of, clips) for of in (reference, method))
+                if {of['seed'] for of in a} & {of['seed'] for of in b}:
+                    found = [compare(a, b, way, TEST_CLIPS) for way in ways]
+                    pairs = str(found[0].pairs)
+                    rows.append([name, method, str(clips), pairs, *(cell for of in found for cell in cells(of))])
+    columns = [column for way in ways for column in (f'points, {WAYS_SHORT[way]}', 'p seeds', 'p clips')]
+    return table(['backbone', 'norms', 'clips', 'pairs', *columns], rows, left=2)
+
+
+def pooled(groups: Groups, backbones: Sequence[str], method: str, clips: int) -> Records:
+    """The runs with all of the backbones, or none; each is paired with its like by backbone and seed."""
+    found = [at(groups, backbone, method, clips) for backbone in backbones]
+    if not all(found):
+        return []
+    return [record | {'seed': (record['backbone'], record['seed'])} for group in found for record in group]
+
+
+def cells(difference: Difference) -> list[str]:
+    """The difference in points, and both p-values."""
+    return [f'{100 * difference.mean:+.1f}', p_value(difference.p_seeds), p_value(difference.p_clips)]
+
+
+def p_value(p: float) -> str:
+    """Two digits, bold below 5 %."""
+    if np.isnan(p):
+        return ''
+    text = '< 0.001' if p < 0.001 else f'{p:.2g}'
+    return f'**{text}**' if p < 0.05 else text
+
+
+def gaps(groups: Groups, methods: Sequence[str]) -> str:
+    """All ways of scoring the same networks, and how far their running averages are off."""
+    ways = ('training', 'running', 'precise', 'precise_per_hop')
+    rows = []
+    for backbone in small_batch.BACKBONES:
+        for method in methods:
+            for clips in CLIPS:
+                if group := [record for record in groups.get((backbone, method, clips), []) if 'drift' in record]:
+                    scores = [f'{100 * top1(group, way).mean():.1f}' for way in ways]
+                    rows.append([f'`{backbone}`', method, str(clips), *scores, *deviations(group)])
+    header = ['backbone', 'norms', 'clips', 'training mode', 'running', 'precise', 'precise per hop']
+    return table([*header, 'drift', 'of var', 'spread', 'of var'], rows, left=2)
+
+
+def deviations(group: Records) -> list[str]:
+    """Drift and spread, averaged over seeds; empty where there is one hop."""
+    names = ('drift_mean', 'drift_var', 'spread_mean', 'spread_var')
+    return [
+        f'{np.mean([of["drift"][name] for of in group]):.2f}' if name in group[0]['drift'] else '' for name in names
+    ]
+
+
+def families_table(found: Records) -> str:
+    """Test accuracies of every family."""
+    scores = {(record['backbone'], record['norms']): f'{record["top1"]:.1%}' for record in found}
+    trained = [backbone for backbone in families.SETTINGS if any(backbone == of for of, _ in scores)]
+    rows = [[f'`{of}`', *(scores.get((of, norms), '') for norms in families.NORMS)] for of in trained]
+    return table(['backbone', *(f'`{norms}`' for norms in families.NORMS)], rows, left=1)
+
+
+def draw_accuracies(groups: Groups, path: Path) -> None:
+    """Top-1 against clips per statistic: a column for each backbone, a row for each way of scoring."""
+    from matplotlib import pyplot
+
+    size = (5.2 * len(small_batch.BACKBONES), 3.6 * len(WAYS))
+    figure, axes = pyplot.subplots(
+        len(WAYS), len(small_batch.BACKBONES), figsize=size, layout='constrained', sharex=True, sharey=True
+    )
+    for row, (way, title) in zip(axes, WAYS.items(), strict=True):
+        for axis, backbone in zip(row, small_batch.BACKBONES, strict=True):
+            for number, method in enumerate(METHODS):
+                draw_curve(axis, groups, backbone, method, way, style(number, len(METHODS)))
+            axis.axhline(100 / len(LABEL_NAMES), color='black', linestyle=':', linewidth=0.8, label='chance')
+            axis.set_title(f'{backbone}\n{title}', fontsize='medium')
+            axis.set_xscale('log', base=2)
+            axis.set_xticks(CLIPS, CLIPS)
+            axis.grid(alpha=0.3)
+        row[0].set_ylabel('top-1, %')
+    for axis in axes[-1]:
+        axis.set_xlabel('clips per statistic, of 16 in a step')
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc='outside lower center', ncols=len(labels))
+    save(figure, path)
+
+
+def draw_curve(axis, groups: Groups, backbone: str, method: str, way: str, look: Mapping[str, Any]) -> None:
+    """Means and standard deviations over seeds; a dashed line and a band where clips per statistic do not matter."""
+    scores = {clips: 100 * top1(at(groups, backbone, method, clips), way) for clips in CLIPS}
+    scores = {clips: values for clips, values in scores.items() if len(values)}
+    means = np.array([values.mean() for values in scores.values()])
+    spreads = np.array([spread(values) if len(values) > 1 else 0 for values in scores.values()])
+    if method == GLOBAL or not small_batch.ALL[method].over_clips:
+        axis.plot(list(scores), means, linestyle='--', label=method, color=look['color'])
+        axis.fill_between(list(scores), means - spreads, means + spreads, color=look['color'], alpha=0.12, linewidth=0)
+    else:
+        axis.errorbar(list(scores), means, spreads, label=method, capsize=3, **look)
+
+
+def not_run(groups: Groups) -> str:
+    """The cells of the first tables that have no run yet."""
+    lacking = []
+    for backbone in small_batch.BACKBONES:
+        for method in small_batch.METHODS:
+            if clips := [str(clips) for clips in CLIPS if not at(groups, backbone, method, clips)]:
+                lacking.append(f'`{backbone}` {method} at {", ".join(clips)}')
+    return f'Not run yet: {"; ".join(lacking)} clips.' if lacking else ''
+
+
+def provenance(found: Records) -> str:
+    """What the records were made with."""
+
+    def all_of(read: Callable[[Mapping[str, Any]], str]) -> str:
+        return ', '.join(sorted({read(record['by']) for record in found}))
+
+    versions = all_of(lambda by: ', '.join(f'{name} {version}' for name, version in by['versions'].items()))
+    return (
+        f'{len(found)} runs; commit {all_of(lambda by: by["commit"])}; {all_of(lambda by: by["processor"])}, '
+        f'{all_of(lambda by: by["device"])}; Python {all_of(lambda by: by["python"])}, {versions}.'
+    )
+
+
+def page(runs: Records, of_families: Records) -> str:
+    """All of docs/experiments.md."""
+    groups = grouped(runs)
+    improvements = list(small_batch.IMPROVEMENTS)
+    others = [method for method in METHODS if method not in ('batch', GLOBAL)]
+    parts = [
+        findings.INTRODUCTION,
+        findings.SMALL_BATCH,
+        '![Top-1 against clips per statistic](experiments/small_batch.png)',
+        '### Evaluation as released: running statistics\n\n' + accuracies(groups, METHODS, 'running'),
+        '### The same networks with precise statistics of every hop\n\n'
+        + accuracies(groups, METHODS, 'precise_per_hop'),
+        not_run(groups),
+        findings.PAIRS,
+        differences(groups, others, 'batch', list(WAYS)),
+        findings.GAPS,
+        gaps(groups, METHODS),
+        findings.OTHER_TRAININGS,
+        accuracies(groups, list(small_batch.LONGER), 'running'),
+        gaps(groups, list(small_batch.LONGER)),
+        'Against `batch`, all after 900 steps:',
+        differences(groups, [of for of in small_batch.LONGER if of != LONGER], LONGER, list(WAYS)),
+        findings.CONTROLS,
+        accuracies(groups, ['batch', *small_batch.CONTROLS, 'dnr', 'group', *small_batch.RATES], 'running'),
+        '`dnr` against batch norm whose scale starts at a quarter:',
+        differences(groups, ['dnr'], *small_batch.CONTROLS, list(WAYS)),
+        findings.IMPROVEMENTS,
+        '### As released: running statistics\n\n' + accuracies(groups, ['dnr', *improvements], 'running'),
+        '### Precise statistics of every hop\n\n' + accuracies(groups, ['dnr', *improvements], 'precise_per_hop'),
+        '### Against `dnr`, pair by pair',
+        differences(groups, improvements, 'dnr', list(WAYS)),
+        provenance(runs),
+        findings.FAMILIES,
+        families_table(of_families),
+        provenance(of_families),
+    ]
+    return '\n\n'.join(part.strip() for part in parts if part) + '\n'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m experiments.pages', description=__doc__.split('\n')[0])
+    parser.parse_args()
+    runs, of_families = (records.read(path) for path in (small_batch.RECORDS, families.RECORDS))
+    (DOCS / 'experiments').mkdir(exist_ok=True)
+    draw_accuracies(grouped(runs), DOCS / 'experiments/small_batch.png')
+    with written_whole(DOCS / 'experiments.md') as unfinished:
+        unfinished.write_text(page(runs, of_families))
+
+
+if __name__ == '__main__':
+    main()
