@@ -1,5 +1,5 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
-# make test-every: the contract of the networks for every family of backbones under every preset of norms.
+# make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; both have virtual
 # environments of their own.
 PYTHON ?= python3
@@ -25,7 +25,7 @@ test: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 test-every: $(VENV)/installed-tests
-	$(BIN)/python -m pytest -n 2 -m every tests/test_contract.py
+	$(BIN)/python -m pytest -n 2 -m every
 
 # Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
 test-beam: $(VENV)-beam/installed-tests

@@ -54,9 +54,9 @@ FAMILIES = [
     ('resnet18', 'dnr', {'running_per_hop': True, 'remat': True, 'dtype': 'bfloat16'}),
     ('tsm_resnet18', 'dnr_group', {}),
     ('tanet_resnet50', 'dnr', {}),
-    ('tea_resnet50', 'batch', {}),
-    ('mobilenet_v2', 'dnr', {}),
-    ('r2plus1d_18', 'batch,cross_layer,cross_temporal,batch', {}),
+    pytest.param('tea_resnet50', 'batch', {}, marks=pytest.mark.every),
+    pytest.param('mobilenet_v2', 'dnr', {}, marks=pytest.mark.every),
+    pytest.param('r2plus1d_18', 'batch,cross_layer,cross_temporal,batch', {}, marks=pytest.mark.every),
     ('slowfast_resnet50_4x16', 'batch', {}),
 ]
 
