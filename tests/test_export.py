@@ -106,7 +106,9 @@ def test_streams_begin_when_they_like(stream):
     assert after['hops'].max(axis=1).tolist() == [2, 1, 2]
 
 
-@pytest.mark.parametrize(('norms', 'per_hop', 'words'), [('dnr', False, 'pools the whole'), ('dnr_temporal', True, '2 hops')])
+@pytest.mark.parametrize(
+    ('norms', 'per_hop', 'words'), [('dnr', False, 'pools the whole'), ('dnr_temporal', True, '2 hops')]
+)
 def test_streams_that_are_refused(random_variables, norms, per_hop, words):
     found, _ = in_memory(random_variables, small_networks.short('resnet18', norms, running_per_hop=per_hop))
     with pytest.raises(ValueError, match=words):
