@@ -51,6 +51,18 @@ norm and `dnr over group` know no clips per statistic either. All means are over
   2 frames leave 4 values to a variance there. Networks of the published size have 49 times as many.
 """
 
+AFTER_900 = """
+## After 900 steps
+
+Six epochs, three seeds, by the same protocol. All ways of scoring the same networks are explained below.
+"""
+
+AFTER_300 = """
+## After 300 steps
+
+Two epochs: what networks learn first.
+"""
+
 PAIRS = """
 ### Against batch norm, pair by pair
 
@@ -74,12 +86,6 @@ and logarithms of variances), both averaged over layers.
 * With 16 clips batch norm loses nothing. `dnr` loses several points by its one running pair for all hops; a pair for
   each brings back all of them. The means of the hops differ by many times the drift. So the shared pair is what fails,
   not the average over time, and it fails where there are clips enough for everything else to be right.
-"""
-
-OTHER_TRAININGS = """
-### Three times as many steps
-
-Does what holds after 300 steps hold after 900? By the same protocol, six epochs:
 """
 
 CONTROLS = """

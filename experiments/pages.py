@@ -30,7 +30,12 @@ WAYS = {
     'precise_per_hop': 'evaluation mode, precise statistics of every hop',
 }
 GLOBAL = 'global batch'  # statistics over all clips of a step, as those of `batch` where all clips share them
-LONGER = 'batch, 900 steps'
+AFTER_900 = ', 900 steps'
+PANELS = (
+    ('900 steps, running statistics as released', 'running', AFTER_900),
+    ('300 steps, running statistics as released', 'running', ''),
+    ('300 steps, precise statistics of every hop', 'precise_per_hop', ''),
+)
 METHODS = ('batch', GLOBAL, *(method for method in small_batch.METHODS if method != 'batch'))
 WAYS_SHORT = {'running': 'running', 'precise_per_hop': 'precise per hop'}
 Records = Sequence[Mapping[str, Any]]
@@ -47,8 +52,8 @@ def grouped(found: Records) -> Groups:
 
 def at(groups: Groups, backbone: str, method: str, clips: int) -> Records:
     """The runs at so many clips per statistic; those of methods without such a number stand at every one."""
-    if method == GLOBAL:
-        return groups.get((backbone, 'batch', max(CLIPS)), [])
+    if method.startswith(GLOBAL):
+        return groups.get((backbone, method.replace(GLOBAL, 'batch'), max(CLIPS)), [])
     return groups.get((backbone, method, clips)) or groups.get((backbone, method, 1), [])
 
 
@@ -152,17 +157,17 @@ def families_table(found: Records) -> str:
 
 
 def draw_accuracies(groups: Groups, path: Path) -> None:
-    """Top-1 against clips per statistic: a column for each backbone, a row for each way of scoring."""
+    """Top-1 against clips per statistic: a column for each backbone, a row for each of PANELS."""
     from matplotlib import pyplot
 
-    size = (5.2 * len(small_batch.BACKBONES), 3.6 * len(WAYS))
+    size = (5.2 * len(small_batch.BACKBONES), 3.4 * len(PANELS))
     figure, axes = pyplot.subplots(
-        len(WAYS), len(small_batch.BACKBONES), figsize=size, layout='constrained', sharex=True, sharey=True
+        len(PANELS), len(small_batch.BACKBONES), figsize=size, layout='constrained', sharex=True, sharey='row'
     )
-    for row, (way, title) in zip(axes, WAYS.items(), strict=True):
+    for row, (title, way, steps) in zip(axes, PANELS, strict=True):
         for axis, backbone in zip(row, small_batch.BACKBONES, strict=True):
             for number, method in enumerate(METHODS):
-                draw_curve(axis, groups, backbone, method, way, style(number, len(METHODS)))
+                draw_curve(axis, groups, backbone, method, steps, way, style(number, len(METHODS)))
             axis.axhline(100 / len(LABEL_NAMES), color='black', linestyle=':', linewidth=0.8, label='chance')
             axis.set_title(f'{backbone}\n{title}', fontsize='medium')
             axis.set_xscale('log', base=2)
@@ -176,9 +181,9 @@ def draw_accuracies(groups: Groups, path: Path) -> None:
     save(figure, path)
 
 
-def draw_curve(axis, groups: Groups, backbone: str, method: str, way: str, look: Mapping[str, Any]) -> None:
+def draw_curve(axis, groups: Groups, backbone: str, method: str, steps: str, way: str, look: Mapping[str, Any]) -> None:
     """Means and standard deviations over seeds; a dashed line and a band where clips per statistic do not matter."""
-    scores = {clips: 100 * top1(at(groups, backbone, method, clips), way) for clips in CLIPS}
+    scores = {clips: 100 * top1(at(groups, backbone, method + steps, clips), way) for clips in CLIPS}
     scores = {clips: values for clips, values in scores.items() if len(values)}
     means = np.array([values.mean() for values in scores.values()])
     spreads = np.array([spread(values) if len(values) > 1 else 0 for values in scores.values()])
@@ -216,11 +221,18 @@ def page(runs: Records, of_families: Records) -> str:
     """All of docs/experiments.md."""
     groups = grouped(runs)
     improvements = list(small_batch.IMPROVEMENTS)
+    longer = list(small_batch.LONGER)
     others = [method for method in METHODS if method not in ('batch', GLOBAL)]
     parts = [
         findings.INTRODUCTION,
         findings.SMALL_BATCH,
         '![Top-1 against clips per statistic](experiments/small_batch.png)',
+        findings.AFTER_900,
+        accuracies(groups, longer, 'running'),
+        gaps(groups, longer),
+        'Against batch norm, both after 900 steps (see below for the columns):',
+        differences(groups, longer[1:], longer[0], list(WAYS)),
+        findings.AFTER_300,
         '### Evaluation as released: running statistics\n\n' + accuracies(groups, METHODS, 'running'),
         '### The same networks with precise statistics of every hop\n\n'
         + accuracies(groups, METHODS, 'precise_per_hop'),
@@ -229,11 +241,6 @@ def page(runs: Records, of_families: Records) -> str:
         differences(groups, others, 'batch', list(WAYS)),
         findings.GAPS,
         gaps(groups, METHODS),
-        findings.OTHER_TRAININGS,
-        accuracies(groups, list(small_batch.LONGER), 'running'),
-        gaps(groups, list(small_batch.LONGER)),
-        'Against `batch`, all after 900 steps:',
-        differences(groups, [of for of in small_batch.LONGER if of != LONGER], LONGER, list(WAYS)),
         findings.CONTROLS,
         accuracies(groups, ['batch', *small_batch.CONTROLS, 'dnr', 'group', *small_batch.RATES], 'running'),
         '`dnr` against batch norm whose scale starts at a quarter:',
