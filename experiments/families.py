@@ -30,6 +30,7 @@ SETTINGS = {
     'r2plus1d_18': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
     'slowfast_resnet50_8x8': [
         '--config.clip.frames=16', '--config.clip.stride=1', '--config.model.width=16', '--config.model.norm.groups=1',
+        '--config.model.norm.reduction=2',
     ],
 }  # fmt: skip
 NORMS = ('batch', 'dnr')
