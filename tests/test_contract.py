@@ -39,7 +39,7 @@ FAMILIES = {
     'tsm_resnet50': Family(('none',)),
     'tanet_resnet50': Family(('batch',), batch_statistics=True),
     'tea_resnet50': Family(('none',), batch_statistics=True),
-    'mobilenet_v2': Family(('batch', 'dnr'), reads_order=False),
+    'mobilenet_v2': Family(('batch',), reads_order=False),
     'slowonly_resnet50': Family(('dnr',)),
     'i3d_resnet50': Family(('dnr_layer', 'dnr_temporal'), frames=16),
     'r2plus1d_18': Family(('batch',), changes={'blocks': (1, 1)}),

@@ -53,7 +53,7 @@ def exported(program):
 FAMILIES = [
     ('resnet18', 'dnr', {'running_per_hop': True, 'remat': True, 'dtype': 'bfloat16'}),
     ('tsm_resnet18', 'dnr_group', {}),
-    ('tanet_resnet50', 'dnr', {}),
+    pytest.param('tanet_resnet50', 'dnr', {}, marks=pytest.mark.every),
     pytest.param('tea_resnet50', 'batch', {}, marks=pytest.mark.every),
     pytest.param('mobilenet_v2', 'dnr', {}, marks=pytest.mark.every),
     pytest.param('r2plus1d_18', 'batch,cross_layer,cross_temporal,batch', {}, marks=pytest.mark.every),

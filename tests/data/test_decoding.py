@@ -43,14 +43,14 @@ def files():
 @pytest.fixture
 def decoded(monkeypatch):
     """A list that grows by one for every frame the decoder hands out."""
-    handed_out, frames = [], decoding._frames
+    handed_out, frames = [], decoding.decoded
 
     def spy(*arguments):
         for frame in frames(*arguments):
             handed_out.append(frame)
             yield frame
 
-    monkeypatch.setattr(decoding, '_frames', spy)
+    monkeypatch.setattr(decoding, 'decoded', spy)
     return handed_out
 
 
