@@ -32,11 +32,11 @@ deviation.
 
 **Found**, after 900 steps unless it says otherwise
 
-* Where the backbone sees no order (TSN), the relay is what brings it: with batch norm the network stays near chance at
-  any number of clips, with `dnr` it is right for half of the test clips at 2 clips per statistic and for two thirds
-  at 16.
+* Where the backbone sees no order (TSN), the relay is what brings it: with batch norm the network stays at about
+  twice chance for any number of clips, with `dnr` it is right for half of the test clips at 2 clips per statistic and
+  for two thirds at 16.
 * In small batches the relay is ahead on both backbones. From 16 clips to 2, TSM with batch norm loses about thirty
-  points in evaluation, `dnr` about half of that. Over the seeds of both backbones together the difference at 2 clips is
+  points in evaluation, `dnr` about twenty. Over the seeds of both backbones together the difference at 2 clips is
   significant, on TSM alone it is not.
 * What is lost at 2 clips is lost between training mode and evaluation. In training mode TSM with batch norm is the best
   network of all at 2 clips; `dnr` loses less of what it has learned, it has not learned more. The temporal relay alone
@@ -44,8 +44,8 @@ deviation.
 * Where all 16 clips share statistics and the backbone models time (TSM), no lead of the relay is left: it was there
   after 300 steps, when batch norm had not left its first plateau, and is gone after 900. So what shows there after 300
   steps is speed.
-* Group norm, with a relay or without, is slow here: near chance after 300 steps on most seeds, no longer so after 900.
-  Its rows after 300 steps say that this recipe is wrong for it, and nothing of the relay over it.
+* Group norm, with a relay or without, is slow here: near chance after 300 steps on most seeds, and after 900 on one
+  or two. Its rows say that this recipe is wrong for it, and nothing of the relay over it.
 * The networks are tiny, and the last stage has a single position: 2 clips and a hop of 2 frames leave 4 values to a
   variance there. Networks of the published size have 49 times as many. Cells of the tables that are empty were not run.
 """
