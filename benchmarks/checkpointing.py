@@ -18,8 +18,8 @@ from benchmarks.networks import random_batch
 from configs import moving_shapes
 from dnr_jax import models, optimizers, parallel
 from dnr_jax.checkpoints import Checkpoints
-from dnr_jax.setup import make_train_step
 from dnr_jax.state import byte_count, create_state
+from dnr_jax.steps import make_train_step
 
 CLASSES = 8
 

@@ -64,22 +64,10 @@ def training(settings: Settings) -> tuple[Program, int]:
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=3757, epochs=196)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     state = initial_state(settings, model, optimizer)
-    step = partial(
-        steps.train_step,
-        model=model,
-        optimizer=optimizer,
-        pixels=config.pixels.to_dict(),
-        regularization=config.regularization.to_dict(),
-        classes=CLASSES,
-        micro_batches=1,
-        ema_decay=0.0,
-        skip_not_finite=False,
-        seed=0,
-        axis=parallel.AXIS,
-    )
+    step = steps.make_train_step(config, model, optimizer, mesh, CLASSES)
     state = jax.device_put(state, parallel.replicated(mesh))
     batch = parallel.place(random_batch(clip_shape(settings), CLASSES), mesh)
-    program = Program(parallel.compile_train_step(step, mesh), state, batch, updates=True)
+    program = Program(step, state, batch, updates=True)
     return program, parameter_count(state.params)
 
 
@@ -87,11 +75,10 @@ def forward(settings: Settings) -> tuple[Program, int]:
     """The network in evaluation, with running statistics, and how many parameters it has."""
     config, model, mesh = parts(settings)
     state = initial_state(settings, model, optimizers.sgd(lambda _: 0.1, **config.optimizer))
-    step = partial(steps.eval_step, model=model, pixels=config.pixels.to_dict(), views_at_once=0)
     variables = jax.device_put(state.variables, parallel.replicated(mesh))
     batch = random_batch(clip_shape(settings), CLASSES)
     batch = parallel.place(batch | {'clip': batch['clip'][:, None]}, mesh)
-    program = Program(parallel.compile_eval_step(step, mesh), variables, batch, updates=False)
+    program = Program(steps.make_predict(config, model, mesh, views_at_once=0), variables, batch, updates=False)
     return program, parameter_count(state.params)
 
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dnr_jax.profiling import peak_bytes
+
 
 class Cost(NamedTuple):
     """What XLA says of a compiled program."""
@@ -48,16 +50,6 @@ class Program:
         if self._updates:
             self._state, result = result
         return result
-
-
-def peak_bytes(memory: Any) -> int:
-    """Of a compiled program: what it takes, gives and needs between, what is reused counted once."""
-    return (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes
-    )
 
 
 def all_finite(tree: Any) -> bool:

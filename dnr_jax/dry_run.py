@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dnr_jax import optimizers, parallel
+from dnr_jax.profiling import peak_bytes
 from dnr_jax.reporting import as_time
 from dnr_jax.setup import Setup, introduce, prepare, read
 from dnr_jax.state import byte_count
@@ -36,12 +37,12 @@ def dry_run(config: ConfigDict) -> str:
     started = time.monotonic()
     train_step = setup.train_step.lower(state, batch).compile()
     compiling = time.monotonic() - started
-    memory = train_step.memory_analysis()
+    memory = peak_bytes(train_step.memory_analysis())
     model = model_pace(config, train_step, state, batch)
     return '\n'.join([
         f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, counting multiplications and '
         f'additions; compiled in {as_time(compiling)}',
-        f'memory     {memory_of(memory) / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB',
+        f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB',
         *pace_lines(config, setup, loader, model),
         'learning rate  ' + ', '.join(f'{rate:.4g} at step {step:,}' for step, rate in milestones(config, setup)),
     ])  # fmt: skip
@@ -76,16 +77,6 @@ def forward_flops(config: ConfigDict, setup: Setup) -> float:
         shapes.variables, clip
     )
     return lowered.cost_analysis()['flops']
-
-
-def memory_of(memory: Any) -> int:
-    """Bytes of a compiled step at its peak: what it takes, gives and needs between, what is reused counted once."""
-    return (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes
-    )
 
 
 def pace_lines(config: ConfigDict, setup: Setup, loader: float, model: float) -> list[str]:

@@ -10,7 +10,6 @@ Axes: N videos, B videos of a batch, V views, K classes.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,15 +42,13 @@ def evaluate_checkpoint(
     """
     mesh = parallel.make_mesh()
     found = trained.load(workdir, which, adapt, mesh)
-    config, variables = found.config, found.variables
+    config = found.config
     views.expect(config.test, 'test')
     source = open_split(config.data.name, config.data.dir, config.test.split)
     expect_classes(source, found.label_names, config)
-    if config.run.precise_batches:
-        train = open_split(config.data.name, config.data.dir, config.data.train_split)
-        variables = with_precise_statistics(found.model, variables, train, config, mesh)
-    predict = compile_predict(found.model, config, config.test.views_at_once, mesh)
-    predictions = evaluate(predict, variables, source, config, 'test', mesh, before_batch=lambda: None)
+    found = as_scored(found, mesh)
+    predict = steps.make_predict(config, found.model, mesh, config.test.views_at_once)
+    predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)
     folder = Path(out) if out else Path(workdir) / 'test'
     return write(folder, predictions, source, config, found.step, found.fingerprints)
 
@@ -66,6 +63,15 @@ def expect_classes(source: VideoSource, label_names: Sequence[str], config: Conf
         )
 
 
+def as_scored(found: trained.Trained, mesh: parallel.Mesh) -> trained.Trained:
+    """With the statistics that scores are taken with: precise ones, where the config asks for them."""
+    config = found.config
+    if not config.run.precise_batches:
+        return found
+    train = open_split(config.data.name, config.data.dir, config.data.train_split)
+    return found._replace(variables=with_precise_statistics(found.model, found.variables, train, config, mesh))
+
+
 def with_precise_statistics(
     model: nn.Module, variables: Mapping[str, Any], train: VideoSource, config: ConfigDict, mesh: parallel.Mesh
 ) -> Mapping[str, Any]:
@@ -76,12 +82,6 @@ def with_precise_statistics(
         first = islice(batches, config.run.precise_batches)
         statistics = precise_statistics(model, variables, first, pixels=config.pixels.to_dict(), mesh=mesh)
     return {**variables, 'batch_stats': statistics}
-
-
-def compile_predict(model: nn.Module, config: ConfigDict, views_at_once: int, mesh: parallel.Mesh) -> Callable:
-    """(variables, batch) -> logits [B V K], over all devices."""
-    step = partial(steps.eval_step, model=model, pixels=config.pixels.to_dict(), views_at_once=views_at_once)
-    return parallel.compile_eval_step(step, mesh)
 
 
 def evaluate(

@@ -86,7 +86,7 @@ def prepare(config: ConfigDict) -> Setup:
     )
     setup = Setup(
         train, validation, test, model, optimizer, schedule, mesh, create,
-        train_step=make_train_step(config, model, optimizer, mesh, classes=len(train.label_names)),
+        train_step=steps.make_train_step(config, model, optimizer, mesh, classes=len(train.label_names)),
         steps_per_epoch=steps_per_epoch,
         total_steps=steps_per_epoch * config.train.epochs,
         clips_per_statistic=clips_per_statistic(config, mesh),
@@ -95,26 +95,6 @@ def prepare(config: ConfigDict) -> Setup:
     clips = config.train.batch_size, config.clip.frames, size, size, 3
     jax.eval_shape(setup.train_step, setup.shapes(), parallel.batch_shapes(clips))  # what does not fit is refused here
     return setup
-
-
-def make_train_step(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: parallel.Mesh, classes: int
-) -> Callable:
-    """`train_step(state, batch) -> (state, metrics)` over all devices."""
-    step = partial(
-        steps.train_step,
-        model=model,
-        optimizer=optimizer,
-        pixels=config.pixels.to_dict(),
-        regularization=config.regularization.to_dict(),
-        classes=classes,
-        micro_batches=config.train.micro_batches,
-        ema_decay=config.train.ema_decay,
-        skip_not_finite=config.train.max_skipped_steps > 0,
-        seed=config.seed,
-        axis=parallel.AXIS,
-    )
-    return parallel.compile_train_step(step, mesh)
 
 
 def expect_labels(train: VideoSource) -> None:

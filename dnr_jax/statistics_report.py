@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from dnr_jax import command, evaluation, metrics, parallel, precise, trained
+from dnr_jax import command, evaluation, metrics, parallel, precise, steps, trained
 from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import open_split
@@ -122,7 +122,7 @@ def score(
     found: trained.Trained, observing: Callable, clips: list[np.ndarray], labels: np.ndarray, mesh: parallel.Mesh
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Top-1 by every one of WAYS that differs for this model, and the precise statistics of every hop, [G C]."""
-    predict = evaluation.compile_predict(found.model, found.config, found.config.validation.views_at_once, mesh)
+    predict = steps.make_predict(found.config, found.model, mesh, found.config.validation.views_at_once)
     running = found.variables['batch_stats']
 
     def over_batches(way, step, variables, batches):

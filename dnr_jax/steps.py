@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 from jaxtyping import Float, UInt8
+from ml_collections import ConfigDict
 
-from dnr_jax import metrics
+from dnr_jax import metrics, parallel
 from dnr_jax.losses import one_hot_targets, soft_cross_entropy
 from dnr_jax.mixing import mix
 from dnr_jax.state import TrainState
@@ -161,3 +162,29 @@ def eval_step(
     else:
         logits = logits_of(views)
     return logits.reshape(*clip.shape[:2], -1)
+
+
+def make_train_step(
+    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: parallel.Mesh, classes: int
+) -> Callable:
+    """`train_step` of that config, over all devices: (state, batch) -> (state, metrics)."""
+    step = partial(
+        train_step,
+        model=model,
+        optimizer=optimizer,
+        pixels=config.pixels.to_dict(),
+        regularization=config.regularization.to_dict(),
+        classes=classes,
+        micro_batches=config.train.micro_batches,
+        ema_decay=config.train.ema_decay,
+        skip_not_finite=config.train.max_skipped_steps > 0,
+        seed=config.seed,
+        axis=parallel.AXIS,
+    )
+    return parallel.compile_train_step(step, mesh)
+
+
+def make_predict(config: ConfigDict, model: nn.Module, mesh: parallel.Mesh, views_at_once: int) -> Callable:
+    """`eval_step` of that config, over all devices: (variables, batch) -> logits [B V K]."""
+    step = partial(eval_step, model=model, pixels=config.pixels.to_dict(), views_at_once=views_at_once)
+    return parallel.compile_eval_step(step, mesh)

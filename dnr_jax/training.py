@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, initial, parallel, scores
+from dnr_jax import evaluation, initial, parallel, scores, steps
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
@@ -100,7 +100,7 @@ class Scoring:
     def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter):
         self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
         at_once = {config[section].views_at_once for section in ('validation', 'test')}
-        self._predict = {views: evaluation.compile_predict(setup.model, config, views, setup.mesh) for views in at_once}
+        self._predict = {views: steps.make_predict(config, setup.model, setup.mesh, views) for views in at_once}
 
     def validate(self, state: TrainState) -> dict[str, float | int] | None:
         """The validation scores; None if no label is known."""

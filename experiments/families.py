@@ -24,7 +24,7 @@ SETTINGS = {
     'tsm_resnet18': [],
     'tanet_resnet50': [],
     'tea_resnet50': ['--config.model.width=16', '--config.model.norm.groups=2'],
-    'mobilenet_v2': ['--config.model.width=16'],
+    'mobilenet_v2': ['--config.model.width=16', '--config.schedule.learning_rate=0.03'],
     'slowonly_resnet50': [],
     'i3d_resnet50': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
     'r2plus1d_18': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
@@ -53,9 +53,10 @@ def top1(backbone: str, norms: str, workdir: Path, more: list[str]) -> float:
 def record(backbone: str, norms: str, *, workdir: Path, step: int, top1: float) -> None:
     """Adds a finished training to the records, unless it stands there."""
     config = json.loads((workdir / 'config.json').read_text())
-    run = {'backbone': backbone, 'norms': norms, 'seed': config['seed'], 'data': config['data']['name'], 'steps': step}
-    if not any(run.items() <= known.items() for known in records.read(RECORDS)):
-        records.add(RECORDS, {**run, 'top1': round(top1, 4), 'settings': SETTINGS[backbone]})
+    run = {'backbone': backbone, 'norms': norms, 'settings': SETTINGS[backbone], 'seed': config['seed']}
+    run |= {'data': config['data']['name'], 'steps': step}
+    if not any(all(known[name] == of for name, of in run.items()) for known in records.read(RECORDS)):
+        records.add(RECORDS, {**run, 'top1': round(top1, 4)})
 
 
 def main() -> None:

@@ -21,11 +21,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import metrics, models, optimizers, parallel, precise, setup
+from dnr_jax import metrics, models, optimizers, parallel, precise, steps
 from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import open_split
-from dnr_jax.evaluation import compile_predict
 from dnr_jax.files import written_whole
 from dnr_jax.setup import read
 from dnr_jax.state import create_state
@@ -96,8 +95,8 @@ class Trainer:
         self.model = models.build(**config.model.to_dict(), classes=classes)
         timing = {'steps_per_epoch': steps_per_epoch, 'epochs': config.train.epochs}
         self.optimizer = optimizers.sgd(optimizers.learning_rate(**config.schedule, **timing), **config.optimizer)
-        self.step = setup.make_train_step(config, self.model, self.optimizer, self.mesh, classes)
-        self.predict = compile_predict(self.model, config, 0, self.mesh)
+        self.step = steps.make_train_step(config, self.model, self.optimizer, self.mesh, classes)
+        self.predict = steps.make_predict(config, self.model, self.mesh, views_at_once=0)
         # Drawing weights takes no time, but its compilation does.
         self.create = jax.jit(self.fresh, compiler_options={'xla_backend_optimization_level': 0})
 

@@ -19,7 +19,7 @@ from data.conftest import prepare_tiny
 from jax import export
 
 from configs import moving_shapes
-from dnr_jax import checkpoints, models, parallel, trained
+from dnr_jax import checkpoints, evaluation, models, parallel, trained
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.export import ExportError, alone, artefact, check, export_checkpoint, programs
 from dnr_jax.models.resnet import BasicBlock, resnet
@@ -218,11 +218,11 @@ def test_clips_of_the_test_split(tmp_path):
 def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random_variables, monkeypatch):
     mesh = parallel.make_mesh()
     found, _ = in_memory(random_variables, small_networks.short('resnet18', 'batch'))
-    assert artefact.as_scored(found, mesh) is found
+    assert evaluation.as_scored(found, mesh) is found
     found.config.run.precise_batches = 4
-    monkeypatch.setattr(artefact, 'open_split', lambda *of: of)
-    monkeypatch.setattr(artefact.evaluation, 'with_precise_statistics', lambda *_: {'precise': 1})
-    assert artefact.as_scored(found, mesh).variables == {'precise': 1}
+    monkeypatch.setattr(evaluation, 'open_split', lambda *of: of)
+    monkeypatch.setattr(evaluation, 'with_precise_statistics', lambda *_: {'precise': 1})
+    assert evaluation.as_scored(found, mesh).variables == {'precise': 1}
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,11 @@ def test_depthwise_convolution_keeps_channels_apart():
     for frame in range(2):
         assert_array_equal(y[0, frame, :, :, 0], counts)
         assert_array_equal(y[0, frame, :, :, 1], 10 * counts)
+
+
+def test_depthwise_convolution_keeps_the_size_of_numbers():
+    """He: twice the variance of what it reads, for any number of channels; a relay reads its results as they are."""
+    x = normal(4, 2, 8, 8, 96)
+    y, _ = DepthwiseConv(1, FLOAT32).init_with_output(jax.random.key(0), x)
+    inside = np.var(y[:, :, 1:-1, 1:-1]) / np.var(x)
+    assert 1.5 < inside < 2.6

@@ -105,7 +105,7 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
         given.append(variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
         return jnp.zeros((16, 1, 8))
 
-    monkeypatch.setattr(statistics_report.evaluation, 'compile_predict', lambda *_: predict)
+    monkeypatch.setattr(statistics_report.steps, 'make_predict', lambda *_: predict)
     statistics_report.report(workdir, 'last', lambda config: config, 1, tmp_path)
     running, of_precise, per_hop = given
     np.testing.assert_array_equal(running, variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])

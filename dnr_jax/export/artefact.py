@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, parallel, streaming, trained
 from dnr_jax.bars import bar
-from dnr_jax.data.source import open_split
 from dnr_jax.export import check, programs
 from dnr_jax.files import written_whole
 from dnr_jax.registry import choose
@@ -48,7 +47,7 @@ def export_checkpoint(
     out = Path(out)
     expect(out, platforms, stream, horizon, check_clips)
     mesh = parallel.make_mesh()
-    found = as_scored(trained.load(workdir, which, adapt, mesh), mesh)
+    found = evaluation.as_scored(trained.load(workdir, which, adapt, mesh), mesh)
     if stream and horizon is None:
         horizon = streaming.groups_of(found.model, found.config.clip.frames)
     program = programs.of_streams(found, horizon) if stream else programs.of_clips(found)
@@ -93,16 +92,6 @@ def expect(out: Path, platforms: Sequence[str], stream: bool, horizon: int | Non
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f'The folder of --out must be one that can be written to: {error}') from error
-
-
-def as_scored(found: trained.Trained, mesh: parallel.Mesh) -> trained.Trained:
-    """With the statistics that scores are taken with: precise ones, where the config asks for them."""
-    config = found.config
-    if not config.run.precise_batches:
-        return found
-    train = open_split(config.data.name, config.data.dir, config.data.train_split)
-    variables = evaluation.with_precise_statistics(found.model, found.variables, train, config, mesh)
-    return found._replace(variables=variables)
 
 
 def lower(program: programs.Program, platforms: Sequence[str]) -> export.Exported:

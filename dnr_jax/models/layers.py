@@ -14,6 +14,7 @@ from jaxtyping import Float
 from dnr_jax.normalization import Video
 
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
 
 class SpatialConv(nn.Module):
@@ -50,7 +51,8 @@ class DepthwiseConv(nn.Module):
     """3x3 convolution of every channel of every frame by itself, no bias: [B T H W C] -> [B T H' W' C].
 
     Taken as a sum of shifted slices: on CPUs, XLA's grouped convolution is many times slower forward. The kernel is
-    [3 3 1 C].
+    [3 3 1 C]. It is drawn by its fan in, 9: by fan out, which counts the kernels of all channels, outputs would be tens
+    of times smaller than inputs, and a relay, which reads them before they are standardized, next to nothing.
     """
 
     stride: int
@@ -58,7 +60,7 @@ class DepthwiseConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 C']:
-        kernel = self.param('kernel', kaiming_fan_out, (3, 3, 1, x.shape[-1])).astype(self.dtype)
+        kernel = self.param('kernel', kaiming_fan_in, (3, 3, 1, x.shape[-1])).astype(self.dtype)
         kernel = kernel[:, :, None, None, None]
         padded = jnp.pad(x.astype(self.dtype), [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
         height, width, step = *x.shape[2:4], self.stride

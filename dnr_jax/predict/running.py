@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, parallel, steps, streaming, turns
+from dnr_jax import parallel, steps, streaming, turns
 from dnr_jax.data import decoding, storage
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.transforms import eval_views
@@ -124,7 +124,7 @@ def groups_of_clip(found: Trained) -> int:
 
 def look_back(found: Trained, *, mesh: parallel.Mesh) -> Callable[[Path], list[Running]]:
     """What predicts a video at moments along it, from one clip each; VideoError if it cannot be read."""
-    predict = evaluation.compile_predict(found.model, found.config, found.config.test.views_at_once, mesh)
+    predict = steps.make_predict(found.config, found.model, mesh, found.config.test.views_at_once)
     return partial(_look_back, found, partial(_logits, predict, found.variables, mesh))
 
 

@@ -17,11 +17,11 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 from scipy.special import softmax
 
-from dnr_jax import evaluation, parallel, trained, views
+from dnr_jax import evaluation, parallel, steps, trained, views
 from dnr_jax.data import pipeline, storage
 from dnr_jax.data.annotations.clips import clips
 from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError
-from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
+from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
 from dnr_jax.trained import Trained
 
@@ -92,13 +92,7 @@ def find(paths: Sequence[str | Path]) -> list[Path]:
 
 def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
     """`trained.load`, with the statistics that an evaluation would take."""
-    found = trained.load(workdir, which, adapt, mesh)
-    config = found.config
-    if not config.run.precise_batches:
-        return found
-    train = open_split(config.data.name, config.data.dir, config.data.train_split)
-    variables = evaluation.with_precise_statistics(found.model, found.variables, train, config, mesh)
-    return found._replace(variables=variables)
+    return evaluation.as_scored(trained.load(workdir, which, adapt, mesh), mesh)
 
 
 def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) -> Iterator[Prediction]:
@@ -120,7 +114,7 @@ def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) 
         shard_index=0,
         shard_count=1,
     )
-    predict = evaluation.compile_predict(found.model, config, rest['views_at_once'], mesh)
+    predict = steps.make_predict(config, found.model, mesh, rest['views_at_once'])
     with closing(batches):
         placed = parallel.place_ahead(batches, mesh, config.run.prefetch)
         for ids, _, logits, damaged in evaluation.by_all_processes(predict, found.variables, placed):

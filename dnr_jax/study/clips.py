@@ -62,11 +62,7 @@ def load(
     config = found.config
     source = open_split(config.data.name, config.data.dir, config.test.split)
     evaluation.expect_classes(source, found.label_names, config)
-    if config.run.precise_batches:
-        train = open_split(config.data.name, config.data.dir, config.data.train_split)
-        variables = evaluation.with_precise_statistics(found.model, found.variables, train, config, mesh)
-        found = found._replace(variables=variables)
-    return found, source
+    return evaluation.as_scored(found, mesh), source
 
 
 def draw(source: VideoSource, config: ConfigDict, most: int) -> Clips:
