@@ -30,7 +30,9 @@ STRIDE = flags.DEFINE_integer('stride', 2, 'Frames per hop of the relay.')
 CLASSES = 400
 
 # The fewest frames of which strides in time leave two for the relay; 8 of all others.
-FEWEST_FRAMES = {'i3d_resnet50': 16, 'slowfast_resnet50_4x16': 16, 'r2plus1d_18': 16, 'r2plus1d_34': 16}
+FEWEST_FRAMES = dict.fromkeys(
+    ('i3d_resnet50', 'r2plus1d_18', 'r2plus1d_34', 'slowfast_resnet50_4x16', 'pyslowfast_resnet50_4x16'), 16
+)
 
 
 class Settings(NamedTuple):

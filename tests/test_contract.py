@@ -46,10 +46,11 @@ FAMILIES = {
     'r2plus1d_18': Family(('batch',), frames=8, changes={'blocks': (1, 1)}),
     'r2plus1d_34': Family(('dnr', 'dnr_group')),
     'slowfast_resnet50_8x8': Family(('group',), frames=8, changes={'alpha': 2}),
+    'pyslowfast_resnet50_8x8': Family(('dnr',), frames=8, changes={'alpha': 2}),
 }
 SAME_FILE = {  # other depths and inputs of the families above, which have the same blocks
     'resnet34', 'resnet101', 'resnet152', 'tsm_resnet34', 'tsm_resnet101', 'slowonly_resnet101', 'i3d_resnet50_8x8',
-    'slowfast_resnet50_4x16',
+    'slowfast_resnet50_4x16', 'pyslowfast_resnet50_4x16',
 }  # fmt: skip
 NETWORKS = [
     pytest.param(name, preset, marks=() if preset in family.usual else pytest.mark.every)
@@ -101,7 +102,7 @@ def test_contract(random_variables, backbone, preset):
     assert len(traces) == 1
 
     assert (logits.shape, logits.dtype) == (evaluated.shape, evaluated.dtype) == ((2, 5), FLOAT32)
-    one_hop = backbone in ('i3d_resnet50', 'r2plus1d_18', 'r2plus1d_34', 'slowfast_resnet50_8x8')
+    one_hop = backbone in ('i3d_resnet50', 'r2plus1d_18', 'r2plus1d_34') or 'slowfast' in backbone
     for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
         assert np.all(np.isfinite(gradient)), path
         assert np.any(gradient != 0) or (one_hop and is_first_state(path)), path

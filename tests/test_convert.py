@@ -142,6 +142,16 @@ def test_every_key_of_a_resnet_has_its_place(source):
         ('tea', 'module.base_model.layer1.1.bns.2.running_var', 'batch_stats/stage1/block2/norm2_3/statistics/var'),
         ('tea', 'module.base_model.layer1.1.shifts.3.conv.weight', 'params/stage1/block2/temporal4/kernel'),
         ('pytorchvideo_i3d', 'blocks.3.res_blocks.0.branch2.conv_b.weight', 'params/stage2/block1/conv2/kernel'),
+        ('pyslowfast_slowfast', 's1.pathway1_stem.conv.weight', 'params/fast/conv_stem/kernel'),
+        ('pyslowfast_slowfast', 's1_fuse.conv_f2s.weight', 'params/lateral0/kernel'),
+        ('pyslowfast_slowfast', 's4_fuse.bn.running_mean', 'batch_stats/norm_lateral3/statistics/mean'),
+        ('pyslowfast_slowfast', 's5.pathway0_res2.branch2.b.weight', 'params/slow/stage4/block3/conv2/kernel'),
+        ('pytorchvideo_slowfast', 'blocks.0.multipathway_blocks.0.norm.bias', 'params/slow/norm_stem/transform/shift'),
+        ('pytorchvideo_slowfast', 'blocks.1.multipathway_fusion.norm.bias', 'params/norm_lateral1/transform/shift'),
+        ('pytorchvideo_slowfast', 'blocks.3.multipathway_fusion.conv_fast_to_slow.weight', 'params/lateral3/kernel'),
+        ('pytorchvideo_slowfast', 'blocks.2.multipathway_blocks.1.res_blocks.0.branch1_conv.weight',
+         'params/fast/stage2/block1/conv_shortcut/kernel'),
+        ('pytorchvideo_slowfast', 'blocks.6.proj.weight', 'params/head/linear/kernel'),
     ],
 )  # fmt: skip
 def test_keys_of_other_networks(source, key, path):

@@ -1,7 +1,8 @@
 """Makes a checkpoint of ours from weights of PyTorch: python -m dnr_jax.convert SOURCE FILE --out DIR
 
 SOURCE says how the keys of FILE are named: dnr, torchvision, timm, tsm, tanet, tea, res2net, mmaction2,
-mmaction2_r2plus1d, pyslowfast, pytorchvideo, pytorchvideo_i3d. The network is that of the config:
+mmaction2_r2plus1d, pyslowfast, pyslowfast_slowfast, pytorchvideo, pytorchvideo_i3d, pytorchvideo_slowfast. The network
+is that of the config:
 
     --config=configs/kinetics400.py:tsm_resnet50,batch --config.clip.frames=8
 

@@ -207,25 +207,35 @@ MMACTION2_SPLIT = (
 
 LETTERS = {'a': 1, 'b': 2, 'c': 3}
 
-# github.com/facebookresearch/SlowFast, networks of one pathway
+PATHWAYS = {'0': 'slow.', '1': 'fast.'}
+
+# github.com/facebookresearch/SlowFast; the pathway of a network that has only one is its `pathway0`
 PYSLOWFAST = (
     (r'^module\.', ''),
     (r'^head\.projection\.', 'fc.'),
-    (r'^s1\.pathway0_stem\.conv\.', 'conv1.'),
-    (r'^s1\.pathway0_stem\.bn\.', 'bn1.'),
-    (r'^s([2-5])\.pathway0_res(\d+)\.', lambda match: f'layer{int(match[1]) - 1}.{match[2]}.'),
+    (r'\bs1\.pathway0_stem\.conv\.', 'conv1.'),
+    (r'\bs1\.pathway0_stem\.bn\.', 'bn1.'),
+    (r'\bs([2-5])\.pathway0_res(\d+)\.', lambda match: f'layer{int(match[1]) - 1}.{match[2]}.'),
     (r'\.branch1\.', '.downsample.0.'),
     (r'\.branch1_bn\.', '.downsample.1.'),
     (r'\.branch2\.([abc])\.', lambda match: f'.conv{LETTERS[match[1]]}.'),
     (r'\.branch2\.([abc])_bn\.', lambda match: f'.bn{LETTERS[match[1]]}.'),
 )
 
-# github.com/facebookresearch/pytorchvideo, networks of one pathway
+PYSLOWFAST_OF_TWO = (
+    (r'^module\.', ''),
+    (r'^s(\d)_fuse\.conv_f2s\.', number('lateral{}.', -1)),
+    (r'^s(\d)_fuse\.bn\.', number('norm_lateral{}.', -1)),
+    (r'^(s\d)\.pathway([01])_', lambda match: f'{PATHWAYS[match[2]]}{match[1]}.pathway0_'),
+    *PYSLOWFAST,
+)
+
+# github.com/facebookresearch/pytorchvideo
 PYTORCHVIDEO = (
     (r'^blocks\.\d\.proj\.', 'fc.'),
-    (r'^blocks\.0\.conv\.', 'conv1.'),
-    (r'^blocks\.0\.norm\.', 'bn1.'),
-    (r'^blocks\.(\d)\.res_blocks\.', r'layer\1.'),
+    (r'\bblocks\.0\.conv\.', 'conv1.'),
+    (r'\bblocks\.0\.norm\.', 'bn1.'),
+    (r'\bblocks\.(\d)\.res_blocks\.', r'layer\1.'),
     (r'\.branch1_conv\.', '.downsample.0.'),
     (r'\.branch1_norm\.', '.downsample.1.'),
     (r'\.branch2\.conv_([abc])\.', lambda match: f'.conv{LETTERS[match[1]]}.'),
@@ -234,6 +244,13 @@ PYTORCHVIDEO = (
 
 # Its I3D has a pool after the first stage, which counts as a block.
 PYTORCHVIDEO_POOLED = ((r'^blocks\.([3-5])\.res_blocks\.', number('blocks.{}.res_blocks.', -1)), *PYTORCHVIDEO)
+
+PYTORCHVIDEO_OF_TWO = (
+    (r'^blocks\.(\d)\.multipathway_fusion\.conv_fast_to_slow\.', r'lateral\1.'),
+    (r'^blocks\.(\d)\.multipathway_fusion\.norm\.', r'norm_lateral\1.'),
+    (r'^blocks\.(\d)\.multipathway_blocks\.([01])\.', lambda match: f'{PATHWAYS[match[2]]}blocks.{match[1]}.'),
+    *PYTORCHVIDEO,
+)
 
 IMAGES = (NEW_HEAD, NEW_RELAY, NEW_TAM)
 GREY = {'mean': (255 * 0.45,) * 3, 'std': (255 * 0.225,) * 3}
@@ -251,6 +268,8 @@ SCHEMES = {
         (*MMACTION2_SPLIT, *MMACTION2), epsilons=((r'/norm\w+_temporal/statistics/var$', 1e-3),)
     ),
     'pyslowfast': Scheme(PYSLOWFAST, pixels=GREY),
+    'pyslowfast_slowfast': Scheme(PYSLOWFAST_OF_TWO, pixels=GREY),
     'pytorchvideo': Scheme(PYTORCHVIDEO, pixels=GREY),
     'pytorchvideo_i3d': Scheme(PYTORCHVIDEO_POOLED, pixels=GREY),
+    'pytorchvideo_slowfast': Scheme(PYTORCHVIDEO_OF_TWO, pixels=GREY),
 }

@@ -15,13 +15,14 @@ import jax.numpy as jnp
 
 from dnr_jax.bars import bar
 from dnr_jax.models import MODELS, build
+from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.registry import choose
 
 CLASSES = 400
-FRAMES = {'i3d_resnet50': 32, 'slowfast_resnet50_4x16': 32, 'slowfast_resnet50_8x8': 32}  # 8 of all others
+FRAMES = {'i3d_resnet50': 32} | dict.fromkeys(SLOWFASTS, 32)  # 8 of all others
 PRESETS = ('batch', 'dnr')
 # What is published of the networks with batch norm: millions of parameters; multiply-adds, in 1e9, and the crop.
-# Sources: model zoos of MMAction2, PySlowFast and torchvision.
+# Sources: model zoos of MMAction2, PySlowFast, PyTorchVideo and torchvision.
 PUBLISHED = {
     'resnet50': '24.33 M',
     'tsm_resnet50': '24.33 M; 32.9 at 224',
@@ -32,7 +33,8 @@ PUBLISHED = {
     'r2plus1d_18': '31.5 M',
     'r2plus1d_34': '63.8 M; 53.1 at 256',
     'slowfast_resnet50_4x16': '34.5 M; 36.3 at 256',
-    'slowfast_resnet50_8x8': '34.57 M; 65.71 at 256',
+    'slowfast_resnet50_8x8': '34.6 M; 66.1 at 256',
+    'pyslowfast_resnet50_8x8': '34.57 M; 65.71 at 256',
 }
 
 

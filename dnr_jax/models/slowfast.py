@@ -4,6 +4,7 @@ The clip is that of the fast pathway; the slow one takes every alpha-th frame fr
 
     slowfast_resnet50_4x16   alpha 8: 32 frames, 4 of them slow; laterals reach over 5 frames
     slowfast_resnet50_8x8    alpha 4: 32 frames, 8 of them slow; laterals reach over 7 frames
+    pyslowfast_resnet50_*    the same in the form of its authors
 
 The slow pathway is SlowOnly; the fast one has an eighth of its channels, a 5 x 7 x 7 stem, and 3 x 1 x 1 first
 convolutions everywhere. After the stem and stages 1 to 3 a lateral convolution over time of stride alpha takes the
@@ -13,23 +14,26 @@ Norms stand in both pathways as in SlowOnly. Each pathway has its own relays and
 what one tells the other passes the laterals alone. A relay over frames follows the T of its pathway; groups of group
 norms must divide the eighth too. The last scale of a block starts at zero.
 
-This is the form of mmaction2. That of facebookresearch/SlowFast differs, which matters for its weights: batch norm and
-ReLU after every lateral; slow frames at linspace(0, 31, 8) truncated, 0 4 8 13 17 22 26 31; the slow features first in
-the head.
+The first two are in the form of mmaction2. That of the authors differs, which matters for its weights: a plain norm and
+ReLU after every lateral; slow frames spread over the whole clip, 0 4 8 13 17 22 26 31 of 32; slow features first in the
+head.
 
-Source: Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019; open-mmlab/mmaction2.
+Source: Feichtenhofer et al., "SlowFast Networks for Video Recognition", ICCV 2019; open-mmlab/mmaction2,
+facebookresearch/SlowFast and facebookresearch/pytorchvideo.
 """
 
 from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
 from dnr_jax.models.layers import Head
 from dnr_jax.models.resnet3d import SLOW_KERNELS, Bottleneck3D, Output, Pathway, TemporalConv
-from dnr_jax.normalization import Video, norm_slots
+from dnr_jax.normalization import Video, norm_slots, plain
+from dnr_jax.relay import zero_carry
 
 BETA = 8  # channels of the slow pathway per channel of the fast one
 
@@ -53,37 +57,64 @@ class SlowFast(nn.Module):
 
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
-        x, fast = self.slow.stem(slow_frames(clip, self.alpha), train), self.fast.stem(clip, train)
+        expect_multiple(clip.shape[1], self.alpha)
+        slow, fast = self.slow.stem(self.slow_frames(clip), train), self.fast.stem(clip, train)
         for i, (slow_stage, fast_stage) in enumerate(zip(self.slow.stages, self.fast.stages, strict=True)):
-            x = jnp.concatenate([x, self.lateral(fast, f'lateral{i}')], axis=-1)
-            x, fast = slow_stage(x, train), fast_stage(fast, train)
-        means = [pathway.astype(jnp.float32).mean(axis=(1, 2, 3), keepdims=True) for pathway in (fast, x)]
-        x = jnp.concatenate(means, axis=-1)
+            slow = jnp.concatenate([slow, self.lateral(i, fast, train)], axis=-1)
+            slow, fast = slow_stage(slow, train), fast_stage(fast, train)
+        x = self.joined(mean_of_all(slow), mean_of_all(fast))
         return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
 
-    def lateral(self, fast: Video, name: str) -> Output:
-        return TemporalConv(2 * fast.shape[-1], self.lateral_kernel, self.alpha, self.dtype, name=name)(fast)
+    def slow_frames(self, clip: Video) -> Float[Array, 'B T2 H W C']:
+        """What the slow pathway sees."""
+        return clip[:, :: self.alpha]
+
+    def lateral(self, i: int, fast: Video, train: bool) -> Output:
+        """What the fast features before stage i tell the slow ones."""
+        return TemporalConv(2 * fast.shape[-1], self.lateral_kernel, self.alpha, self.dtype, name=f'lateral{i}')(fast)
+
+    def joined(self, slow: Float[Array, 'B 1 1 1 S'], fast: Float[Array, 'B 1 1 1 F']) -> Float[Array, 'B 1 1 1 C']:
+        """What the head reads."""
+        return jnp.concatenate([fast, slow], axis=-1)
 
 
-def slow_frames(clip: Video, alpha: int) -> Float[Array, 'B T2 H W C']:
-    """Every alpha-th frame from the first; ValueError if alpha does not divide T."""
-    frames = clip.shape[1]
+class PySlowFast(SlowFast):
+    """The form of the authors."""
+
+    def slow_frames(self, clip: Video) -> Float[Array, 'B T2 H W C']:
+        frames = clip.shape[1]
+        return clip[:, np.linspace(0, frames - 1, frames // self.alpha).astype(int)]
+
+    def lateral(self, i: int, fast: Video, train: bool) -> Output:
+        y = super().lateral(i, fast, train)
+        norm = self.slow.norm(plain(self.slow.norms[-1]), cell=None, name=f'norm_lateral{i}')
+        return nn.relu(norm(y, zero_carry(len(y), y.shape[-1]), train)[0])
+
+    def joined(self, slow: Float[Array, 'B 1 1 1 S'], fast: Float[Array, 'B 1 1 1 F']) -> Float[Array, 'B 1 1 1 C']:
+        return jnp.concatenate([slow, fast], axis=-1)
+
+
+def mean_of_all(x: Video) -> Float[Array, 'B 1 1 1 C']:
+    return x.astype(jnp.float32).mean(axis=(1, 2, 3), keepdims=True)
+
+
+def expect_multiple(frames: int, alpha: int) -> None:
+    """ValueError if alpha does not divide T."""
     if frames % alpha:
         raise ValueError(
             f'The slow pathway takes every {alpha}-th frame: expected a multiple of {alpha} frames, got {frames}; set '
             'the frames of the clip accordingly.'
         )
-    return clip[:, ::alpha]
 
 
-def slowfast(kernels, alpha, lateral_kernel, *, norms, width, classes, dropout, **settings) -> SlowFast:
+def slowfast(make, kernels, alpha, lateral_kernel, *, norms, width, classes, dropout, **settings) -> SlowFast:
     """A SlowFast whose slow pathway has those `kernels`; ValueError if the eighth of `width` is not whole."""
     if width % BETA:
         raise ValueError(f'The fast pathway has an eighth of the channels: width is a multiple of 8, got {width}.')
     slots = norm_slots(norms, len(Bottleneck3D.widths(1)))
     pathway = partial(Pathway, stem_stride=1, from_zero=True, norms=slots, **settings)
     fast_kernels = tuple((3,) * len(stage) for stage in kernels)
-    return SlowFast(
+    return make(
         slow=pathway(kernels, stem_kernel=1, width=width),
         fast=pathway(fast_kernels, stem_kernel=5, width=width // BETA),
         alpha=alpha,
@@ -95,6 +126,7 @@ def slowfast(kernels, alpha, lateral_kernel, *, norms, width, classes, dropout, 
 
 
 SLOWFASTS = {
-    'slowfast_resnet50_4x16': partial(slowfast, SLOW_KERNELS['resnet50'], 8, 5),
-    'slowfast_resnet50_8x8': partial(slowfast, SLOW_KERNELS['resnet50'], 4, 7),
+    f'{form}_resnet50_{name}': partial(slowfast, make, SLOW_KERNELS['resnet50'], alpha, lateral_kernel)
+    for form, make in (('slowfast', SlowFast), ('pyslowfast', PySlowFast))
+    for name, alpha, lateral_kernel in (('4x16', 8, 5), ('8x8', 4, 7))
 }

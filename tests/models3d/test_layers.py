@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dnr_jax.models.r2plus1d import middle, split_slots
 from dnr_jax.models.resnet3d import Bottleneck3D, StemConv, TemporalConv, max_of_pairs
-from dnr_jax.models.slowfast import slow_frames
 from dnr_jax.normalization import make_norm
 from dnr_jax.relay import zero_carry
 
@@ -55,10 +54,19 @@ def test_convolutions_over_time_start_by_fan_out():
         assert_allclose(np.std(kernel), (2 / (64 * extent)) ** 0.5, rtol=0.02)
 
 
-def test_slow_frames_are_every_alpha_th_from_the_first():
+@pytest.mark.parametrize(
+    ('backbone', 'numbers'),
+    [
+        ('slowfast_resnet50_4x16', [0, 8, 16, 24]),
+        ('slowfast_resnet50_8x8', [0, 4, 8, 12, 16, 20, 24, 28]),
+        ('pyslowfast_resnet50_4x16', [0, 10, 20, 31]),
+        ('pyslowfast_resnet50_8x8', [0, 4, 8, 13, 17, 22, 26, 31]),
+    ],
+)
+def test_slow_frames(backbone, numbers):
+    """Every alpha-th from the first, or spread over the whole clip."""
     clip = jnp.arange(32.0).reshape(1, 32, 1, 1, 1)
-    assert_array_equal(slow_frames(clip, 8).ravel(), [0, 8, 16, 24])
-    assert_array_equal(slow_frames(clip, 4).ravel(), [0, 4, 8, 12, 16, 20, 24, 28])
+    assert_array_equal(network(backbone, 'batch').slow_frames(clip).ravel(), numbers)
 
 
 def test_lateral_joins_behind_the_slow_features():

@@ -14,6 +14,8 @@ BLOCKS = {
     'r2plus1d_34': (3, 4, 6, 3),
     'slowfast_resnet50_4x16': (3, 4, 6, 3),
     'slowfast_resnet50_8x8': (3, 4, 6, 3),
+    'pyslowfast_resnet50_4x16': (3, 4, 6, 3),
+    'pyslowfast_resnet50_8x8': (3, 4, 6, 3),
 }
 
 # Millions with 400 classes, as the tables of mmaction2, PySlowFast and torchvision give them, and all digits.
@@ -25,6 +27,8 @@ PUBLISHED = {
     'r2plus1d_34': (63.76, 63_759_281),
     'slowfast_resnet50_4x16': (34.48, 34_479_288),
     'slowfast_resnet50_8x8': (34.57, 34_565_560),
+    'pyslowfast_resnet50_4x16': (34.48, 34_480_216),
+    'pyslowfast_resnet50_8x8': (34.57, 34_566_488),
 }
 
 
@@ -69,10 +73,11 @@ def resnet3d(backbone):
     return convolution(3, 64, stem * 49) + bottlenecks(64, kernels, (0, 0, 0, 0)) + 2048 * 400 + 400
 
 
-def slowfast(reach):
+def slowfast(reach, normalized):
+    """`normalized` is 1 where laterals have norms."""
     slow = convolution(3, 64, 49) + bottlenecks(64, [[1] * 3, [1] * 4, [3] * 6, [3] * 3], (16, 64, 128, 256))
     fast = convolution(3, 8, 5 * 49) + bottlenecks(8, [[3] * count for count in (3, 4, 6, 3)], (0, 0, 0, 0))
-    laterals = sum(reach * width * 2 * width for width in (8, 32, 64, 128))
+    laterals = sum(reach * width * 2 * width + normalized * 4 * width for width in (8, 32, 64, 128))
     return slow + fast + laterals + (2048 + 256) * 400 + 400
 
 
@@ -112,7 +117,7 @@ def expected(backbone, preset):
         temporal = sum(cell(w) - 2 * w for w in widths)
         return total + (preset == 'dnr') * (layer + temporal)
     if 'slowfast' in backbone:
-        total = slowfast(5 if '4x16' in backbone else 7)
+        total = slowfast(5 if '4x16' in backbone else 7, 'pyslowfast' in backbone)
         return total + (preset == 'dnr') * (relays(64, blocks) + relays(8, blocks))
     return resnet3d(backbone) + (preset == 'dnr') * relays(64, blocks)
 
@@ -142,7 +147,7 @@ STAGES = {
     'r2plus1d_18': [(8, 112, 64), (4, 56, 128), (2, 28, 256), (1, 14, 512)],
     'r2plus1d_34': [(8, 56, 64), (4, 28, 128), (2, 14, 256), (1, 7, 512)],
 }
-SLOW = {'slowfast_resnet50_4x16': 1, 'slowfast_resnet50_8x8': 2}
+SLOW = {'slowfast_resnet50_4x16': 1, 'slowfast_resnet50_8x8': 2, 'pyslowfast_resnet50_8x8': 2}
 
 
 def stage_shapes(recorded):

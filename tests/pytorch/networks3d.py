@@ -3,6 +3,8 @@
 Clips are [N, T, 3, H, W]; within the networks, [N, C, T, H, W].
 """
 
+import re
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -91,6 +93,69 @@ class SlowFast(nn.Module):
             lateral = getattr(self.slow_path, f'{name}_lateral').conv(fast)
             slow, fast = self.slow_path.layer(i, torch.cat([slow, lateral], dim=1)), self.fast_path.layer(i, fast)
         return torch.cat([fast.mean(dim=(2, 3, 4)), slow.mean(dim=(2, 3, 4))], dim=1)
+
+
+class AuthorsSlowFast(SlowFast):
+    def __init__(self, width, alpha, lateral):
+        super().__init__(width, alpha, lateral)
+        for name in ('conv1', 'layer1', 'layer2', 'layer3'):
+            module = getattr(self.slow_path, f'{name}_lateral')
+            module.bn = nn.BatchNorm3d(module.conv.out_channels)
+
+    def forward(self, x):
+        numbers = torch.linspace(0, x.shape[2] - 1, x.shape[2] // self.alpha).long()
+        slow, fast = self.slow_path.stem(x[:, :, numbers]), self.fast_path.stem(x)
+        for i, name in enumerate(('conv1', 'layer1', 'layer2', 'layer3'), start=1):
+            module = getattr(self.slow_path, f'{name}_lateral')
+            slow = torch.cat([slow, F.relu(module.bn(module.conv(fast)))], dim=1)
+            slow, fast = self.slow_path.layer(i, slow), self.fast_path.layer(i, fast)
+        return torch.cat([slow.mean(dim=(2, 3, 4)), fast.mean(dim=(2, 3, 4))], dim=1)
+
+
+PATHWAYS = {'slow': 0, 'fast': 1}
+PYSLOWFAST = (
+    (r'^cls_head\.fc_cls', 'head.projection'),
+    (r'^backbone\.slow_path\.conv1_lateral', 's1_fuse'),
+    (r'^backbone\.slow_path\.layer(\d)_lateral', lambda match: f's{int(match[1]) + 1}_fuse'),
+    (r'_fuse\.conv', '_fuse.conv_f2s'),
+    (r'^backbone\.(\w+)_path\.conv1', lambda match: f's1.pathway{PATHWAYS[match[1]]}_stem'),
+    (
+        r'^backbone\.(\w+)_path\.layer(\d)\.(\d+)',
+        lambda match: f's{int(match[2]) + 1}.pathway{PATHWAYS[match[1]]}_res{match[3]}',
+    ),
+    (r'\.downsample\.conv', '.branch1'),
+    (r'\.downsample\.bn', '.branch1_bn'),
+    (r'\.conv(\d)\.conv', lambda match: f'.branch2.{"_abc"[int(match[1])]}'),
+    (r'\.conv(\d)\.bn', lambda match: f'.branch2.{"_abc"[int(match[1])]}_bn'),
+)
+PYTORCHVIDEO = (
+    (r'^cls_head\.fc_cls', 'blocks.6.proj'),
+    (r'^backbone\.slow_path\.conv1_lateral', 'blocks.0.multipathway_fusion'),
+    (r'^backbone\.slow_path\.layer(\d)_lateral', r'blocks.\1.multipathway_fusion'),
+    (r'fusion\.conv', 'fusion.conv_fast_to_slow'),
+    (r'fusion\.bn', 'fusion.norm'),
+    (r'^backbone\.(\w+)_path\.conv1', lambda match: f'blocks.0.multipathway_blocks.{PATHWAYS[match[1]]}'),
+    (
+        r'^backbone\.(\w+)_path\.layer(\d)\.(\d+)',
+        lambda match: f'blocks.{match[2]}.multipathway_blocks.{PATHWAYS[match[1]]}.res_blocks.{match[3]}',
+    ),
+    (r'(multipathway_blocks\.\d)\.bn', r'\1.norm'),
+    (r'\.downsample\.conv', '.branch1_conv'),
+    (r'\.downsample\.bn', '.branch1_norm'),
+    (r'\.conv(\d)\.conv', lambda match: f'.branch2.conv_{"_abc"[int(match[1])]}'),
+    (r'\.conv(\d)\.bn', lambda match: f'.branch2.norm_{"_abc"[int(match[1])]}'),
+)
+
+
+def spelled(rules):
+    """Key -> the same of another library."""
+
+    def spell(key):
+        for pattern, replacement in rules:
+            key = re.sub(pattern, replacement, key)
+        return key
+
+    return spell
 
 
 class Recognizer(nn.Module):
@@ -237,6 +302,14 @@ def cases(classes):
         ),
         'mmaction2 slowfast 8x8': (
             'slowfast_resnet50_8x8', 16, 16, recognizer(lambda: SlowFast(16, 4, 7), 512 + 64), as_is
+        ),
+        'pyslowfast_slowfast 4x16': (
+            'pyslowfast_resnet50_4x16', 16, 16, recognizer(lambda: AuthorsSlowFast(16, 8, 5), 512 + 64),
+            spelled(PYSLOWFAST),
+        ),
+        'pytorchvideo_slowfast 8x8': (
+            'pyslowfast_resnet50_8x8', 16, 16, recognizer(lambda: AuthorsSlowFast(16, 4, 7), 512 + 64),
+            spelled(PYTORCHVIDEO),
         ),
         'mmaction2_r2plus1d': ('r2plus1d_34', 8, 8, recognizer(lambda: PairBackbone(8), 64), as_is),
         'torchvision r2plus1d': ('r2plus1d_18', 16, 8, lambda frames: R2Plus1D(16, classes), as_is),
