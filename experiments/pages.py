@@ -30,11 +30,11 @@ WAYS = {
     'precise_per_hop': 'evaluation mode, precise statistics of every hop',
 }
 GLOBAL = 'global batch'  # statistics over all clips of a step, as those of `batch` where all clips share them
-AFTER_900 = ', 900 steps'
+FEW, MANY = small_batch.EPOCHS
 PANELS = (
-    ('900 steps, running statistics as released', 'running', AFTER_900),
-    ('300 steps, running statistics as released', 'running', ''),
-    ('300 steps, precise statistics of every hop', 'precise_per_hop', ''),
+    ('900 steps, running statistics as released', MANY, 'running'),
+    ('300 steps, running statistics as released', FEW, 'running'),
+    ('300 steps, precise statistics of every hop', FEW, 'precise_per_hop'),
 )
 METHODS = ('batch', GLOBAL, *(method for method in small_batch.METHODS if method != 'batch'))
 WAYS_SHORT = {'running': 'running', 'precise_per_hop': 'precise per hop'}
@@ -42,18 +42,19 @@ Records = Sequence[Mapping[str, Any]]
 Groups = Mapping[tuple[str, str, int], Records]  # by backbone, method and clips per statistic
 
 
-def grouped(found: Records) -> Groups:
-    """The runs of the same settings, which differ in their seed."""
+def grouped(found: Records, epochs: int) -> Groups:
+    """The runs of so many epochs, those together that differ in their seed alone."""
     groups = defaultdict(list)
     for record in found:
-        groups[record['backbone'], record['method'], record['clips']].append(record)
+        if record['epochs'] == epochs:
+            groups[record['backbone'], record['method'], record['clips']].append(record)
     return {key: sorted(group, key=lambda record: record['seed']) for key, group in groups.items()}
 
 
 def at(groups: Groups, backbone: str, method: str, clips: int) -> Records:
     """The runs at so many clips per statistic; those of methods without such a number stand at every one."""
-    if method.startswith(GLOBAL):
-        return groups.get((backbone, method.replace(GLOBAL, 'batch'), max(CLIPS)), [])
+    if method == GLOBAL:
+        return groups.get((backbone, 'batch', max(CLIPS)), [])
     return groups.get((backbone, method, clips)) or groups.get((backbone, method, 1), [])
 
 
@@ -156,7 +157,7 @@ def families_table(found: Records) -> str:
     return table(['backbone', *(f'`{norms}`' for norms in families.NORMS)], rows, left=1)
 
 
-def draw_accuracies(groups: Groups, path: Path) -> None:
+def draw_accuracies(runs: Records, path: Path) -> None:
     """Top-1 against clips per statistic: a column for each backbone, a row for each of PANELS."""
     from matplotlib import pyplot
 
@@ -164,10 +165,11 @@ def draw_accuracies(groups: Groups, path: Path) -> None:
     figure, axes = pyplot.subplots(
         len(PANELS), len(small_batch.BACKBONES), figsize=size, layout='constrained', sharex=True, sharey='row'
     )
-    for row, (title, way, steps) in zip(axes, PANELS, strict=True):
+    for row, (title, epochs, way) in zip(axes, PANELS, strict=True):
+        groups = grouped(runs, epochs)
         for axis, backbone in zip(row, small_batch.BACKBONES, strict=True):
             for number, method in enumerate(METHODS):
-                draw_curve(axis, groups, backbone, method, steps, way, style(number, len(METHODS)))
+                draw_curve(axis, groups, backbone, method, way, style(number, len(METHODS)))
             axis.axhline(100 / len(LABEL_NAMES), color='black', linestyle=':', linewidth=0.8, label='chance')
             axis.set_title(f'{backbone}\n{title}', fontsize='medium')
             axis.set_xscale('log', base=2)
@@ -181,9 +183,9 @@ def draw_accuracies(groups: Groups, path: Path) -> None:
     save(figure, path)
 
 
-def draw_curve(axis, groups: Groups, backbone: str, method: str, steps: str, way: str, look: Mapping[str, Any]) -> None:
+def draw_curve(axis, groups: Groups, backbone: str, method: str, way: str, look: Mapping[str, Any]) -> None:
     """Means and standard deviations over seeds; a dashed line and a band where clips per statistic do not matter."""
-    scores = {clips: 100 * top1(at(groups, backbone, method + steps, clips), way) for clips in CLIPS}
+    scores = {clips: 100 * top1(at(groups, backbone, method, clips), way) for clips in CLIPS}
     scores = {clips: values for clips, values in scores.items() if len(values)}
     means = np.array([values.mean() for values in scores.values()])
     spreads = np.array([spread(values) if len(values) > 1 else 0 for values in scores.values()])
@@ -195,7 +197,7 @@ def draw_curve(axis, groups: Groups, backbone: str, method: str, steps: str, way
 
 
 def not_run(groups: Groups) -> str:
-    """The cells of the first tables that have no run yet."""
+    """The cells of a table that have no run yet."""
     lacking = []
     for backbone in small_batch.BACKBONES:
         for method in small_batch.METHODS:
@@ -219,19 +221,19 @@ def provenance(found: Records) -> str:
 
 def page(runs: Records, of_families: Records) -> str:
     """All of docs/experiments.md."""
-    groups = grouped(runs)
+    groups, after_900 = (grouped(runs, epochs) for epochs in (FEW, MANY))
     improvements = list(small_batch.IMPROVEMENTS)
-    longer = list(small_batch.LONGER)
     others = [method for method in METHODS if method not in ('batch', GLOBAL)]
     parts = [
         findings.INTRODUCTION,
         findings.SMALL_BATCH,
         '![Top-1 against clips per statistic](experiments/small_batch.png)',
         findings.AFTER_900,
-        accuracies(groups, longer, 'running'),
-        gaps(groups, longer),
-        'Against batch norm, both after 900 steps (see below for the columns):',
-        differences(groups, longer[1:], longer[0], list(WAYS)),
+        accuracies(after_900, METHODS, 'running'),
+        not_run(after_900),
+        gaps(after_900, METHODS),
+        'Against batch norm (the columns are explained below):',
+        differences(after_900, others, 'batch', list(WAYS)),
         findings.AFTER_300,
         '### Evaluation as released: running statistics\n\n' + accuracies(groups, METHODS, 'running'),
         '### The same networks with precise statistics of every hop\n\n'
@@ -263,7 +265,7 @@ def main() -> None:
     parser.parse_args()
     runs, of_families = (records.read(path) for path in (small_batch.RECORDS, families.RECORDS))
     (DOCS / 'experiments').mkdir(exist_ok=True)
-    draw_accuracies(grouped(runs), DOCS / 'experiments/small_batch.png')
+    draw_accuracies(runs, DOCS / 'experiments/small_batch.png')
     with written_whole(DOCS / 'experiments.md') as unfinished:
         unfinished.write_text(page(runs, of_families))
 

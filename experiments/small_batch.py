@@ -2,7 +2,7 @@
 
     python -m dnr_jax.data.prepare moving_shapes --variant hard
     python -m experiments.small_batch
-    python -m experiments.small_batch --methods='batch;dnr' --clips=2 --seeds=5
+    python -m experiments.small_batch --methods='batch;dnr' --clips=2 --seeds=5 --epochs=6
     python -m experiments.pages
 
 A short training of every method on the harder moving shapes: 2, 4, 8 or 16 of the 16 clips of a step share statistics,
@@ -27,6 +27,7 @@ from experiments.short_training import Trainer, read_clips
 RECORDS = Path(__file__).parent / 'records/small_batch.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
 CLIPS = (2, 16, 4, 8)  # that share statistics; the ends tell most
+EPOCHS = (2, 6)  # 300 steps, in which networks learn their first, and 900
 
 
 class Method(NamedTuple):
@@ -60,18 +61,9 @@ RATES = {
     'dnr, rate 0.03': Method('dnr', True, {'schedule.learning_rate': 0.03}),
     'group, rate 0.03': Method('group', False, {'schedule.learning_rate': 0.03}),
 }
-# Does what holds after 300 steps hold after 900?
-LONGER = {
-    'batch, 900 steps': Method('batch', True, {'train.epochs': 6}),
-    'dnr, 900 steps': Method('dnr', True, {'train.epochs': 6}),
-    'group, 900 steps': Method('group', False, {'train.epochs': 6}),
-    'temporal, 900 steps': Method('dnr_temporal', True, {'train.epochs': 6}),
-    'layer, 900 steps': Method('dnr_layer', True, {'train.epochs': 6}),
-    'dnr over group, 900 steps': Method('dnr_group', False, {'train.epochs': 6}),
-}
 # Is it the relay, or only that its scale starts at a quarter?
 CONTROLS = {'batch, scale from 1/4': Method('batch_quarter,batch_quarter', True)}
-ALL = METHODS | IMPROVEMENTS | CONTROLS | RATES | LONGER
+ALL = METHODS | IMPROVEMENTS | CONTROLS | RATES
 
 
 class Run(NamedTuple):
@@ -81,16 +73,17 @@ class Run(NamedTuple):
     method: str
     clips: int  # that share statistics; 1 where every clip has its own
     seed: int
+    epochs: int
 
 
-def plan(backbones: Sequence[str], methods: Sequence[str], clips: Sequence[int], seeds: int) -> list[Run]:
+def plan(backbones: Sequence[str], methods: Sequence[str], clips: Sequence[int], seeds: int, epochs: int) -> list[Run]:
     """All runs, by clips and then by method; those without statistics over clips stand among the first."""
     found = []
     for method in methods:
         over_clips = choose(ALL, method, 'method').over_clips
         counts = clips if over_clips else (1,)
         found += [
-            (position, Run(backbone, method, count, seed))
+            (position, Run(backbone, method, count, seed, epochs))
             for position, count in enumerate(counts)
             for backbone in backbones
             for seed in range(seeds)
@@ -110,7 +103,7 @@ def config_of(run: Run, data_dir: str) -> ConfigDict:
     config.update_from_flattened_dict(method.changes)
     config.model.norm.statistics_scope = str(run.clips) if method.over_clips else 'device'
     config.data.dir = data_dir
-    config.seed = run.seed
+    config.seed, config.train.epochs = run.seed, run.epochs
     return config
 
 
@@ -138,13 +131,14 @@ def main() -> None:
     parser.add_argument('--methods', default=';'.join(METHODS), help=f'of {"; ".join(ALL)}')
     parser.add_argument('--clips', default=';'.join(map(str, CLIPS)), help='clips per statistic, first ones first')
     parser.add_argument('--seeds', type=int, default=3, help='how many, from 0')
+    parser.add_argument('--epochs', type=int, default=EPOCHS[0], help=f'each of a run; on the page: {EPOCHS}')
     parser.add_argument('--data_dir', default='~/tensorflow_datasets')
     parser.add_argument('--cache', type=Path, default=Path('runs/small_batch'), help='for clips and compiled programs')
     options = parser.parse_args()
     jax.config.update('jax_compilation_cache_dir', str((options.cache / 'compiled').resolve()))
     done = {key(record) for record in records.read(RECORDS)}
     backbones, methods, clips = (given.split(';') for given in (options.backbones, options.methods, options.clips))
-    wanted = plan(backbones, methods, [int(count) for count in clips], options.seeds)
+    wanted = plan(backbones, methods, [int(count) for count in clips], options.seeds, options.epochs)
     carry_out([run for run in wanted if run not in done], options.data_dir, options.cache)
 
 

@@ -12,7 +12,7 @@ def run(backbone, method, clips, seed, correct):
     ways = {'running': right, 'precise_per_hop': right, 'training': right} if clips > 1 else {'running': right}
     drift = {'drift_mean': 0.25, 'drift_var': 0.5} | ({} if method == 'batch' else {'spread_mean': 1, 'spread_var': 2})
     return {
-        'backbone': backbone, 'method': method, 'clips': clips, 'seed': seed,
+        'backbone': backbone, 'method': method, 'clips': clips, 'seed': seed, 'epochs': pages.FEW,
         'top1': {way: float(of.mean()) for way, of in ways.items()},
         'right': {way: np.packbits(of).tobytes().hex() for way, of in ways.items()},
         **({'drift': drift} if clips > 1 else {}),
@@ -38,20 +38,29 @@ def rows(text, *words):
 
 
 def test_accuracies_are_means_and_spreads_over_seeds(runs):
-    text = pages.accuracies(pages.grouped(runs), list(METHODS), 'running')
+    text = pages.accuracies(pages.grouped(runs, pages.FEW), list(METHODS), 'running')
     total = pages.TEST_CLIPS
     cell = f'{100 * 112 / total:.1f} ± {100 * 12 / total:.1f}'
     assert rows(text, '`resnet18`', 'batch') == [f'| `resnet18` | batch | {cell} |  |  | {cell} | 3 |']
 
 
 def test_norms_without_statistics_over_clips_stand_at_every_number(runs):
-    (line,) = rows(pages.accuracies(pages.grouped(runs), ['group'], 'precise_per_hop'), '`tsm_resnet18`', 'group')
+    (line,) = rows(
+        pages.accuracies(pages.grouped(runs, pages.FEW), ['group'], 'precise_per_hop'), '`tsm_resnet18`', 'group'
+    )
     cells = [cell.strip() for cell in line.split('|')[3:7]]
     assert len(set(cells)) == 1 and '±' in cells[0]
 
 
+def test_runs_of_other_lengths_stand_apart(runs):
+    longer = [record | {'epochs': pages.MANY} for record in runs if record['method'] == 'dnr']
+    groups = pages.grouped(runs + longer, pages.MANY)
+    assert {method for _, method, _ in groups} == {'dnr'} and {len(group) for group in groups.values()} == {3}
+    assert 'batch at 2, 4, 8, 16' in pages.not_run(groups)
+
+
 def test_differences_say_what_is_significant(runs):
-    text = pages.differences(pages.grouped(runs), ['dnr', 'layer'], 'batch', ['running'])
+    text = pages.differences(pages.grouped(runs, pages.FEW), ['dnr', 'layer'], 'batch', ['running'])
     gain = f'{100 * 48 / pages.TEST_CLIPS:+.1f}'
     assert rows(text, '`resnet18`', 'dnr', '2') == [
         f'| `resnet18` | dnr | 2 | 3 | {gain} | **< 0.001** | **< 0.001** |'
@@ -62,7 +71,7 @@ def test_differences_say_what_is_significant(runs):
 
 
 def test_gaps_leave_out_the_spread_of_one_hop(runs):
-    text = pages.gaps(pages.grouped(runs), list(METHODS))
+    text = pages.gaps(pages.grouped(runs, pages.FEW), list(METHODS))
     assert rows(text, 'batch', '2')[0].endswith('| 0.25 | 0.50 |  |  |')
     assert rows(text, 'dnr', '2')[0].endswith('| 0.25 | 0.50 | 1.00 | 2.00 |')
     assert not rows(text, 'group')

@@ -9,35 +9,39 @@ from experiments.small_batch import ALL, BACKBONES, CLIPS, METHODS, Run, config_
 
 
 def test_the_plan_holds_every_run_once_and_the_most_telling_first():
-    runs = plan(BACKBONES, list(METHODS), CLIPS, seeds=3)
+    runs = plan(BACKBONES, list(METHODS), CLIPS, seeds=3, epochs=2)
     with_clips = sum(method.over_clips for method in METHODS.values())
     assert len(runs) == len(set(runs)) == 3 * len(BACKBONES) * (with_clips * len(CLIPS) + len(METHODS) - with_clips)
     assert {run.clips for run in runs if run.method == 'group'} == {1}
     counts = [run.clips for run in runs]
     assert set(counts[: counts.index(16)]) == {1, 2}
-    assert runs[0] == Run('resnet18', 'batch', 2, 0)
+    assert runs[0] == Run('resnet18', 'batch', 2, 0, 2)
 
 
 def test_runs_of_one_program_stand_together():
-    programs = [run[:3] for run in plan(BACKBONES, list(ALL), CLIPS, seeds=2)]
+    programs = [run[:3] for run in plan(BACKBONES, list(ALL), CLIPS, seeds=2, epochs=2)]
     assert sum(a != b for a, b in zip(programs, programs[1:], strict=False)) + 1 == len(set(programs))
 
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Unknown method 'dnrr'. Did you mean 'dnr'"):
-        plan(BACKBONES, ['dnrr'], CLIPS, seeds=1)
+        plan(BACKBONES, ['dnrr'], CLIPS, seeds=1, epochs=2)
 
 
 @pytest.mark.parametrize('method', ALL)
 def test_runs_differ_from_the_recipe_by_what_they_say(method):
-    config = config_of(Run('tsm_resnet18', method, 4, 2), 'data')
-    assert config.model.backbone == 'tsm_resnet18' and config.seed == 2 and config.data.dir == 'data'
+    config = config_of(Run('tsm_resnet18', method, 4, 2, 6), 'data')
+    assert (
+        config.model.backbone == 'tsm_resnet18'
+        and (config.seed, config.train.epochs) == (2, 6)
+        and config.data.dir == 'data'
+    )
     assert config.model.norm.statistics_scope == ('4' if ALL[method].over_clips else 'device')
     assert len(norm_slots(config.model.norms, 2)) == 2
     for key, value in ALL[method].changes.items():
         assert (
             config.to_dict()[key.split('.')[0]]
-            != config_of(Run('resnet18', 'dnr', 4, 2), 'data').to_dict()[key.split('.')[0]]
+            != config_of(Run('resnet18', 'dnr', 4, 2, 6), 'data').to_dict()[key.split('.')[0]]
         )
         assert config[key] == value
 
@@ -61,7 +65,7 @@ def test_runs_are_recorded_one_by_one_and_programs_made_once(monkeypatch, tmp_pa
     monkeypatch.setattr(small_batch, 'Trainer', FakeTrainer)
     monkeypatch.setattr(small_batch, 'read_clips', lambda config, folder: Clips)
     monkeypatch.setattr(FakeTrainer, 'made', 0)
-    runs = plan(['resnet18'], ['batch', 'group'], [2], seeds=3)
+    runs = plan(['resnet18'], ['batch', 'group'], [2], seeds=3, epochs=6)
     small_batch.carry_out(runs, 'data', Path())
     found = records.read(small_batch.RECORDS)
     assert [small_batch.key(record) for record in found] == runs
