@@ -93,7 +93,7 @@ def parts(settings: Settings) -> tuple[Any, Any, Mesh]:
     config.model.dtype, config.model.width = settings.dtype, settings.width
     config.model.norm.stride = settings.stride
     devices = jax.devices()[: settings.devices]
-    mesh = jax.make_mesh((settings.devices,), (parallel.AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    mesh = jax.make_mesh((settings.devices,), (parallel.DEVICES_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
     return config, models.build(**config.model.to_dict(), classes=CLASSES), mesh
 
 

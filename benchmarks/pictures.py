@@ -1,18 +1,17 @@
-"""Pictures of the records, in the looks of dnr_jax.study.figures."""
+"""Pictures of the records, in the looks of dnr_jax.figures."""
 
 from pathlib import Path
 from typing import Any
 
-from matplotlib import pyplot
-
-from dnr_jax.study import figures
+from dnr_jax import figures
 
 UNITS = {'frames': 'frames of a clip', 'clips': 'clips', 'channels': 'channels', 'stride': 'frames per hop'}
 
 
 def draw_growth(found: list[dict[str, Any]], path: Path) -> None:
     """Ratios of relayed norms to batch norm along each axis, with quartiles."""
-    figure, axes = pyplot.subplots(1, len(UNITS), figsize=(12, 3.2), sharey=True, layout='constrained')
+    figure = figures.figure(12, 3.2)
+    axes = figure.subplots(1, len(UNITS), sharey=True)
     for axis, (name, unit) in zip(axes, UNITS.items(), strict=True):
         points = sorted((record for record in found if record['axis'] == name), key=lambda record: record[name])
         for number, norms in enumerate(('cross_temporal', 'cross_layer')):

@@ -26,14 +26,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 
-from dnr_jax import metrics
+from dnr_jax import figures, metrics
 from dnr_jax.files import written_whole
 from dnr_jax.predictions import Stored, read
-
-matplotlib.use('Agg')
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -192,18 +189,15 @@ def write(folder: Path, comparison: Comparison, names: tuple[str, str]) -> None:
         for n in np.flatnonzero(comparison.right[0] != comparison.right[1]):
             label, *predicted = comparison.label_names[[comparison.labels[n], *comparison.predicted[:, n]]]
             lines.writerow([comparison.ids[n], label, 'A' if comparison.right[0, n] else 'B', *predicted])
-    with written_whole(folder / 'classes.png') as path:
-        draw(path, classes, names)
+    draw(folder / 'classes.png', classes, names)
 
 
 def draw(path: Path, classes: Sequence[ClassDifference], names: tuple[str, str]) -> None:
     """A bar for each class; where they are too many to be read, the greatest gains and losses, and all as a profile."""
-    from matplotlib import pyplot
-
     told = classes if len(classes) <= 2 * DRAWN else [*classes[:DRAWN], *classes[-DRAWN:]]
     panels = 1 if len(told) == len(classes) else 2
-    size = (5.5 + 3 * panels, max(3, 0.24 * len(told) + 1.5))
-    figure, axes = pyplot.subplots(1, panels, figsize=size, layout='constrained', squeeze=False, sharex=True)
+    figure = figures.figure(5.5 + 3 * panels, max(3, 0.24 * len(told) + 1.5))
+    axes = figure.subplots(1, panels, squeeze=False, sharex=True)
     draw_bars(axes[0, 0], told)
     axes[0, 0].set_yticks(range(len(told)), [shortened(of) for of in told], fontsize='small')
     axes[0, 0].set_title(
@@ -215,8 +209,7 @@ def draw(path: Path, classes: Sequence[ClassDifference], names: tuple[str, str])
         axes[0, 1].set(ylabel='rank of the class')
         axes[0, 1].set_title(f'all {len(classes)} classes', fontsize='medium')
     figure.suptitle(f'A: {names[0]}\nB: {names[1]}', fontsize='medium')
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    figures.save(figure, path)
 
 
 def draw_bars(axes, classes: Sequence[ClassDifference]) -> None:

@@ -15,16 +15,15 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from dnr_jax.normalization import DEVICES_AXIS
+from dnr_jax.statistics import DEVICES_AXIS
 
-AXIS = DEVICES_AXIS
 HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is dead
 PyTree = Any
 
 
 def make_mesh() -> Mesh:
     """All devices of all processes in one row."""
-    return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+    return jax.make_mesh((jax.device_count(),), (DEVICES_AXIS,), axis_types=(AxisType.Auto,))
 
 
 def describe(mesh: Mesh) -> str:
@@ -90,7 +89,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def split(mesh: Mesh) -> NamedSharding:
     """The first axis divided over the devices."""
-    return NamedSharding(mesh, PartitionSpec(AXIS))
+    return NamedSharding(mesh, PartitionSpec(DEVICES_AXIS))
 
 
 def per_process(batch_size: int, mesh: Mesh, key: str) -> int:
@@ -115,7 +114,7 @@ def batch_shapes(clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]
 
 def compile_train_step(step: Callable, mesh: Mesh) -> Callable:
     """`step(state, batch) -> (state, metrics)` over all devices; the old state is given up for the new one."""
-    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
+    whole, parts = PartitionSpec(), PartitionSpec(DEVICES_AXIS)
     # Replication of the results is what `step` makes by averaging; its check would need every constant annotated.
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(whole, parts), out_specs=(whole, whole), check_vma=False)
     return jax.jit(sharded, donate_argnums=0)
@@ -123,7 +122,7 @@ def compile_train_step(step: Callable, mesh: Mesh) -> Callable:
 
 def compile_eval_step(step: Callable, mesh: Mesh) -> Callable:
     """`step(variables, batch) -> values [B ...]` over all devices."""
-    whole, parts = PartitionSpec(), PartitionSpec(AXIS)
+    whole, parts = PartitionSpec(), PartitionSpec(DEVICES_AXIS)
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(whole, parts), out_specs=parts, check_vma=False)
     return jax.jit(sharded)
 

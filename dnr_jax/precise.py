@@ -32,7 +32,7 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax import parallel
-from dnr_jax.normalization import BatchStatistics
+from dnr_jax.statistics import BatchStatistics
 from dnr_jax.steps import Batch, normalize_pixels
 
 PyTree = Any

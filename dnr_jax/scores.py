@@ -19,14 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 
-from dnr_jax import metrics, views
+from dnr_jax import figures, metrics, views
 from dnr_jax.files import written_whole
 from dnr_jax.predictions import Predictions
-
-matplotlib.use('Agg')
 
 
 def known(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -124,11 +121,9 @@ def write(folder: Path, predictions: Predictions, results: Mapping[str, Any], la
         confusion, title = confusion_matrix(predictions), f'top-1 {results["top1"]:.2%}, {results["protocol"]}'
         with written_whole(folder / 'classes.csv') as path:
             write_classes(path, confusion, label_names)
-        with written_whole(folder / 'confusion.png') as path:
-            draw_confusion(path, confusion, label_names, title)
+        draw_confusion(folder / 'confusion.png', confusion, label_names, title)
     if results['views_curve']:
-        with written_whole(folder / 'views.png') as path:
-            views.draw_curve(path, results['views_curve'], results['protocol'])
+        views.draw_curve(folder / 'views.png', results['views_curve'], results['protocol'])
     with written_whole(folder / 'results.json') as path:
         path.write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
 
@@ -144,14 +139,13 @@ def write_classes(path: Path, confusion: np.ndarray, label_names: Sequence[str])
 
 def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str], title: str) -> None:
     """The confusion matrix as a picture: shares of each label, with counts where they can be read."""
-    from matplotlib import pyplot
-
     classes = len(label_names)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     side = min(max(4.5, 0.55 * classes + 2), 14)
-    figure, axes = pyplot.subplots(figsize=(side + 1, side), layout='constrained')
+    figure = figures.figure(side + 1, side)
+    axes = figure.subplots()
     image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
-    figure.colorbar(image, label='share of the label', shrink=0.8)
+    figure.colorbar(image, ax=axes, label='share of the label', shrink=0.8)
     axes.set(xlabel='predicted', ylabel='label')
     axes.set_title(title, fontsize='medium')
     if classes <= 40:
@@ -161,5 +155,4 @@ def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str]
         for row, column in np.argwhere(confusion):
             colour = 'white' if shares[row, column] > 0.5 else 'black'
             axes.text(column, row, confusion[row, column], ha='center', va='center', color=colour)
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    figures.save(figure, path)

@@ -20,8 +20,8 @@ from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource, find_folder, open_split
 from dnr_jax.files import written_whole
 from dnr_jax.identity import CHANGEABLE, differences
-from dnr_jax.normalization import clips_of_scope
 from dnr_jax.state import TrainState, create_state, parameter_count
+from dnr_jax.statistics import clips_of_scope
 
 
 class Setup(NamedTuple):

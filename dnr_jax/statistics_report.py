@@ -15,18 +15,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
 
-from dnr_jax import command, evaluation, metrics, parallel, precise, steps, trained
+from dnr_jax import command, evaluation, figures, metrics, parallel, precise, steps, trained
 from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import open_split
 from dnr_jax.files import written_whole
-
-matplotlib.use('Agg')
 
 WAYS = {
     'training': 'training mode, statistics of the batch',
@@ -68,8 +65,7 @@ def report(
     }
     out = Path(out) if out else Path(workdir) / 'statistics'
     out.mkdir(parents=True, exist_ok=True)
-    with written_whole(out / 'statistics.png') as path:
-        draw(path, layers, f'{workdir}, step {found.step}: {results["diagnosis"]}')
+    draw(out / 'statistics.png', layers, f'{workdir}, step {found.step}: {results["diagnosis"]}')
     with written_whole(out / 'report.json') as path:
         path.write_text(json.dumps(results, indent=2) + '\n')
     return results
@@ -197,10 +193,9 @@ def to_text(results: Mapping[str, Any]) -> str:
 
 def draw(path: Path, layers: Sequence[precise.Layer], title: str) -> None:
     """Drift above and spread below, layer by layer in the order of the network."""
-    from matplotlib import pyplot
-
     width = min(max(8, 0.32 * len(layers)), 24)
-    figure, axes = pyplot.subplots(2, 1, figsize=(width, 7), layout='constrained', sharex=True, sharey=True)
+    figure = figures.figure(width, 7)
+    axes = figure.subplots(2, 1, sharex=True, sharey=True)
     places = range(len(layers))
     for axis, what, line in zip(axes, ('drift', 'spread'), (':', ''), strict=True):
         for moment, marker, label in (('mean', 'o', 'mean, in standard deviations'), ('var', 's', 'log of variance')):
@@ -217,8 +212,7 @@ def draw(path: Path, layers: Sequence[precise.Layer], title: str) -> None:
     axes[1].set_xticks(places[::every], [layer.name.replace('/', ' ') for layer in layers[::every]], rotation=90)
     axes[0].set_ylim(bottom=0)
     figure.suptitle(title, fontsize='medium', wrap=True)
-    figure.savefig(path, dpi=130)
-    pyplot.close(figure)
+    figures.save(figure, path)
 
 
 def main(arguments: list[str]) -> None:

@@ -22,6 +22,7 @@ from dnr_jax import metrics, parallel
 from dnr_jax.losses import one_hot_targets, soft_cross_entropy
 from dnr_jax.mixing import mix
 from dnr_jax.state import TrainState
+from dnr_jax.statistics import DEVICES_AXIS
 
 Batch = Mapping[str, Array]
 PyTree = Any
@@ -49,9 +50,8 @@ def train_step(
     ema_decay: float,
     skip_not_finite: bool,
     seed: int,
-    axis: str,
 ) -> tuple[TrainState, dict[str, Array]]:
-    """One update from this device's clips; returns the new state and the metrics, both averaged over `axis`.
+    """One update from this device's clips; returns the new state and the metrics, both averaged over devices.
 
     Each device standardizes with its own clips; gradients and running statistics are averaged over devices.
 
@@ -62,10 +62,10 @@ def train_step(
       ema_decay: share of the old value that the moving average of the parameters keeps each step, where one is kept.
       skip_not_finite: whether an update that is not finite is left out and counted, instead of made.
     """
-    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), state.step), lax.axis_index(axis))
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), state.step), lax.axis_index(DEVICES_AXIS))
     loss_of = partial(loss_and_metrics, model=model, pixels=pixels, classes=classes, **regularization)
     grads, averages, batch_stats = gradients(loss_of, state, batch, key, micro_batches)
-    grads, averages, batch_stats = lax.pmean((grads, averages, batch_stats), axis)
+    grads, averages, batch_stats = lax.pmean((grads, averages, batch_stats), DEVICES_AXIS)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     after = state.replace(
@@ -74,7 +74,7 @@ def train_step(
         average=optax.incremental_update(params, state.average, 1 - ema_decay) if state.average else {},
         batch_stats=batch_stats,
         opt_state=opt_state,
-        damaged=state.damaged + lax.psum(batch['damaged'].sum(), axis),
+        damaged=state.damaged + lax.psum(batch['damaged'].sum(), DEVICES_AXIS),
     )
     averages = averages | {'gradient_norm': optax.tree.norm(grads)}
     if skip_not_finite:
@@ -179,7 +179,6 @@ def make_train_step(
         ema_decay=config.train.ema_decay,
         skip_not_finite=config.train.max_skipped_steps > 0,
         seed=config.seed,
-        axis=parallel.AXIS,
     )
     return parallel.compile_train_step(step, mesh)
 

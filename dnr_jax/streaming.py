@@ -37,7 +37,8 @@ from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, ResNet
 from dnr_jax.models.tanet import AdaptiveBlock
 from dnr_jax.models.tea import TemporalAggregationBlock
 from dnr_jax.models.tsm import EverySecondShiftedBlock, ShiftedBasicBlock, ShiftedBottleneckBlock
-from dnr_jax.normalization import Video, is_cross_layer, plain
+from dnr_jax.normalization import is_cross_layer, plain
+from dnr_jax.statistics import Video
 
 Variables = Mapping[str, Any]
 

@@ -21,17 +21,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 from scipy.special import log_softmax, logsumexp
 
-from dnr_jax import metrics
+from dnr_jax import figures, metrics
 from dnr_jax.data.transforms import mirrored_crops, mirrored_labels
 from dnr_jax.registry import choose
-
-matplotlib.use('Agg')
 
 CENTRE = {1: 0, 3: 1, 5: 4, 10: 4}  # which of so many crops of `eval_views` it is
 AT_ONCE = 64  # videos, to bound the memory that a curve takes
@@ -115,9 +112,8 @@ def curve(
 
 def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Top-1 against views, one line for each number of crops and each average."""
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout='constrained')
+    figure = figures.figure(7, 4.5)
+    axes = figure.subplots()
     for crops, colour, marker in zip(sorted({row['crops'] for row in rows}), COLOURS, 'os', strict=False):
         those = [row for row in rows if row['crops'] == crops]
         for how, style in zip(AVERAGES, ('-', '--'), strict=True):
@@ -135,5 +131,4 @@ def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> Non
     axes.set_title(title, fontsize='medium', wrap=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    figures.save(figure, path)

@@ -9,18 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from benchmarks import records
+from dnr_jax import figures
 from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
 from dnr_jax.data.builders.moving_shapes import SIZES
 from dnr_jax.files import written_whole
-from dnr_jax.study.figures import save, style
 from experiments import families, findings, small_batch
 from experiments.pairs import Difference, compare, spread
-
-matplotlib.use('Agg')
 
 DOCS = Path(__file__).parent.parent / 'docs'
 CLIPS = sorted(small_batch.CLIPS)
@@ -159,17 +156,13 @@ def families_table(found: Records) -> str:
 
 def draw_accuracies(runs: Records, path: Path) -> None:
     """Top-1 against clips per statistic: a column for each backbone, a row for each of PANELS."""
-    from matplotlib import pyplot
-
-    size = (5.2 * len(small_batch.BACKBONES), 3.4 * len(PANELS))
-    figure, axes = pyplot.subplots(
-        len(PANELS), len(small_batch.BACKBONES), figsize=size, layout='constrained', sharex=True, sharey='row'
-    )
+    figure = figures.figure(5.2 * len(small_batch.BACKBONES), 3.4 * len(PANELS))
+    axes = figure.subplots(len(PANELS), len(small_batch.BACKBONES), sharex=True, sharey='row')
     for row, (title, epochs, way) in zip(axes, PANELS, strict=True):
         groups = grouped(runs, epochs)
         for axis, backbone in zip(row, small_batch.BACKBONES, strict=True):
             for number, method in enumerate(METHODS):
-                draw_curve(axis, groups, backbone, method, way, style(number, len(METHODS)))
+                draw_curve(axis, groups, backbone, method, way, figures.style(number, len(METHODS)))
             axis.axhline(100 / len(LABEL_NAMES), color='black', linestyle=':', linewidth=0.8, label='chance')
             axis.set_title(f'{backbone}\n{title}', fontsize='medium')
             axis.set_xscale('log', base=2)
@@ -180,7 +173,7 @@ def draw_accuracies(runs: Records, path: Path) -> None:
         axis.set_xlabel('clips per statistic, of 16 in a step')
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc='outside lower center', ncols=len(labels))
-    save(figure, path)
+    figures.save(figure, path)
 
 
 def draw_curve(axis, groups: Groups, backbone: str, method: str, way: str, look: Mapping[str, Any]) -> None:

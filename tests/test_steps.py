@@ -16,7 +16,7 @@ from dnr_jax.state import TrainState, create_state
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}
 SETTINGS = {
     'pixels': PIXELS, 'regularization': {'label_smoothing': 0.0, 'mixup': 0.0, 'cutmix': 0.0}, 'classes': 4,
-    'micro_batches': 1, 'ema_decay': 0.0, 'skip_not_finite': False, 'seed': 0, 'axis': parallel.AXIS,
+    'micro_batches': 1, 'ema_decay': 0.0, 'skip_not_finite': False, 'seed': 0,
 }  # fmt: skip
 SHAPE = (4, 4, 16, 16, 3)  # two clips on each of two devices
 
@@ -46,7 +46,7 @@ def model():
 def make_mesh(devices):
     """Of so many of the devices."""
     return jax.make_mesh(
-        (devices,), (parallel.AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
+        (devices,), (parallel.DEVICES_AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
     )
 
 
@@ -186,8 +186,8 @@ def test_dropout_differs_by_step_and_device():
             count, params, {}, {'kept': jnp.zeros(64)}, optimizer.init(params), skipped=count, damaged=count
         )
         run = jax.vmap(
-            partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed, 'axis': 'x'}),
-            in_axes=(None, 0), axis_name='x',
+            partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed}),
+            in_axes=(None, 0), axis_name=parallel.DEVICES_AXIS,
         )  # fmt: skip
         loss = run(state, jax.tree.map(lambda rows: np.stack([rows, rows]), local))[1]['loss']
         return float(loss[device])

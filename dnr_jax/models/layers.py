@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from dnr_jax.normalization import Video
+from dnr_jax.statistics import Video
 
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')

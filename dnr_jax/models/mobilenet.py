@@ -23,8 +23,9 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import DepthwiseConv, Head, SpatialConv
 from dnr_jax.models.resnet import Block, Input, Output, Stage
-from dnr_jax.normalization import Video, is_cross_layer, norm_slots, plain
+from dnr_jax.normalization import is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.statistics import Video
 
 STEM, LAST = 32, 1280
 # Blocks, features and first stride of every stage at width 64.

@@ -32,8 +32,9 @@ from jaxtyping import Float
 from dnr_jax.models.layers import Head, SpatialConv, max_pool
 from dnr_jax.models.resnet import Block
 from dnr_jax.models.resnet3d import Output, Stage3D, TemporalConv, apply_norm
-from dnr_jax.normalization import PRESETS, Video, is_cross_layer, norm_slots, plain
+from dnr_jax.normalization import PRESETS, is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.statistics import Video
 
 
 def middle(inputs: int, features: int, kernel: int) -> int:

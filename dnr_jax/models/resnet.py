@@ -21,8 +21,9 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax.models.layers import Head, SpatialConv, max_pool
-from dnr_jax.normalization import Video, is_cross_layer, norm_slots, plain
+from dnr_jax.normalization import is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.statistics import Video
 
 Input = Float[Array, 'B T H W I']
 Output = Float[Array, 'B T H2 W2 D']

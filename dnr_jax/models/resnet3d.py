@@ -27,8 +27,9 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import Head, SpatialConv, fold_frames, kaiming_fan_out, max_pool
 from dnr_jax.models.resnet import Block, carry_width
-from dnr_jax.normalization import NORMS, StaticTransform, Video, is_cross_layer, norm_slots, plain
+from dnr_jax.normalization import NORMS, StaticTransform, is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.statistics import Video
 
 Frames = Float[Array, 'B T2 H W D']
 Output = Float[Array, 'B T2 H2 W2 D']

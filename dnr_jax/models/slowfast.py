@@ -32,8 +32,9 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import Head
 from dnr_jax.models.resnet3d import SLOW_KERNELS, Bottleneck3D, Output, Pathway, TemporalConv
-from dnr_jax.normalization import Video, norm_slots, plain
+from dnr_jax.normalization import norm_slots, plain
 from dnr_jax.relay import zero_carry
+from dnr_jax.statistics import Video
 
 BETA = 8  # channels of the slow pathway per channel of the fast one
 

@@ -29,8 +29,8 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import sum_neighbours
 from dnr_jax.models.resnet import BottleneckBlock, resnet
-from dnr_jax.normalization import Video
 from dnr_jax.relay import uniform_fan_in, zero_carry
+from dnr_jax.statistics import Video
 
 
 class TemporalAdaptive(nn.Module):

@@ -25,8 +25,8 @@ import jax.numpy as jnp
 
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv, mean_pool, sum_neighbours
 from dnr_jax.models.resnet import Block, Input, Output, resnet
-from dnr_jax.normalization import Video
 from dnr_jax.relay import Carry, zero_carry
+from dnr_jax.statistics import Video
 
 GROUPS = 4
 REDUCTION = 16  # of channels within the motion excitation

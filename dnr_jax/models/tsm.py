@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from dnr_jax.models.layers import next_frames, previous_frames
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, resnet
-from dnr_jax.normalization import Video
+from dnr_jax.statistics import Video
 
 
 def shift(x: Video) -> Video:

@@ -20,23 +20,21 @@ import cv2
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 from flax.traverse_util import flatten_dict
 from jax import Array
 from jaxtyping import Float, Int, UInt8
+from matplotlib import cm, colormaps
 
-from dnr_jax.files import written_whole
-from dnr_jax.normalization import Video
+from dnr_jax import figures
 from dnr_jax.registry import choose
-
-matplotlib.use('Agg')
+from dnr_jax.statistics import Video
 
 LEAST_SIDE = 4  # positions: a smaller map says little of where
 COLUMNS = 8  # frames in a row of the picture
 GAP = 4  # pixels between frames
 OPACITY = 0.6  # of a map where it is highest
-COLOURS = matplotlib.colormaps['inferno']
+COLOURS = colormaps['inferno']
 
 
 def layers(model: nn.Module, variables: Mapping[str, Any], clip_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -97,8 +95,6 @@ def _add(layer: str, change: Array, call: Callable, args: tuple, kwargs: dict, c
 
 def draw(path: Path, clip: UInt8[np.ndarray, 'T H W C'], heat: Float[np.ndarray, 'T2 H2 W2'], title: str) -> None:
     """A picture of all frames in order, and below each of them its map over it; one scale of colours for all."""
-    from matplotlib import pyplot
-
     shares = over_frames(heat, clip.shape[:3])
     opacity = OPACITY * np.sqrt(shares)[..., None]
     overlaid = ((1 - opacity) * clip + opacity * 255 * COLOURS(shares)[..., :3]).astype(np.uint8)
@@ -109,17 +105,16 @@ def draw(path: Path, clip: UInt8[np.ndarray, 'T H W C'], heat: Float[np.ndarray,
         for part in (clip, overlaid)
     ])  # fmt: skip
     width = 1.4 * columns + 1.2
-    figure, axes = pyplot.subplots(figsize=(width, width * grid.shape[0] / grid.shape[1] + 0.9), layout='constrained')
+    figure = figures.figure(width, width * grid.shape[0] / grid.shape[1] + 0.9)
+    axes = figure.subplots()
     axes.imshow(grid, interpolation='nearest')
     axes.set_xticks((clip.shape[2] + GAP) * np.arange(columns) + clip.shape[2] / 2, np.arange(1, columns + 1))
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     axes.set_xlabel('frame of the clip' + (f'; every two rows go on by {columns}' if len(clip) > columns else ''))
     axes.set_title(title, fontsize='medium', wrap=True)
-    figure.colorbar(matplotlib.cm.ScalarMappable(cmap=COLOURS), ax=axes, label='share of the highest', shrink=0.9)
-    with written_whole(path) as unfinished:
-        figure.savefig(unfinished, dpi=130, format='png')
-    pyplot.close(figure)
+    figure.colorbar(cm.ScalarMappable(cmap=COLOURS), ax=axes, label='share of the highest', shrink=0.9)
+    figures.save(figure, path)
 
 
 def over_frames(heat: Float[np.ndarray, 'T2 H2 W2'], shape: tuple[int, int, int]) -> Float[np.ndarray, 'T H W']:

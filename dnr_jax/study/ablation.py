@@ -33,12 +33,11 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Key
 
-from dnr_jax import metrics
+from dnr_jax import figures, metrics
 from dnr_jax.compare import bootstrap
 from dnr_jax.normalization import CrossLayerTransform
 from dnr_jax.registry import choose
 from dnr_jax.relay import relay_over_frames, zero_carry
-from dnr_jax.study import figures
 from dnr_jax.study.tracing import TRANSFORMS, Relay, layer_of, relay_of
 
 HandedOut = Float[Array, 'B G C']  # scale or shift
@@ -225,13 +224,11 @@ def row_name(layers: str, costs: Sequence[Cost]) -> str:
 
 def draw(path: Path, costs: Sequence[Cost], title: str) -> None:
     """The same table as a picture."""
-    from matplotlib import pyplot
-
     rows, columns = choices(costs)
     found = {(of.layers, of.ablation): of for of in costs}
     values = np.array([[100 * found[row, column].cost for column in columns] for row in rows])
-    size = (max(7, 3.2 + 1.15 * len(columns)), 1.9 + 0.42 * len(rows))
-    figure, axis = pyplot.subplots(figsize=size, layout='constrained')
+    figure = figures.figure(max(7, 3.2 + 1.15 * len(columns)), 1.9 + 0.42 * len(rows))
+    axis = figure.subplots()
     most = max(np.abs(values).max(), 1)
     image = axis.imshow(values, cmap='PuOr_r', vmin=-most, vmax=most, aspect='auto')
     for (i, j), value in np.ndenumerate(values):

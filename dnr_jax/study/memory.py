@@ -29,8 +29,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from dnr_jax import figures
 from dnr_jax.relay import relay_over_frames, zero_carry
-from dnr_jax.study import figures
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
 MOST_DRAWN = 12  # relays that get a matrix of their own
@@ -80,12 +80,10 @@ def to_text(relays: Sequence[Relay], influences: Mapping[str, np.ndarray]) -> st
 
 def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarray], title: str) -> None:
     """The memory of all these relays as curves, and I[t, s] of the first and last ones as matrices."""
-    from matplotlib import pyplot
-
     shown = relays if len(relays) <= MOST_DRAWN else [*relays[: MOST_DRAWN // 2], *relays[-MOST_DRAWN // 2 :]]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    figure = pyplot.figure(figsize=(4.6 + 2.3 * columns, max(3.8, 2.3 * rows + 0.6)), layout='constrained')
+    figure = figures.figure(4.6 + 2.3 * columns, max(3.8, 2.3 * rows + 0.6))
     left, right = figure.subfigures(1, 2, width_ratios=[4.6, 2.3 * columns])
     hop = 'layer' if relays[0].over == LAYERS else 'frame group'
     axis = left.subplots()

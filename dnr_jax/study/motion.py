@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from dnr_jax.study import figures
+from dnr_jax import figures
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
 CHANNELS, CLASSES = 4, len(figures.COLOURS)  # that are drawn
@@ -133,10 +133,8 @@ def draw(
       strips: names and frames, uint8 [T H W C], of one or two clips.
       legend: what the rows are.
     """
-    from matplotlib import pyplot
-
     channels = most_different_channels(rows, CHANNELS)
-    figure = pyplot.figure(figsize=(3 * len(channels) + 1.6, 5.2 + 0.9 * bool(strips)), layout='constrained')
+    figure = figures.figure(3 * len(channels) + 1.6, 5.2 + 0.9 * bool(strips))
     parts = figure.subfigures(2, 1, height_ratios=[0.9, 5.2]) if strips else [None, figure]
     for axis, (name, clip) in zip(parts[0].subplots(1, len(strips)) if strips else [], strips, strict=True):
         figures.show_frames(axis, clip)

@@ -17,8 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from dnr_jax import metrics
-from dnr_jax.study import figures
+from dnr_jax import figures, metrics
 
 MOST_NAMED = 24  # classes whose names stand in tables and at axes
 
@@ -75,13 +74,10 @@ def to_text(orders: Mapping[str, Order], label_names: Sequence[str]) -> str:
 
 def draw(path: Path, orders: Mapping[str, Order], label_names: Sequence[str], title: str) -> None:
     """Bars of the shares, and for every network the prediction of the reverse for every prediction of a clip."""
-    from matplotlib import pyplot
-
     side = 2.4 + 0.3 * min(len(label_names), MOST_NAMED)
     widths = [3 + 0.9 * len(orders), *[side] * len(orders)]
-    figure, (left, *matrices) = pyplot.subplots(
-        1, 1 + len(orders), figsize=(sum(widths), max(3.8, side)), layout='constrained', width_ratios=widths
-    )
+    figure = figures.figure(sum(widths), max(3.8, side))
+    left, *matrices = figure.subplots(1, 1 + len(orders), width_ratios=widths)
     draw_shares(left, orders)
     for axis, (name, order) in zip(matrices, orders.items(), strict=True):
         share = order.turned / np.maximum(order.turned.sum(axis=1, keepdims=True), 1)

@@ -27,8 +27,9 @@ from jax import Array
 from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
-from dnr_jax.normalization import BatchStatistics, CrossLayerTransform, CrossTemporalTransform, GroupStatistics
+from dnr_jax.normalization import CrossLayerTransform, CrossTemporalTransform
 from dnr_jax.relay import RelayCell
+from dnr_jax.statistics import BatchStatistics, GroupStatistics
 
 TRANSFORMS = CrossLayerTransform, CrossTemporalTransform
 STATISTICS = BatchStatistics, GroupStatistics

@@ -1,23 +1,32 @@
-"""How the pictures of a study look: colours that every eye tells apart, frames of clips, numbers of hops."""
+"""How pictures look: colours that every eye tells apart, frames of clips, numbers of hops; and how they are written.
+
+Figures are made without pyplot, whose backend belongs to the notebook or script that draws beside us.
+"""
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 
 from dnr_jax.files import written_whole
 
-matplotlib.use('Agg')
-
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000', '#888888')
 MARKERS = 'osD^vP*X'
+
+
+def figure(width: float | int, height: float | int):
+    """An empty figure of so many inches; `save` writes it."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout='constrained')
 
 
 def style(number: int, of: int) -> dict:
     """Colour and marker of one of so many curves; where they are too many to tell apart, they shade in their order."""
     if of <= len(COLOURS):
         return {'color': COLOURS[number], 'marker': MARKERS[number]}
-    return {'color': matplotlib.colormaps['viridis'](number / (of - 1)), 'marker': MARKERS[number % len(MARKERS)]}
+    from matplotlib import colormaps
+
+    return {'color': colormaps['viridis'](number / (of - 1)), 'marker': MARKERS[number % len(MARKERS)]}
 
 
 def ticks(hops: int) -> range:
@@ -32,9 +41,6 @@ def show_frames(axis, clip: np.ndarray) -> None:
 
 
 def save(figure, path: Path) -> None:
-    """Writes the picture and forgets it."""
-    from matplotlib import pyplot
-
+    """Writes it as a PNG, whole or not at all."""
     with written_whole(path) as unfinished:
-        figure.savefig(unfinished, dpi=130)
-    pyplot.close(figure)
+        figure.savefig(unfinished, dpi=130, format='png')
