@@ -46,6 +46,7 @@ SECTIONS = {
     'Devices': sections.variants_of(
         'devices', 'devices', 'The same clips over several devices; on CPUs, virtual ones of the same cores.'
     ),
+    'Beside PyTorch': sections.pytorch,
     'How the cost of a relay grows': sections.growth,
     'Roofline': sections.roofline,
     'End to end': sections.end_to_end,

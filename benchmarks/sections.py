@@ -11,6 +11,7 @@ GROWTH_PICTURE = 'growth.png'
 # What is aimed at: largest ratio of `dnr` to `batch`.
 AIMS = {'step time': 1.05, 'memory': 1.05, 'compile time': 1.5}
 DISTANCE_AIM = 3.0  # of every convolution to its own roofline
+PYTORCH_KEYS = ('backbone', 'norms', 'size', 'clips', 'dtype')
 
 
 def variant(record: Record, norms: str) -> Record:
@@ -56,6 +57,10 @@ def aims() -> Iterator[str]:
         if ratios:
             met = f'{sum(ratio <= most for ratio in ratios)} of {len(ratios)} backbones'
             rows.append([f'training step, `dnr` to `batch`: {name}', f'{most:g}', span(ratios), met])
+    against = [row['ratio']['median'] for record in latest('pytorch', *PYTORCH_KEYS) for row in record['variants'][1:]]
+    if against:
+        met = f'{sum(ratio <= 1 for ratio in against)} of {len(against)} networks'
+        rows.append(['training step, ours to PyTorch', '1', span(against), met])
     distances = [distance for record in latest('roofline', 'backbone', 'size') for distance in of_convolutions(record)]
     if distances:
         met = f'{sum(distance <= DISTANCE_AIM for distance in distances)} of {len(distances)} convolution passes'
@@ -217,6 +222,31 @@ def convolution_row(layer: Record) -> list[str]:
     sizes = (' x '.join(map(str, layer[name])) for name in ('input', 'kernel'))
     distances = (f'{layer[name]["distance"]["median"]:.2f}' for name in ('forward', 'by_input', 'by_kernel'))
     return [layer['layer'], *sizes, str(layer['stride']), str(layer['count']), *distances]
+
+
+def pytorch() -> Iterator[str]:
+    """Ours beside the ordinary networks of PyTorch."""
+    found = latest('pytorch', *PYTORCH_KEYS)
+    if not found:
+        return
+    rows = []
+    for record in found:
+        ours, *theirs = record['variants']
+        rows += [
+            [
+                f'`{record["backbone"]}`, `{record["norms"]}`',
+                shape(record),
+                f'{row["by"]}, {record["pytorch"]}',
+                *(f'{1e3 * of["seconds"]["median"]:,.0f}' for of in (ours, row)),
+                bracketed(row['ratio'], 2),
+            ]
+            for row in theirs
+        ]
+    yield 'Training steps of this project and of ordinary PyTorch networks (those of `tests/pytorch`) in turns, in one'
+    yield 'process: ms, and the ratio of our time to theirs.'
+    yield ''
+    yield from table('training step | clips | PyTorch | ours | PyTorch | ours to PyTorch', rows)
+    yield from sources(found)
 
 
 def end_to_end() -> Iterator[str]:

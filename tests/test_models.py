@@ -157,20 +157,23 @@ def test_the_stride_of_a_bottleneck_sits_on_its_3x3():
 # Layers by hand
 
 
+@pytest.mark.parametrize('size', [(5, 4), (3, 4), (2, 2), (2, 1), (1, 1)])
 @pytest.mark.parametrize('stride', [1, 2])
-def test_one_by_one_convolution_is_a_convolution(random_variables, stride):
-    x, layer = normal(2, 3, 5, 4, 3), SpatialConv(6, 1, stride, FLOAT32)
+@pytest.mark.parametrize('kernel', [1, 3, 7])
+def test_spatial_convolution(random_variables, kernel, stride, size):
+    """However it is taken."""
+    x, layer = normal(2, 3, *size, 3), SpatialConv(6, kernel, stride, FLOAT32)
     variables = random_variables(layer, x)
     expected = lax.conv_general_dilated(
-        x.reshape(6, 5, 4, 3),
+        x.reshape(6, *size, 3),
         variables['params']['kernel'],
         (stride, stride),
-        'VALID',
+        [(kernel // 2, kernel // 2)] * 2,
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
     y = layer.apply(variables, x)
-    assert y.shape == (2, 3, 5 if stride == 1 else 3, 4 // stride, 6)
-    assert_allclose(y, expected.reshape(y.shape), rtol=1e-5, atol=1e-6)
+    assert y.shape == (2, 3, *(-(-length // stride) for length in size), 6)
+    assert_allclose(y, expected.reshape(y.shape), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `
 """
 
 import functools
+import itertools
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -21,7 +22,9 @@ class SpatialConv(nn.Module):
     """k x k convolution of every frame, no bias: [B T H W C] -> [B T H' W' D]; parameters stay float32.
 
     A 1x1 convolution is a matmul over channels; with a stride, of every other position only. It is a matmul of two
-    axes: one over five makes XLA transpose the large gradient for that of the kernel. The kernel is [k k C D] always.
+    axes: one over five makes XLA transpose the large gradient for that of the kernel. Results of at most 2 x 2
+    positions are a matmul too, over the windows they see: on CPUs, XLA's convolutions to so small maps, or their
+    gradients, take up to fifty times as long. The kernel is [k k C D] always.
     """
 
     features: int
@@ -34,9 +37,10 @@ class SpatialConv(nn.Module):
         k = self.kernel
         kernel = self.param('kernel', kaiming_fan_out, (k, k, x.shape[-1], self.features)).astype(self.dtype)
         x = x.astype(self.dtype)
-        if k == 1:
-            x = x[:, :, :: self.stride, :: self.stride]
-            return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], self.features)
+        if k == 1 or max(x.shape[2:4]) <= 2 * self.stride:
+            x = jnp.concatenate(shifted(x, k, self.stride), axis=-1)
+            y = x.reshape(-1, x.shape[-1]) @ kernel.reshape(-1, self.features)
+            return y.reshape(*x.shape[:-1], self.features)
         y = lax.conv_general_dilated(
             fold_frames(x),
             kernel,
@@ -45,6 +49,14 @@ class SpatialConv(nn.Module):
             dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         )
         return unfold_frames(y, x.shape[1])
+
+
+def shifted(x: Video, kernel: int, stride: int) -> list[Float[Array, 'B T H2 W2 C']]:
+    """What each tap of a k x k convolution reads for every position, in the order of the kernel."""
+    margin, (height, width) = kernel // 2, x.shape[2:4]
+    padded = jnp.pad(x, [(0, 0), (0, 0), (margin, margin), (margin, margin), (0, 0)])
+    taps = itertools.product(range(kernel), repeat=2)
+    return [padded[:, :, i : i + height : stride, j : j + width : stride] for i, j in taps]
 
 
 class DepthwiseConv(nn.Module):
@@ -61,13 +73,8 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 C']:
         kernel = self.param('kernel', kaiming_fan_in, (3, 3, 1, x.shape[-1])).astype(self.dtype)
-        kernel = kernel[:, :, None, None, None]
-        padded = jnp.pad(x.astype(self.dtype), [(0, 0), (0, 0), (1, 1), (1, 1), (0, 0)])
-        height, width, step = *x.shape[2:4], self.stride
-        products = (
-            kernel[i, j] * padded[:, :, i : i + height : step, j : j + width : step] for i in range(3) for j in range(3)
-        )
-        return functools.reduce(jnp.add, products)
+        taps = zip(kernel.reshape(9, 1, 1, 1, 1, -1), shifted(x.astype(self.dtype), 3, self.stride), strict=True)
+        return functools.reduce(jnp.add, (tap * part for tap, part in taps))
 
 
 def fold_frames(x):
