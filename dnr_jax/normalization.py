@@ -100,17 +100,19 @@ class Norm(nn.Module):
       statistics, transform: constructors of the two parts.
       epsilon: added to the variance.
       stride: frames per group, that is per hop of a cross-temporal relay; None takes all frames as one group.
+      by_hop: whether every group is standardized by itself, or all of them alike.
     """
 
     statistics: Callable[..., nn.Module]
     transform: Callable[..., nn.Module]
     epsilon: float
     stride: int | None
+    by_hop: bool
 
     @nn.compact
     def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Video, Carry]:
         of = moments(x, groups=frame_groups(x.shape[1], self.stride))
-        mean, var = self.statistics(name='statistics')(of, train)
+        mean, var = self.statistics(name='statistics')(of if self.by_hop else of.of_whole_clips(), train)
         carry, (scale, shift) = self.transform(name='transform')(carry, of.mean)
         return linear_transform(x, mean, var, self.epsilon, scale, shift), carry
 
@@ -135,9 +137,10 @@ def frame_groups(frames: int, stride: int | None) -> int:
     return frames // stride
 
 
-# One word per norm: the statistics, and the transform over them. A new norm is a new row. The last three are no part
+# One word per norm: the statistics, and the transform over them. A new norm is a new row. The last four are no part
 # of the released method: the scale of a relay starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times
-# as large, at 1, and that of a quarter norm, which has no relay, at 1/4.
+# as large, at 1, and that of a quarter norm, which has no relay, at 1/4; a whole relay along frames scales and shifts
+# hop by hop what is standardized by the statistics of all frames.
 NORMS = {
     'none': ('none', 'none'),
     'batch': ('batch', 'static'),
@@ -149,6 +152,7 @@ NORMS = {
     'cross_layer_unit': ('batch', 'cross_layer_unit'),
     'cross_temporal_unit': ('batch', 'cross_temporal_unit'),
     'batch_quarter': ('batch', 'static_quarter'),
+    'cross_temporal_whole': ('batch', 'cross_temporal_whole'),
 }
 
 # One word per convolution of a bottleneck block (1x1, 3x3, 1x1); of a preset, a basic block (3x3, 3x3) takes the
@@ -228,4 +232,5 @@ def make_norm(
             return CrossTemporalTransform(reduction, gain, name=name)
         return StaticTransform(0.25 if transform == 'static_quarter' else 1.0, name=name)
 
-    return Norm(make_statistics, make_transform, epsilon, stride if over_time else None, name=name)
+    by_hop = not transform.endswith('_whole')
+    return Norm(make_statistics, make_transform, epsilon, stride if over_time else None, by_hop, name=name)

@@ -32,6 +32,11 @@ class Moments(NamedTuple):
     square: Float[Array, 'B G C']
     count: int
 
+    def of_whole_clips(self) -> 'Moments':
+        """Those of all groups together, [B 1 C]."""
+        mean, square = (of.mean(axis=1, keepdims=True) for of in (self.mean, self.square))
+        return Moments(mean, square, self.count * self.mean.shape[1])
+
 
 def moments(x: Video, groups: int) -> Moments:
     """One read of x for everything that statistics and relay need.

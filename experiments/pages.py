@@ -215,18 +215,18 @@ def provenance(found: Records) -> str:
 def page(runs: Records, of_families: Records) -> str:
     """All of docs/experiments.md."""
     groups, after_900 = (grouped(runs, epochs) for epochs in (FEW, MANY))
-    improvements = list(small_batch.IMPROVEMENTS)
+    improvements, also = list(small_batch.IMPROVEMENTS), [*small_batch.CONTROLS, *small_batch.RATES]
     others = [method for method in METHODS if method not in ('batch', GLOBAL)]
     parts = [
         findings.INTRODUCTION,
         findings.SMALL_BATCH,
         '![Top-1 against clips per statistic](experiments/small_batch.png)',
         findings.AFTER_900,
-        accuracies(after_900, METHODS, 'running'),
+        accuracies(after_900, [*METHODS, *also], 'running'),
         not_run(after_900),
-        gaps(after_900, METHODS),
+        gaps(after_900, [*METHODS, *also]),
         'Against batch norm (the columns are explained below):',
-        differences(after_900, others, 'batch', list(WAYS)),
+        differences(after_900, [*others, *also], 'batch', list(WAYS)),
         findings.AFTER_300,
         '### Evaluation as released: running statistics\n\n' + accuracies(groups, METHODS, 'running'),
         '### The same networks with precise statistics of every hop\n\n'

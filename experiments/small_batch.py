@@ -53,6 +53,7 @@ IMPROVEMENTS = {
     'dnr, stride 4': Method('dnr', True, {'model.norm.stride': 4}),
     'dnr, stride 1': Method('dnr', True, {'model.norm.stride': 1}),
     'dnr, running pair per hop': Method('dnr', True, {'model.norm.running_per_hop': True}),
+    'dnr, whole statistics': Method('cross_layer,cross_temporal_whole', True),
     'dnr, smaller cell': Method('dnr', True, {'model.norm.reduction': 8}),
 }
 # Is the learning rate in favour of one of them?

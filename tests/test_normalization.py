@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dnr_jax.normalization import NORMS, PRESETS, frame_groups, is_cross_layer, make_norm, norm_slots, plain
-from dnr_jax.relay import RelayCell, zero_carry
+from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
 from dnr_jax.statistics import moments
 
 SETTINGS = {
@@ -290,6 +290,23 @@ def test_a_unit_relay_has_four_times_the_scale_and_the_same_shift_and_state(word
     assert_allclose(scale_unit, 4 * scale, rtol=1e-5)
     assert_allclose(y_unit.mean(axis=(2, 3)), y.mean(axis=(2, 3)), atol=1e-6)
     jax.tree.map(assert_array_equal, state_unit, state)
+
+
+def test_a_whole_relay_standardizes_all_frames_alike(random_variables):
+    """And scales and shifts them as the released one does: by the means of its hops."""
+    x, carry = normal(3, 4, 3, 2, 6), zero_carry(3, 6)
+    released, whole = (single(of, reduction=1) for of in ('cross_temporal', 'cross_temporal_whole'))
+    variables = random_variables(released, x, carry, train=False)
+    params = {'params': variables['params']['norm0']['transform']['relay']}
+    pooled = x.reshape(3, 2, 2, 3, 2, 6).mean(axis=(2, 3, 4))
+    _, (scale, shift) = RelayCell(6, 1).apply(params, carry, pooled, method=relay_over_frames)
+    scale, shift = (jnp.repeat(of, 2, axis=1)[:, :, None, None] for of in (scale, shift))
+    mean, var = (of(axis=(0, 1, 2, 3), keepdims=True) for of in (x.mean, x.var))
+    standardized = (x - mean) / np.sqrt(var + 1e-5)
+    (y, _), after = whole.apply(variables, x, carry, train=True, mutable='batch_stats')
+    assert_allclose(y, scale * standardized + shift, rtol=1e-4, atol=1e-5)
+    before, now = (of['batch_stats']['norm0']['statistics']['mean'] for of in (variables, after))
+    assert_allclose(now, 0.9 * before + 0.1 * mean.ravel(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize('word', [word for word in NORMS if word != 'none'])
