@@ -106,7 +106,7 @@ def test_memory_does_not_grow_with_the_stream(random_variables):
 
 REASONS = {
     'tsm': 'next frame', 'tanet': 'all frames of a clip', 'tea': 'next frame', 'slow': 'convolutions over time',
-    'i3d': 'convolutions over time', 'r2plus1d': 'convolutions over time',
+    'i3d': 'convolutions over time', 'r2plus1d': 'convolutions over time', 'pyslowfast': 'convolutions over time',
 }  # fmt: skip
 
 
