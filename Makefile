@@ -1,5 +1,6 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
-# make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms.
+# make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms;
+# and all claims of the tour.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; both have virtual
 # environments of their own.
 PYTHON ?= python3

@@ -34,6 +34,7 @@ PANELS = (
     ('300 steps, precise statistics of every hop', FEW, 'precise_per_hop'),
 )
 METHODS = ('batch', GLOBAL, *(method for method in small_batch.METHODS if method != 'batch'))
+DRAWN = (*METHODS, 'dnr, whole statistics')
 WAYS_SHORT = {'running': 'running', 'precise_per_hop': 'precise per hop'}
 Records = Sequence[Mapping[str, Any]]
 Groups = Mapping[tuple[str, str, int], Records]  # by backbone, method and clips per statistic
@@ -161,8 +162,8 @@ def draw_accuracies(runs: Records, path: Path) -> None:
     for row, (title, epochs, way) in zip(axes, PANELS, strict=True):
         groups = grouped(runs, epochs)
         for axis, backbone in zip(row, small_batch.BACKBONES, strict=True):
-            for number, method in enumerate(METHODS):
-                draw_curve(axis, groups, backbone, method, way, figures.style(number, len(METHODS)))
+            for number, method in enumerate(DRAWN):
+                draw_curve(axis, groups, backbone, method, way, figures.style(number, len(DRAWN)))
             axis.axhline(100 / len(LABEL_NAMES), color='black', linestyle=':', linewidth=0.8, label='chance')
             axis.set_title(f'{backbone}\n{title}', fontsize='medium')
             axis.set_xscale('log', base=2)

@@ -44,9 +44,9 @@ FAMILIES = {
     'slowonly_resnet50': Family(('dnr',)),
     'i3d_resnet50': Family(('dnr_layer', 'dnr_temporal'), frames=16),
     'r2plus1d_18': Family(('batch',), frames=8, changes={'blocks': (1, 1)}),
-    'r2plus1d_34': Family(('dnr', 'dnr_group')),
+    'r2plus1d_34': Family(('dnr_group',)),
     'slowfast_resnet50_8x8': Family(('group',), frames=8, changes={'alpha': 2}),
-    'pyslowfast_resnet50_8x8': Family(('dnr',), frames=8, changes={'alpha': 2}),
+    'pyslowfast_resnet50_8x8': Family((), frames=8, changes={'alpha': 2}),
 }
 SAME_FILE = {  # other depths and inputs of the families above, which have the same blocks
     'resnet34', 'resnet101', 'resnet152', 'tsm_resnet34', 'tsm_resnet101', 'slowonly_resnet101', 'i3d_resnet50_8x8',

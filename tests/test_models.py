@@ -157,9 +157,8 @@ def test_the_stride_of_a_bottleneck_sits_on_its_3x3():
 # Layers by hand
 
 
-@pytest.mark.parametrize('size', [(5, 4), (3, 4), (2, 2), (2, 1), (1, 1)])
-@pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('kernel', [1, 3, 7])
+@pytest.mark.parametrize('size', [(5, 4), (3, 4), (2, 1)])
+@pytest.mark.parametrize(('kernel', 'stride'), [(1, 1), (1, 2), (3, 1), (3, 2)])
 def test_spatial_convolution(random_variables, kernel, stride, size):
     """However it is taken."""
     x, layer = normal(2, 3, *size, 3), SpatialConv(6, kernel, stride, FLOAT32)

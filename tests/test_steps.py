@@ -1,6 +1,6 @@
 """One step over several devices is what the same devices would do one by one, averaged."""
 
-from functools import partial
+from functools import cache, partial
 
 import flax.linen as nn
 import jax
@@ -18,6 +18,7 @@ SETTINGS = {
     'pixels': PIXELS, 'regularization': {'label_smoothing': 0.0, 'mixup': 0.0, 'cutmix': 0.0}, 'classes': 4,
     'micro_batches': 1, 'ema_decay': 0.0, 'skip_not_finite': False, 'seed': 0,
 }  # fmt: skip
+OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 SHAPE = (4, 4, 16, 16, 3)  # two clips on each of two devices
 
 
@@ -50,14 +51,19 @@ def make_mesh(devices):
     )
 
 
+@cache
+def initial(model, averaged):
+    """The state of that model before its first step; drawing it takes as long as compiling the step."""
+    return create_state(
+        jax.random.key(0), model=model, optimizer=OPTIMIZER, clip_shape=(1, *SHAPE[1:]), averaged=averaged
+    )
+
+
 def take_step(model, devices, batch, averaged=False, **settings):
     """(state before, state after one step on so many devices, metrics)."""
     mesh = make_mesh(devices)
-    optimizer = optax.sgd(0.1, momentum=0.9)
-    state = create_state(
-        jax.random.key(0), model=model, optimizer=optimizer, clip_shape=(1, *SHAPE[1:]), averaged=averaged
-    )
-    step = partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | settings)
+    state = initial(model, averaged)
+    step = partial(steps.train_step, model=model, optimizer=OPTIMIZER, **SETTINGS | settings)
     given_up = jax.device_put(jax.tree.map(jnp.copy, state), parallel.replicated(mesh))
     after, averages = parallel.compile_train_step(step, mesh)(given_up, parallel.place(batch, mesh))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given_up.params))

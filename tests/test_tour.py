@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 DOCS = Path(__file__).parent.parent / 'docs'
 TOUR = DOCS / 'relay_tour.ipynb'
 CELLS = json.loads(TOUR.read_text())['cells']
@@ -17,6 +19,7 @@ def source(kind):
     return '\n'.join(''.join(cell['source']) for cell in CELLS if cell['cell_type'] == kind)
 
 
+@pytest.mark.every
 def test_every_claim_holds():
     """All cells in one process; their assertions are the claims."""
     script = '\n'.join(line for line in source('code').splitlines() if not line.startswith('%'))
