@@ -173,7 +173,7 @@ def draw_accuracies(runs: Records, path: Path) -> None:
     for axis in axes[-1]:
         axis.set_xlabel('clips per statistic, of 16 in a step')
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside lower center', ncols=len(labels))
+    figure.legend(handles, labels, loc='outside lower center', ncols=-(-len(labels) // 2))
     figures.save(figure, path)
 
 
