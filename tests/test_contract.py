@@ -34,7 +34,7 @@ class Family(NamedTuple):
 
 
 FAMILIES = {
-    'resnet18': Family(tuple(PRESETS), reads_order=False),
+    'resnet18': Family(('dnr', 'dnr_temporal', 'dnr_group', 'none'), reads_order=False),
     'resnet50': Family((), reads_order=False),
     'tsm_resnet18': Family(('batch',)),
     'tsm_resnet50': Family(('none',)),

@@ -129,6 +129,7 @@ def test_a_dead_process_ends_the_other(data_dir, tmp_path):
     assert 'another process of the run has died' in logs[0].read_text()
 
 
+@pytest.mark.every
 def test_a_stalled_process_ends_the_other(data_dir, tmp_path):
     with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, '--config.run.watchdog_seconds=4') as (children, logs):
         wait_until_step(logs[0], 2)

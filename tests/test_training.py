@@ -106,7 +106,9 @@ def assert_same_end(workdir, other):
     assert kills.lines(workdir) == kills.lines(other)
 
 
-@pytest.mark.parametrize('moment', ['the batch of step 6', 'a batch to score of validation'])
+@pytest.mark.parametrize(
+    'moment', [pytest.param('the batch of step 6', marks=pytest.mark.every), 'a batch to score of validation']
+)
 def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tmp_path, monkeypatch, moment):
     """Also between two reports, and while it validates after step 6, which the continued run then does."""
     wait_for = training.Guards.wait_for
