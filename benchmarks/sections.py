@@ -55,7 +55,7 @@ def aims() -> Iterator[str]:
     for name, ratios in measured_at.items():
         most = AIMS[name.partition(',')[0]]
         if ratios:
-            met = f'{sum(ratio <= most for ratio in ratios)} of {len(ratios)} backbones'
+            met = f'{sum(ratio <= most for ratio in ratios)} of {len(ratios)} measurements'
             rows.append([f'training step, `dnr` to `batch`: {name}', f'{most:g}', span(ratios), met])
     against = [row['ratio']['median'] for record in latest('pytorch', *PYTORCH_KEYS) for row in record['variants'][1:]]
     if against:
