@@ -18,6 +18,7 @@ Source: Cai, Yao, Chen, NeurIPS 2021; statistics as released in github.com/caido
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -137,22 +138,36 @@ def frame_groups(frames: int, stride: int | None) -> int:
     return frames // stride
 
 
-# One word per norm: the statistics, and the transform over them. A new norm is a new row. The last four are no part
-# of the released method: the scale of a relay starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times
-# as large, at 1, and that of a quarter norm, which has no relay, at 1/4; a whole relay along frames scales and shifts
-# hop by hop what is standardized by the statistics of all frames.
+class Parts(NamedTuple):
+    """What a norm is put together from.
+
+    Attributes:
+      gain: times the scale of a relay; of a static transform, the scale at first.
+      by_hop: see `Norm`.
+    """
+
+    statistics: str
+    transform: str
+    gain: float = 1.0
+    by_hop: bool = True
+
+
+# One word per norm; a new norm is a new row. The last four are no part of the released method: the scale of a relay
+# starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times as large, at 1, and that of a quarter norm,
+# which has no relay, at 1/4; a whole relay along frames scales and shifts hop by hop what is standardized by the
+# statistics of all frames.
 NORMS = {
-    'none': ('none', 'none'),
-    'batch': ('batch', 'static'),
-    'group': ('group', 'static'),
-    'cross_layer': ('batch', 'cross_layer'),
-    'cross_temporal': ('batch', 'cross_temporal'),
-    'cross_layer_group': ('group', 'cross_layer'),
-    'cross_temporal_group': ('group', 'cross_temporal'),
-    'cross_layer_unit': ('batch', 'cross_layer_unit'),
-    'cross_temporal_unit': ('batch', 'cross_temporal_unit'),
-    'batch_quarter': ('batch', 'static_quarter'),
-    'cross_temporal_whole': ('batch', 'cross_temporal_whole'),
+    'none': Parts('none', 'none'),
+    'batch': Parts('batch', 'static'),
+    'group': Parts('group', 'static'),
+    'cross_layer': Parts('batch', 'cross_layer'),
+    'cross_temporal': Parts('batch', 'cross_temporal'),
+    'cross_layer_group': Parts('group', 'cross_layer'),
+    'cross_temporal_group': Parts('group', 'cross_temporal'),
+    'cross_layer_unit': Parts('batch', 'cross_layer', gain=4.0),
+    'cross_temporal_unit': Parts('batch', 'cross_temporal', gain=4.0),
+    'batch_quarter': Parts('batch', 'static', gain=0.25),
+    'cross_temporal_whole': Parts('batch', 'cross_temporal', by_hop=False),
 }
 
 # One word per convolution of a bottleneck block (1x1, 3x3, 1x1); of a preset, a basic block (3x3, 3x3) takes the
@@ -190,12 +205,12 @@ def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]
 
 def is_cross_layer(word: str) -> bool:
     """Whether this norm moves the carry, and so needs the cell of its stage."""
-    return NORMS[word][1].startswith('cross_layer')
+    return NORMS[word].transform == 'cross_layer'
 
 
 def plain(word: str) -> str:
     """The static norm over the same statistics, for the stem and the shortcuts, where no relay stands."""
-    return NORMS[word][0]
+    return NORMS[word].statistics
 
 
 def make_norm(
@@ -213,24 +228,23 @@ def make_norm(
     name: str,
 ) -> nn.Module:
     """The norm of that word (see NORMS); `cell` is the stage's, for cross-layer norms; ValueError if unknown."""
-    statistics, transform = choose(NORMS, word, 'norm')
+    parts = choose(NORMS, word, 'norm')
     if word == 'none':
         return NoNorm(name=name)
-    gain = 4.0 if transform.endswith('_unit') else 1.0
-    over_time = transform.startswith('cross_temporal')
+    over_time = parts.transform == 'cross_temporal'
 
     def make_statistics(name):
-        if statistics == 'batch':
+        if parts.statistics == 'batch':
             return BatchStatistics(statistics_scope, momentum, running_per_hop, frozen_statistics, name=name)
         return GroupStatistics(groups, name=name)
 
     def make_transform(name):
         if is_cross_layer(word):
             assert cell is not None, 'the stage hands its cell to every block'
-            return CrossLayerTransform(cell, gain, name=name)
+            return CrossLayerTransform(cell, parts.gain, name=name)
         if over_time:
-            return CrossTemporalTransform(reduction, gain, name=name)
-        return StaticTransform(0.25 if transform == 'static_quarter' else 1.0, name=name)
+            return CrossTemporalTransform(reduction, parts.gain, name=name)
+        return StaticTransform(parts.gain, name=name)
 
-    by_hop = not transform.endswith('_whole')
-    return Norm(make_statistics, make_transform, epsilon, stride if over_time else None, by_hop, name=name)
+    stride_of_relay = stride if over_time else None
+    return Norm(make_statistics, make_transform, epsilon, stride_of_relay, parts.by_hop, name=name)

@@ -292,6 +292,12 @@ def test_a_unit_relay_has_four_times_the_scale_and_the_same_shift_and_state(word
     jax.tree.map(assert_array_equal, state_unit, state)
 
 
+@pytest.mark.parametrize(('word', 'start'), [('batch', 1.0), ('group', 1.0), ('batch_quarter', 0.25)])
+def test_where_static_scales_start(word, start):
+    variables = single(word).init(jax.random.key(0), normal(1, 4, 2, 2, 6), zero_carry(1, 6), train=False)
+    assert_array_equal(variables['params']['norm0']['transform']['scale'], np.full(6, start))
+
+
 def test_a_whole_relay_standardizes_all_frames_alike(random_variables):
     """And scales and shifts them as the released one does: by the means of its hops."""
     x, carry = normal(3, 4, 3, 2, 6), zero_carry(3, 6)

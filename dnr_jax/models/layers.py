@@ -63,8 +63,8 @@ class DepthwiseConv(nn.Module):
     """3x3 convolution of every channel of every frame by itself, no bias: [B T H W C] -> [B T H' W' C].
 
     Taken as a sum of shifted slices: on CPUs, XLA's grouped convolution is many times slower forward. The kernel is
-    [3 3 1 C]. It is drawn by its fan in, 9: by fan out, which counts the kernels of all channels, outputs would be tens
-    of times smaller than inputs, and a relay, which reads them before they are standardized, next to nothing.
+    [3 3 1 C]. It is drawn by its fan in, 9: by fan out, which counts the kernels of all channels, outputs would be ten
+    to thirty times smaller than inputs, and a relay, which reads them before they are standardized, would hear little.
     """
 
     stride: int

@@ -140,7 +140,7 @@ class Bottleneck3D(Block):
         return nn.relu(y + self.shortcut(x, y, train)), carry
 
     def last_norm(self, word: str) -> nn.Module:
-        if self.from_zero and NORMS[word][1] == 'static':
+        if self.from_zero and NORMS[word].transform == 'static':
             template = self.norm(word, cell=None, name='norm3_template')
             return template.clone(transform=partial(StaticTransform, 0.0), parent=self, name='norm3')
         return self.norm(word, cell=self.cell, name='norm3')

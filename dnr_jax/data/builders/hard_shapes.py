@@ -30,18 +30,12 @@ from dnr_jax.data.builders.shapes import (
     draw_texture,
     outline_of,
 )
+from dnr_jax.data.builders.shapes import LABEL_NAMES as STANDARD_NAMES
 from dnr_jax.data.encoding import encode
 
 # Neighbours are opposite: label ^ 1 is the same clip backwards.
 LABEL_NAMES = (
-    'move right',
-    'move left',
-    'move down',
-    'move up',
-    'grow',
-    'shrink',
-    'turn clockwise',
-    'turn counter-clockwise',
+    *STANDARD_NAMES,
     'circle clockwise',
     'circle counter-clockwise',
     'speed up',
