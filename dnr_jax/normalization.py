@@ -144,18 +144,20 @@ class Parts(NamedTuple):
     Attributes:
       gain: times the scale of a relay; of a static transform, the scale at first.
       by_hop: see `Norm`.
+      onward: whether the carry of a relay along layers goes on from stage to stage.
     """
 
     statistics: str
     transform: str
     gain: float = 1.0
     by_hop: bool = True
+    onward: bool = False
 
 
-# One word per norm; a new norm is a new row. The last four are no part of the released method: the scale of a relay
+# One word per norm; a new norm is a new row. The last five are no part of the released method: the scale of a relay
 # starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times as large, at 1, and that of a quarter norm,
 # which has no relay, at 1/4; a whole relay along frames scales and shifts hop by hop what is standardized by the
-# statistics of all frames.
+# statistics of all frames; an onward relay along layers begins every stage with the state that the last one left.
 NORMS = {
     'none': Parts('none', 'none'),
     'batch': Parts('batch', 'static'),
@@ -168,6 +170,7 @@ NORMS = {
     'cross_temporal_unit': Parts('batch', 'cross_temporal', gain=4.0),
     'batch_quarter': Parts('batch', 'static', gain=0.25),
     'cross_temporal_whole': Parts('batch', 'cross_temporal', by_hop=False),
+    'cross_layer_onward': Parts('batch', 'cross_layer', onward=True),
 }
 
 # One word per convolution of a bottleneck block (1x1, 3x3, 1x1); of a preset, a basic block (3x3, 3x3) takes the
@@ -206,6 +209,11 @@ def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]
 def is_cross_layer(word: str) -> bool:
     """Whether this norm moves the carry, and so needs the cell of its stage."""
     return NORMS[word].transform == 'cross_layer'
+
+
+def goes_on(word: str) -> bool:
+    """Whether the carry of this norm goes on from stage to stage."""
+    return NORMS[word].onward
 
 
 def plain(word: str) -> str:

@@ -19,11 +19,13 @@ gates, second sigmoid and initialization as released in github.com/caidonkey/dnr
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
 Carry = tuple[Float[Array, 'B S'], Float[Array, 'B S']]  # S channels of the state
+NextCarry = tuple[Float[Array, 'B S2'], Float[Array, 'B S2']]  # that of another stage
 
 # Scans up to this length become straight-line code: a loop on an accelerator is driven from the host, hop by hop.
 LONGEST_UNROLLED_SCAN = 16
@@ -32,6 +34,12 @@ LONGEST_UNROLLED_SCAN = 16
 def zero_carry(clips: int, features: int) -> Carry:
     """The state `(h, c)` before the first hop, two zeros of [B C]."""
     return jnp.zeros((clips, features)), jnp.zeros((clips, features))
+
+
+def handed_on(carry: Carry, features: int) -> NextCarry:
+    """The carry for a cell of so many channels: each of them takes that of its place, without parameters."""
+    places = np.arange(features) * carry[0].shape[-1] // features
+    return carry[0][:, places], carry[1][:, places]
 
 
 def uniform_fan_in(fan_in: int):

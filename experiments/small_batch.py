@@ -54,6 +54,7 @@ IMPROVEMENTS = {
     'dnr, stride 1': Method('dnr', True, {'model.norm.stride': 1}),
     'dnr, running pair per hop': Method('dnr', True, {'model.norm.running_per_hop': True}),
     'dnr, whole statistics': Method('cross_layer,cross_temporal_whole', True),
+    'dnr, across stages': Method('cross_layer_onward,cross_temporal', True),
     'dnr, smaller cell': Method('dnr', True, {'model.norm.reduction': 8}),
 }
 # Is the learning rate in favour of one of them?

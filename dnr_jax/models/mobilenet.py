@@ -14,17 +14,14 @@ channels are larger than all else here: preset dnr has eight times the parameter
 Source: Sandler et al., "MobileNetV2", CVPR 2018, in the form of torchvision.
 """
 
-from collections.abc import Callable
-
 import flax.linen as nn
-import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.models.layers import DepthwiseConv, Head, SpatialConv
-from dnr_jax.models.resnet import Block, Input, Output, Stage
+from dnr_jax.models.layers import DepthwiseConv, SpatialConv
+from dnr_jax.models.network import Block, Input, Network, Output
 from dnr_jax.normalization import is_cross_layer, norm_slots, plain
-from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.relay import Carry, zero_carry
 from dnr_jax.statistics import Video
 
 STEM, LAST = 32, 1280
@@ -79,52 +76,31 @@ def scaled(channels: int, width: int) -> int:
     return rounded if rounded >= 0.9 * exact else rounded + 8
 
 
-class MobileNetV2(nn.Module):
-    """Clip [B T H W 3] -> logits [B K]; with `classes=None`, the features before the head, [B T H' W' C].
-
-    Attributes as those of `resnet.ResNet`; `width` 64 is the published network.
-    """
+class MobileNetV2(Network):
+    """Stages of `blocks` blocks each, between two convolutions; `width` 64 is the published network."""
 
     blocks: tuple[int, ...]
-    width: int
-    norms: tuple[str, ...]
-    norm: Callable[..., nn.Module]
-    relay_cell: Callable[..., RelayCell]
-    classes: int | None
-    dropout: float
-    remat: bool
-    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
         x = self.convolve(clip, scaled(STEM, self.width), 3, 2, 'stem', train)
-        make_stage = nn.remat(Stage, static_argnums=(2,)) if self.remat else Stage
+        carry = zero_carry(len(x), self.width)
         for i, (blocks, features, stride) in enumerate(zip(self.blocks, FEATURES, STRIDES, strict=False)):
-            stage = make_stage(
-                UnexpandedBlock if i == 0 else InvertedBlock,
-                blocks,
-                scaled(features, self.width),
-                stride,
-                self.norms,
-                self.norm,
-                self.relay_cell,
-                self.dtype,
-                name=f'stage{i + 1}',
-            )
-            x = stage(x, train)
+            block = UnexpandedBlock if i == 0 else InvertedBlock
+            stage = self.stage(i, (block,) * blocks, block.widths, scaled(features, self.width), stride)
+            x, carry = stage(x, carry, train)
         x = self.convolve(x, max(LAST, scaled(LAST, self.width)), 1, 1, 'last', train)
-        return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
+        return self.classify(x, train)
 
     def convolve(self, x: Input, features: int, kernel: int, stride: int, name: str, train: bool) -> Output:
         """Convolution, plain norm, ReLU6."""
         x = SpatialConv(features, kernel, stride, self.dtype, name=f'conv_{name}')(x)
-        norm = self.norm(plain(self.norms[-1]), cell=None, name=f'norm_{name}')
-        return nn.relu6(norm(x, zero_carry(len(x), features), train)[0])
+        return nn.relu6(self.plain_norm(x, f'norm_{name}', train))
 
 
 def mobilenet(*, norms, **settings) -> MobileNetV2:
     """`norms` is a preset's name or one word per convolution of a block."""
-    return MobileNetV2(BLOCKS, norms=norm_slots(norms, 3), **settings)
+    return MobileNetV2(blocks=BLOCKS, norms=norm_slots(norms, 3), **settings)
 
 
 MOBILENETS = {'mobilenet_v2': mobilenet}

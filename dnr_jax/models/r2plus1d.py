@@ -22,18 +22,17 @@ divisors (45, 83, 230, 921, ...), so presets with group statistics take one grou
 Source: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Recognition", CVPR 2018.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import flax.linen as nn
-import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.models.layers import Head, SpatialConv, max_pool
-from dnr_jax.models.resnet import Block
-from dnr_jax.models.resnet3d import Output, Stage3D, TemporalConv, apply_norm
+from dnr_jax.models.layers import SpatialConv, max_pool
+from dnr_jax.models.network import Block, Network, Output
+from dnr_jax.models.resnet3d import TemporalConv, apply_norm
 from dnr_jax.normalization import PRESETS, is_cross_layer, norm_slots, plain
-from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.relay import Carry, zero_carry
 from dnr_jax.statistics import Video
 
 
@@ -92,61 +91,30 @@ class FullySplitBlock(SplitBlock):
         x = SpatialConv(self.features, 1, 1, self.dtype, name='conv_shortcut_temporal')(x[:, :: self.stride])
         return self.plain_norm(x, 'norm_shortcut_temporal', train)
 
-    def plain_norm(self, x: Video, name: str, train: bool) -> Video:
-        return without_carry(self.norm(plain(self.norms[-1]), cell=None, name=name), x, train)
 
+class R2Plus1D(Network):
+    """Stages of `blocks` blocks each; `norms` has four words.
 
-class R2Plus1D(nn.Module):
-    """Clip [B T H W 3] -> logits [B K]; with `classes=None`, the features before the head, [B T' H' W' C].
-
-    Attributes:
-      stem_middle: M of the stem. pools: whether a max-pool of space follows it.
-      Others as in `resnet.ResNet`; `norms` has four words.
+    Further attributes: `stem_middle`, M of the stem; `pools`, whether a max-pool of space follows it.
     """
 
     block: type[SplitBlock]
     blocks: tuple[int, ...]
     stem_middle: int
     pools: bool
-    width: int
-    norms: tuple[str, ...]
-    norm: Callable[..., nn.Module]
-    relay_cell: Callable[..., RelayCell]
-    classes: int | None
-    dropout: float
-    remat: bool
-    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
         x = SpatialConv(self.stem_middle, 7, 2, self.dtype, name='conv_stem_spatial')(clip)
-        x = self.stem_norm(x, 'norm_stem_spatial', train)
+        x = nn.relu(self.plain_norm(x, 'norm_stem_spatial', train))
         x = TemporalConv(self.width, 3, 1, self.dtype, name='conv_stem_temporal')(x)
-        x = self.stem_norm(x, 'norm_stem_temporal', train)
+        x = nn.relu(self.plain_norm(x, 'norm_stem_temporal', train))
         x = max_pool(x) if self.pools else x
-        make_stage = nn.remat(Stage3D, static_argnums=(2,)) if self.remat else Stage3D
+        carry = zero_carry(len(x), self.width)
         for i, blocks in enumerate(self.blocks):
-            stage = make_stage(
-                blocks=(self.block,) * blocks,
-                widths=self.block.widths(self.width * 2**i),
-                features=self.width * 2**i,
-                stride=1 if i == 0 else 2,
-                norms=self.norms,
-                norm=self.norm,
-                relay_cell=self.relay_cell,
-                dtype=self.dtype,
-                name=f'stage{i + 1}',
-            )
-            x = stage(x, train)
-        return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
-
-    def stem_norm(self, x: Video, name: str, train: bool) -> Video:
-        return nn.relu(without_carry(self.norm(plain(self.norms[-1]), cell=None, name=name), x, train))
-
-
-def without_carry(norm: nn.Module, x: Video, train: bool) -> Video:
-    """A plain norm by itself."""
-    return norm(x, zero_carry(len(x), x.shape[-1]), train)[0]
+            stage = self.stage(i, (self.block,) * blocks, self.block.widths, self.width * 2**i, 1 if i == 0 else 2)
+            x, carry = stage(x, carry, train)
+        return self.classify(x, train)
 
 
 def split_slots(norms: str | Sequence[str]) -> tuple[str, ...]:
@@ -165,14 +133,14 @@ def split_slots(norms: str | Sequence[str]) -> tuple[str, ...]:
 
 def r2plus1d_18(*, norms, width, **settings) -> R2Plus1D:
     """The form of torchvision."""
-    slots = split_slots(norms)
-    return R2Plus1D(SplitBlock, (2, 2, 2, 2), 45 * width // 64, False, norms=slots, width=width, **settings)
+    form = {'block': SplitBlock, 'blocks': (2, 2, 2, 2), 'stem_middle': 45 * width // 64, 'pools': False}
+    return R2Plus1D(**form, norms=split_slots(norms), width=width, **settings)
 
 
 def r2plus1d_34(*, norms, width, **settings) -> R2Plus1D:
     """The form of mmaction2."""
-    slots = split_slots(norms)
-    return R2Plus1D(FullySplitBlock, (3, 4, 6, 3), middle(3, width, 7), True, norms=slots, width=width, **settings)
+    form = {'block': FullySplitBlock, 'blocks': (3, 4, 6, 3), 'stem_middle': middle(3, width, 7), 'pools': True}
+    return R2Plus1D(**form, norms=split_slots(norms), width=width, **settings)
 
 
 R2PLUS1DS = {'r2plus1d_18': r2plus1d_18, 'r2plus1d_34': r2plus1d_34}

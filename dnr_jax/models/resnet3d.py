@@ -17,7 +17,6 @@ CVPR 2017, as a ResNet by Wang et al., "Non-local Neural Networks", CVPR 2018; b
 open-mmlab/mmaction2 and facebookresearch/SlowFast, which differ in I3D alone: its time strides and its last scales.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
@@ -25,14 +24,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from dnr_jax.models.layers import Head, SpatialConv, fold_frames, kaiming_fan_out, max_pool
-from dnr_jax.models.resnet import Block, carry_width
-from dnr_jax.normalization import NORMS, StaticTransform, is_cross_layer, norm_slots, plain
-from dnr_jax.relay import Carry, RelayCell, zero_carry
+from dnr_jax.models.layers import SpatialConv, fold_frames, kaiming_fan_out, max_pool
+from dnr_jax.models.network import Block, Network, Output, without_carry
+from dnr_jax.normalization import NORMS, StaticTransform, norm_slots, plain
+from dnr_jax.relay import Carry, zero_carry
 from dnr_jax.statistics import Video
 
 Frames = Float[Array, 'B T2 H W D']
-Output = Float[Array, 'B T2 H2 W2 D']
 
 
 class TemporalConv(nn.Module):
@@ -146,61 +144,19 @@ class Bottleneck3D(Block):
         return self.norm(word, cell=self.cell, name='norm3')
 
 
-class Stage3D(nn.Module):
-    """Blocks of one resolution, by their constructors, and the relay cell they share, if any.
-
-    The first has the stride, in space and, if it likes, in time. `widths` are the channels at each norm of a block.
-    """
-
-    blocks: tuple[Callable[..., Block], ...]
-    widths: tuple[int, ...]
-    features: int
-    stride: int
-    norms: tuple[str, ...]
-    norm: Callable[..., nn.Module]
-    relay_cell: Callable[..., RelayCell]
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, x: Video, train: bool) -> Output:
-        width = carry_width(self.norms, self.widths)
-        cell = self.relay_cell(width, name='relay') if any(map(is_cross_layer, self.norms)) else None
-        carry = zero_carry(len(x), width)
-        for j, make_block in enumerate(self.blocks):
-            block = make_block(
-                features=self.features,
-                stride=self.stride if j == 0 else 1,
-                index=j,
-                norms=self.norms,
-                norm=self.norm,
-                cell=cell,
-                dtype=self.dtype,
-                name=f'block{j + 1}',
-            )
-            x, carry = block(x, carry, train)
-        return x
-
-
-class Pathway(nn.Module):
-    """Stem and stages, to be walked by a network: x = stem(clip, train), then x = stage(x, train) of `stages`.
+class Pathway(Network):
+    """Stem and stages by themselves: x = stem(clip, train), then x, carry = stage(x, carry, train) of `stages`.
 
     Attributes:
       kernels: for each stage, the extent in time of every block's first convolution.
       stem_kernel: extent in time of the stem. stem_stride: time stride of its convolution, and of its max-pool.
       from_zero: whether the last scale of a block starts at zero.
-      width, norms, norm, relay_cell, remat, dtype: as in `resnet.ResNet`.
     """
 
     kernels: tuple[tuple[int, ...], ...]
     stem_kernel: int
     stem_stride: int
     from_zero: bool
-    width: int
-    norms: tuple[str, ...]
-    norm: Callable[..., nn.Module]
-    relay_cell: Callable[..., RelayCell]
-    remat: bool
-    dtype: jnp.dtype
 
     def setup(self):
         if self.stem_kernel == 1:
@@ -208,51 +164,35 @@ class Pathway(nn.Module):
         else:
             self.conv_stem = StemConv(self.width, self.stem_kernel, self.stem_stride, self.dtype)
         self.norm_stem = self.norm(plain(self.norms[-1]), cell=None, name='norm_stem')
-        make_stage = nn.remat(Stage3D, static_argnums=(2,)) if self.remat else Stage3D
-        self.stages = [
-            make_stage(
-                blocks=tuple(partial(Bottleneck3D, kernel=kernel, from_zero=self.from_zero) for kernel in kernels),
-                widths=Bottleneck3D.widths(self.width * 2**i),
-                features=self.width * 2**i,
-                stride=1 if i == 0 else 2,
-                norms=self.norms,
-                norm=self.norm,
-                relay_cell=self.relay_cell,
-                dtype=self.dtype,
-                name=f'stage{i + 1}',
-            )
-            for i, kernels in enumerate(self.kernels)
-        ]
+        self.stages = [self.stage_of(i, kernels) for i, kernels in enumerate(self.kernels)]
+
+    def stage_of(self, i: int, kernels: tuple[int, ...]) -> nn.Module:
+        blocks = tuple(partial(Bottleneck3D, kernel=kernel, from_zero=self.from_zero) for kernel in kernels)
+        return self.stage(i, blocks, Bottleneck3D.widths, self.width * 2**i, 1 if i == 0 else 2)
 
     def stem(self, clip: Video, train: bool) -> Output:
-        x = self.conv_stem(clip)
-        x, _ = self.norm_stem(x, zero_carry(len(x), self.width), train)
+        x = without_carry(self.norm_stem, self.conv_stem(clip), train)
         return max_pool(nn.relu(x))[:, :: self.stem_stride]
 
 
 class ResNet3D(Pathway):
-    """Clip [B T H W 3] -> logits [B K]; with `classes=None`, the features before the head, [B T' H' W' C].
-
-    Further attributes: `halves`, whether a pool after stage 1 halves the frames; `classes`, `dropout`.
-    """
+    """A pathway and a head. Further attribute: `halves`, whether a pool after stage 1 halves the frames."""
 
     halves: bool
-    classes: int | None
-    dropout: float
 
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
-        x = self.stem(clip, train)
+        x, carry = self.stem(clip, train), zero_carry(len(clip), self.width)
         for i, stage in enumerate(self.stages):
-            x = stage(x, train)
+            x, carry = stage(x, carry, train)
             if i == 0 and self.halves:
                 x = max_of_pairs(x)
-        return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
+        return self.classify(x, train)
 
 
 def resnet3d(kernels, *, norms, **settings) -> ResNet3D:
     """A ResNet3D; `norms` is a preset's name or one word per convolution."""
-    return ResNet3D(kernels, norms=norm_slots(norms, len(Bottleneck3D.widths(1))), **settings)
+    return ResNet3D(kernels=kernels, norms=norm_slots(norms, len(Bottleneck3D.widths(1))), **settings)
 
 
 SLOW_KERNELS = {

@@ -30,41 +30,45 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.models.layers import Head
-from dnr_jax.models.resnet3d import SLOW_KERNELS, Bottleneck3D, Output, Pathway, TemporalConv
-from dnr_jax.normalization import norm_slots, plain
+from dnr_jax.models.network import Network, Output
+from dnr_jax.models.resnet3d import SLOW_KERNELS, Bottleneck3D, Pathway, TemporalConv
+from dnr_jax.normalization import norm_slots
 from dnr_jax.relay import zero_carry
 from dnr_jax.statistics import Video
 
 BETA = 8  # channels of the slow pathway per channel of the fast one
 
 
-class SlowFast(nn.Module):
-    """Clip [B T H W 3] -> logits [B K]; with `classes=None`, the features before the head, [B 1 1 1 C].
+class SlowFast(Network):
+    """Two pathways and their laterals; with `classes=None`, the features before the head are [B 1 1 1 C].
 
     Attributes:
-      slow, fast: the pathways. alpha: frames of the fast pathway per frame of the slow one.
+      kernels: of the slow pathway, see `Pathway`. alpha: frames of the fast pathway per frame of the slow one.
       lateral_kernel: frames that a lateral convolution reaches over.
-      classes, dropout, dtype: as in `resnet.ResNet`.
+      Others as in `Network`; width, a multiple of 8, is that of the slow pathway.
     """
 
-    slow: Pathway
-    fast: Pathway
+    kernels: tuple[tuple[int, ...], ...]
     alpha: int
     lateral_kernel: int
-    classes: int | None
-    dropout: float
-    dtype: jnp.dtype
+
+    def setup(self):
+        shared = {of: getattr(self, of) for of in ('norms', 'norm', 'relay_cell', 'remat', 'dtype')}
+        pathway = partial(Pathway, **shared, classes=None, dropout=0.0, stem_stride=1, from_zero=True)
+        fast_kernels = tuple((3,) * len(stage) for stage in self.kernels)
+        self.slow = pathway(kernels=self.kernels, stem_kernel=1, width=self.width)
+        self.fast = pathway(kernels=fast_kernels, stem_kernel=5, width=self.width // BETA)
 
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
         expect_multiple(clip.shape[1], self.alpha)
         slow, fast = self.slow.stem(self.slow_frames(clip), train), self.fast.stem(clip, train)
+        slow_carry, fast_carry = zero_carry(len(clip), self.slow.width), zero_carry(len(clip), self.fast.width)
         for i, (slow_stage, fast_stage) in enumerate(zip(self.slow.stages, self.fast.stages, strict=True)):
             slow = jnp.concatenate([slow, self.lateral(i, fast, train)], axis=-1)
-            slow, fast = slow_stage(slow, train), fast_stage(fast, train)
-        x = self.joined(mean_of_all(slow), mean_of_all(fast))
-        return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
+            slow, slow_carry = slow_stage(slow, slow_carry, train)
+            fast, fast_carry = fast_stage(fast, fast_carry, train)
+        return self.classify(self.joined(mean_of_all(slow), mean_of_all(fast)), train)
 
     def slow_frames(self, clip: Video) -> Float[Array, 'B T2 H W C']:
         """What the slow pathway sees."""
@@ -88,8 +92,7 @@ class PySlowFast(SlowFast):
 
     def lateral(self, i: int, fast: Video, train: bool) -> Output:
         y = super().lateral(i, fast, train)
-        norm = self.slow.norm(plain(self.slow.norms[-1]), cell=None, name=f'norm_lateral{i}')
-        return nn.relu(norm(y, zero_carry(len(y), y.shape[-1]), train)[0])
+        return nn.relu(self.plain_norm(y, f'norm_lateral{i}', train))
 
     def joined(self, slow: Float[Array, 'B 1 1 1 S'], fast: Float[Array, 'B 1 1 1 F']) -> Float[Array, 'B 1 1 1 C']:
         return jnp.concatenate([slow, fast], axis=-1)
@@ -108,26 +111,16 @@ def expect_multiple(frames: int, alpha: int) -> None:
         )
 
 
-def slowfast(make, kernels, alpha, lateral_kernel, *, norms, width, classes, dropout, **settings) -> SlowFast:
-    """A SlowFast whose slow pathway has those `kernels`; ValueError if the eighth of `width` is not whole."""
+def slowfast(make, alpha, lateral_kernel, *, norms, width, **settings) -> SlowFast:
+    """A SlowFast over ResNet-50; ValueError if the eighth of `width` is not whole."""
     if width % BETA:
         raise ValueError(f'The fast pathway has an eighth of the channels: width is a multiple of 8, got {width}.')
-    slots = norm_slots(norms, len(Bottleneck3D.widths(1)))
-    pathway = partial(Pathway, stem_stride=1, from_zero=True, norms=slots, **settings)
-    fast_kernels = tuple((3,) * len(stage) for stage in kernels)
-    return make(
-        slow=pathway(kernels, stem_kernel=1, width=width),
-        fast=pathway(fast_kernels, stem_kernel=5, width=width // BETA),
-        alpha=alpha,
-        lateral_kernel=lateral_kernel,
-        classes=classes,
-        dropout=dropout,
-        dtype=settings['dtype'],
-    )
+    form = {'kernels': SLOW_KERNELS['resnet50'], 'alpha': alpha, 'lateral_kernel': lateral_kernel}
+    return make(**form, norms=norm_slots(norms, len(Bottleneck3D.widths(1))), width=width, **settings)
 
 
 SLOWFASTS = {
-    f'{form}_resnet50_{name}': partial(slowfast, make, SLOW_KERNELS['resnet50'], alpha, lateral_kernel)
+    f'{form}_resnet50_{name}': partial(slowfast, make, alpha, lateral_kernel)
     for form, make in (('slowfast', SlowFast), ('pyslowfast', PySlowFast))
     for name, alpha, lateral_kernel in (('4x16', 8, 5), ('8x8', 4, 7))
 }

@@ -28,8 +28,9 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax.models.layers import sum_neighbours
+from dnr_jax.models.network import without_carry
 from dnr_jax.models.resnet import BottleneckBlock, resnet
-from dnr_jax.relay import uniform_fan_in, zero_carry
+from dnr_jax.relay import uniform_fan_in
 from dnr_jax.statistics import Video
 
 
@@ -98,7 +99,7 @@ def dense(x, features: int, name: str):
 def batch_norm(norm, x: Float[Array, 'B N C'], train: bool) -> Float[Array, 'B N C']:
     """The batch norm of a branch, over B and N."""
     x = x[:, :, None, None]
-    return norm('batch', cell=None, name='norm')(x, zero_carry(len(x), x.shape[-1]), train)[0][:, :, 0, 0]
+    return without_carry(norm('batch', cell=None, name='norm'), x, train)[:, :, 0, 0]
 
 
 class AdaptiveBlock(BottleneckBlock):

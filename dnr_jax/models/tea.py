@@ -24,8 +24,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv, mean_pool, sum_neighbours
-from dnr_jax.models.resnet import Block, Input, Output, resnet
-from dnr_jax.relay import Carry, zero_carry
+from dnr_jax.models.network import Block, Input, Output, without_carry
+from dnr_jax.models.resnet import resnet
+from dnr_jax.relay import Carry
 from dnr_jax.statistics import Video
 
 GROUPS = 4
@@ -54,7 +55,7 @@ class MotionExcitation(nn.Module):
         return x + x * (nn.sigmoid(motion) - 0.5).astype(x.dtype)
 
     def batch_norm(self, x: Video, name: str, train: bool) -> Video:
-        return self.norm('batch', cell=None, name=name)(x, zero_carry(len(x), x.shape[-1]), train)[0]
+        return without_carry(self.norm('batch', cell=None, name=name), x, train)
 
 
 class TemporalConv(nn.Module):

@@ -30,7 +30,7 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax import figures
-from dnr_jax.relay import relay_over_frames, zero_carry
+from dnr_jax.relay import relay_over_frames
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
 MOST_DRAWN = 12  # relays that get a matrix of their own
@@ -42,17 +42,21 @@ def influence(
     """I[t, s] of every clip and relay, by the relay's name; pure, see above."""
     _, layers, relays = observe(model, variables, clip)
     pooled = {name: of.pooled for name, of in layers.items()}
-    return {
-        relay.name: jax.lax.map(partial(relay_influence, relay, relay.variables(variables)), relay.along(pooled))
-        for relay in relays
-    }
+    found = {}
+    for relay in relays:
+        first, of_clip = layers[relay.layers[0]], partial(relay_influence, relay, relay.variables(variables))
+        start = first.h_before[:, 0], first.c_before[:, 0]
+        found[relay.name] = jax.lax.map(lambda of, of_clip=of_clip: of_clip(*of), (start, relay.along(pooled)))
+    return found
 
 
-def relay_influence(relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'N C']) -> Float[Array, 'N N']:
-    """I[t, s] of one relay for one clip."""
+def relay_influence(
+    relay: Relay, variables: Mapping[str, Any], start: tuple[Float[Array, 'C'], ...], pooled: Float[Array, 'N C']
+) -> Float[Array, 'N N']:
+    """I[t, s] of one relay, which begins with the state `start`, for one clip."""
 
     def scale(pooled):
-        carry = zero_carry(1, relay.cell.features)
+        carry = tuple(of[None] for of in start)
         _, (h, _) = relay.cell.apply(variables, carry, pooled[None], method=relay_over_frames)
         return relay.gain * h[0]
 

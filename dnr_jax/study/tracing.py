@@ -3,7 +3,7 @@
 A layer that is normalized by a relay reads `pooled`, decides with four gates, and hands out scale `h` and shift `c`:
 
     c = forget * c' + input * cell
-    h = output * sigmoid(c)                               (h', c') of the hop before, zero at the first
+    h = output * sigmoid(c)                               (h', c') of the hop before
     y = h * (x - mean) / sqrt(var + epsilon) + c
 
 Where the norm gives its scale a gain, `h` is the scale, gain times what the next hop reads.
@@ -28,11 +28,12 @@ from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
 from dnr_jax.normalization import CrossLayerTransform, CrossTemporalTransform
-from dnr_jax.relay import RelayCell
+from dnr_jax.relay import Carry, RelayCell
 from dnr_jax.statistics import BatchStatistics, GroupStatistics
 
 TRANSFORMS = CrossLayerTransform, CrossTemporalTransform
 STATISTICS = BatchStatistics, GroupStatistics
+GATES = 'input', 'forget', 'cell', 'output'
 FRAMES, LAYERS = 'frames', 'layers'  # what a relay hops along
 
 
@@ -46,6 +47,8 @@ class LayerTrace(NamedTuple):
     output: Float[Array, 'B G C']
     h: Float[Array, 'B G C']  # scale
     c: Float[Array, 'B G C']  # shift
+    h_before: Float[Array, 'B G C']  # the state that each hop was handed, h', ...
+    c_before: Float[Array, 'B G C']  # ... and c'; zero at the first hop of a relay
     mean: Float[Array, 'B G C']  # by which x was standardized: running averages, or those of a group norm
     var: Float[Array, 'B G C']
 
@@ -94,8 +97,9 @@ def observe(
     def keep(call: Callable, arguments: tuple, settings: dict[str, Any], context: nn.module.InterceptorContext):
         result, module = call(*arguments, **settings), context.module
         if context.method_name == '__call__' and isinstance(module, TRANSFORMS):
-            (_, pooled), (_, (h, c)) = arguments, result
-            sow(module, pooled=pooled, h=h, c=c)
+            (carry, pooled), (_, (h, c)) = arguments, result
+            h_before, c_before = handed_to(module, carry, h, c)
+            sow(module, pooled=pooled, h=h, c=c, h_before=h_before, c_before=c_before)
             relay = relay_of(module)
             before = relays.get(relay.path, relay._replace(layers=()))
             relays[relay.path] = relay._replace(layers=before.layers + relay.layers)
@@ -109,15 +113,13 @@ def observe(
     kept = flatten_dict(kept.get('trace', {}), sep='/')
     layers = {}
     for relay in relays.values():
-        pooled, h, c = (
-            {layer: kept[f'{layer}/transform/{of}'] for layer in relay.layers} for of in ('pooled', 'h', 'c')
-        )
-        decided = [relay.apart(gate) for gate in gates(relay, variables, relay.along(pooled), relay.along(h))]
         for layer in relay.layers:
-            statistics = (jnp.broadcast_to(kept[f'{layer}/statistics/{of}'], h[layer].shape) for of in ('mean', 'var'))
-            layers[layer] = LayerTrace(
-                pooled[layer], *(gate[layer] for gate in decided), h[layer], c[layer], *statistics
-            )
+            of = {name: kept[f'{layer}/transform/{name}'] for name in ('pooled', 'h', 'c', 'h_before', 'c_before')}
+            decided = dict(zip(GATES, gates(relay, variables, of['pooled'], of['h_before']), strict=True))
+            statistics = {
+                name: jnp.broadcast_to(kept[f'{layer}/statistics/{name}'], of['h'].shape) for name in ('mean', 'var')
+            }
+            layers[layer] = LayerTrace(**of, **decided, **statistics)
     return result, layers, list(relays.values())
 
 
@@ -125,6 +127,14 @@ def sow(module: nn.Module, **values: Array) -> None:
     """Keeps the values under the path of the module; a lifted transform such as `nn.remat` lets them pass."""
     for name, value in values.items():
         module.sow('trace', name, value, init_fn=lambda: None, reduce_fn=lambda _, value: value)
+
+
+def handed_to(transform: nn.Module, carry: Carry, h: Array, c: Array) -> tuple[Array, Array]:
+    """The state that each hop of a layer read, each [B G C]: the carry, or that of the frame group before."""
+    if isinstance(transform, CrossLayerTransform):
+        return carry[0][:, None], carry[1][:, None]
+    shifted = ((0, 0), (1, 0), (0, 0))
+    return jnp.pad(h[:, :-1] / transform.gain, shifted), jnp.pad(c[:, :-1], shifted)
 
 
 def layer_of(part: nn.Module) -> str:
@@ -146,12 +156,12 @@ def relay_of(transform: nn.Module) -> Relay:
 
 
 def gates(
-    relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'B N C'], h: Float[Array, 'B N C']
+    relay: Relay, variables: Mapping[str, Any], pooled: Float[Array, 'B G C'], h_before: Float[Array, 'B G C']
 ) -> tuple[Array, Array, Array, Array]:
-    """Input, forget, cell and output gate of every hop, each [B N C], from what it read: `pooled`, and h of before."""
-    before = jnp.pad(h[:, :-1], [(0, 0), (1, 0), (0, 0)]) / relay.gain
+    """The GATES of every hop, each [B G C], from what it read."""
+    of_cell = relay.variables(variables)
     total = relay.cell.apply(
-        relay.variables(variables), pooled, before, method=lambda cell, p, h: cell.input_gates(p) + cell.state_gates(h)
+        of_cell, pooled, h_before, method=lambda cell, p, h: cell.input_gates(p) + cell.state_gates(h)
     )
     i, f, g, o = jnp.split(total, 4, axis=-1)
     return sigmoid(i), sigmoid(f), tanh(g), sigmoid(o)

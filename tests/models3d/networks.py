@@ -28,7 +28,7 @@ def short(backbone, norms, **settings):
     """One stage of that backbone, of a block with a convolution over time; of SlowOnly, behind one without."""
     if backbone in SLOWFASTS:
         whole = network(backbone, norms, **{'width': 32} | settings)
-        return whole.clone(slow=whole.slow.clone(kernels=((3,),)), fast=whole.fast.clone(kernels=((3,),)))
+        return whole.clone(kernels=((3,),))
     if backbone in R2PLUS1DS:
         return network(backbone, norms, **{'width': 8, 'groups': 1} | settings).clone(blocks=(1,))
     whole = network(backbone, norms, **{'width': 8} | settings)

@@ -71,8 +71,7 @@ def test_slow_frames(backbone, numbers):
 
 def test_lateral_joins_behind_the_slow_features():
     """Without its stages, SlowFast is the means of both pathways, the fast one first."""
-    pathways = short('slowfast_resnet50_8x8', 'none', classes=None)
-    bare = pathways.clone(slow=pathways.slow.clone(kernels=((),)), fast=pathways.fast.clone(kernels=((),)))
+    bare = short('slowfast_resnet50_8x8', 'none', classes=None).clone(kernels=((),))
     clip = normal(1, 8, 8, 8, 3)
     slow, fast, lateral = normal(7, 7, 3, 32, seed=1), normal(5, 7, 7, 3, 4, seed=2), normal(7, 1, 1, 4, 8, seed=3)
     params = {'slow': {'conv_stem': slow}, 'fast': {'conv_stem': fast}, 'lateral0': lateral}
@@ -114,7 +113,7 @@ def test_last_scales_start_at_zero_where_in_the_sources():
     assert network('slowonly_resnet50', 'batch').from_zero
     assert network('i3d_resnet50_8x8', 'batch').from_zero
     assert not network('i3d_resnet50', 'batch').from_zero
-    slowfast = network('slowfast_resnet50_4x16', 'batch')
+    slowfast = network('slowfast_resnet50_4x16', 'batch').bind({})
     assert slowfast.slow.from_zero and slowfast.fast.from_zero
 
 

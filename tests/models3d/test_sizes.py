@@ -151,7 +151,7 @@ SLOW = {'slowfast_resnet50_4x16': 1, 'slowfast_resnet50_8x8': 2, 'pyslowfast_res
 
 
 def stage_shapes(recorded):
-    return {name: stage['__call__'][0].shape for name, stage in recorded.items() if name.startswith('stage')}
+    return {name: stage['__call__'][0][0].shape for name, stage in recorded.items() if name.startswith('stage')}
 
 
 @pytest.mark.parametrize('backbone', [*STAGES, *SLOW])

@@ -34,8 +34,11 @@ def test_the_trace_holds_every_relayed_layer_and_the_equations_of_the_cell(netwo
             name: relay.along({layer: getattr(traced[layer], name) for layer in relay.layers})
             for name in traced[relay.layers[0]]._fields
         }
-        c_before = jnp.pad(of['c'][:, :-1], [(0, 0), (1, 0), (0, 0)])
-        np.testing.assert_allclose(of['c'], of['forget'] * c_before + of['input'] * of['cell'], rtol=1e-4, atol=1e-5)
+        for name in ('h', 'c'):
+            before = jnp.pad(of[name][:, :-1], [(0, 0), (1, 0), (0, 0)])
+            np.testing.assert_allclose(of[f'{name}_before'], before, rtol=1e-6)
+        remembered = of['forget'] * of['c_before']
+        np.testing.assert_allclose(of['c'], remembered + of['input'] * of['cell'], rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(of['h'], of['output'] * jax.nn.sigmoid(of['c']), rtol=1e-4, atol=1e-5)
 
 
