@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.corruption import load_alone
 from dnr_jax import manifest
 from dnr_jax.bars import bar
-from dnr_jax.data.prepare import prepare
+from dnr_jax.data import prepare
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [
@@ -207,14 +207,16 @@ def main() -> int:
     parser.add_argument('--kills', type=int, default=20, help='how many; default: %(default)s')
     parser.add_argument('--epochs', type=int, default=40, help='of the training; default: %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='of the moments; default: %(default)s')
+    parser.add_argument('--longest', type=float, help='seconds to a kill; default: so that the run lasts for all')
     parser.add_argument('--workdir', type=Path, required=True, help='folder for the runs and their logs')
     parser.add_argument('--data_dir', type=Path, help='folder of data sets; default: WORKDIR/data')
     parser.add_argument('--out', type=Path, help='JSON file to write the record to')
     options = parser.parse_args()
     folder = options.workdir.absolute()
     data_dir = (options.data_dir or folder / 'data').absolute()
-    prepare('moving_shapes', config='tiny', out=data_dir, workers=0)
-    record = measure(folder, data_dir, options.kills, options.epochs, options.seed)
+    if status := prepare.main(['moving_shapes', '--variant=tiny', f'--out={data_dir}', '--workers=0']):
+        return status
+    record = measure(folder, data_dir, options.kills, options.epochs, options.seed, options.longest)
     print(as_table(record))
     if options.out:
         options.out.write_text(json.dumps(record, indent=2) + '\n')

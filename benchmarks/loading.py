@@ -31,6 +31,7 @@ from dnr_jax.data.pipeline import train_batches
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import open_split
 from dnr_jax.data.transforms import train_transform
+from dnr_jax.files import written_whole
 
 FRAMES, HEIGHT, WIDTH = 300, 256, 340
 BATCH = 8
@@ -58,12 +59,14 @@ def draw_video(seed: int) -> Iterator[np.ndarray]:
 
 
 def prepare_all(folder: Path, videos: int, workers: int) -> None:
-    """Draws the videos, with a keyframe every 250 frames as x264 has them, and prepares them in every form."""
+    """Draws the videos that are missing, a keyframe every 250 frames as in x264, and prepares them in every form."""
     source = folder / 'source'
     for number in range(videos):
         path = source / f'{"ab"[number % 2]}/{number:04d}.mp4'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(reencode(draw_video(number), short_side=0, keyframe_interval=250, quality=23))
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(path) as unfinished:
+                unfinished.write_bytes(reencode(draw_video(number), short_side=0, keyframe_interval=250, quality=23))
     for options in FORMS.values():
         command = [
             'videos',
@@ -88,13 +91,15 @@ def read(folder: Path, form: str, sampling: str, workers: int, clips: int) -> tu
     """(clips per second, CPU seconds per clip) of the pipeline, once its workers have begun."""
     source = open_split(f'videos/drawn-{form}', folder, 'train')
     batches = train_batches(source, **loader_settings(sampling), batch_size=BATCH, start_step=0, workers=workers)
+    ahead = 2 + 2 * (workers or os.cpu_count())  # batches that workers or threads read before they are asked for
     with contextlib.closing(batches):
-        for _ in range(2 + 2 * workers):  # each worker is one batch ahead, before and after
+        for _ in range(ahead):
             next(batches)
         started, before = time.perf_counter(), cpu_seconds()
-        for _ in range(clips // BATCH):
+        timed = max(clips // BATCH, 4 * ahead)
+        for _ in range(timed):
             next(batches)
-        clips = clips // BATCH * BATCH
+        clips = timed * BATCH
         return clips / (time.perf_counter() - started), (cpu_seconds() - before) / clips
 
 
@@ -245,8 +250,7 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
-        if not (folder / 'videos').exists():
-            prepare_all(folder, options.videos, os.cpu_count())
+        prepare_all(folder, options.videos, os.cpu_count())
         measures = {
             'compare': lambda: compare(folder, options.rounds),
             'memory': lambda: follow_memory(folder, options.clips),

@@ -60,7 +60,7 @@ def main() -> None:
 
     folder = DOCS / sections.PICTURES
     folder.mkdir(exist_ok=True)
-    draw_growth(latest('growth', 'axis', 'frames', 'clips', 'channels', 'stride'), folder / sections.GROWTH_PICTURE)
+    draw_growth(latest('growth'), folder / sections.GROWTH_PICTURE)
     PAGE.write_text(page())
     print(PAGE.relative_to(records.ROOT))
 

@@ -6,6 +6,7 @@
 The pages in docs/ are written from the records by `python -m benchmarks.pages`; no number in them is typed by hand.
 """
 
+import errno
 import json
 import os
 import platform
@@ -25,10 +26,14 @@ LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
 def add(path: Path, measured: dict[str, Any]) -> None:
-    """Appends what was measured, with its provenance."""
+    """Appends what was measured, with its provenance; OSError, and the file as it was, where it has no room."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('a') as lines:
-        lines.write(json.dumps({**measured, 'by': provenance()}) + '\n')
+    line = (json.dumps({**measured, 'by': provenance()}) + '\n').encode()
+    with path.open('ab', buffering=0) as lines:
+        end = lines.seek(0, os.SEEK_END)
+        if lines.write(line) < len(line):
+            lines.truncate(end)
+            raise OSError(errno.ENOSPC, f'No room for a record of {len(line):,} bytes in', str(path))
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -8,11 +8,24 @@ from benchmarks import records
 Record = dict[str, Any]
 
 
-def latest(name: str, *keys: str) -> list[Record]:
-    """The last records of a file for every value of these keys and device."""
+OF_STEPS = ('backbone', 'pass', 'dtypes', 'clips', 'frames', 'size', 'width', 'stride')
+# What tells a measurement of a file from all others of its device.
+KEYS = {
+    **dict.fromkeys(('backbones', 'memory', 'norms', 'precision', 'devices'), OF_STEPS),
+    'growth': ('axis', 'dtype', 'frames', 'clips', 'channels', 'stride'),
+    'roofline': ('backbone', 'dtype', 'clips', 'frames', 'size', 'width', 'stride'),
+    'pytorch': ('backbone', 'norms', 'dtype', 'clips', 'frames', 'size'),
+    'end_to_end': ('data', 'backbone', 'norms', 'workers', 'clips', 'frames', 'size'),
+    'loading': ('measured',),
+    'earlier': ('what',),
+}
+
+
+def latest(name: str) -> list[Record]:
+    """The last record of every measurement of a file, see KEYS, and device."""
     found = {}
     for record in records.read(records.FOLDER / f'{name}.jsonl'):
-        key = record['by']['device'], *(str(record.get(key)) for key in keys)
+        key = record['by']['device'], *(str(record.get(key)) for key in KEYS[name])
         found.pop(key, None)
         found[key] = record
     return list(found.values())

@@ -166,8 +166,8 @@ def cut_frames(
     padded = jnp.pad(pooled, [(0, 0), (0, -groups % hops), (0, 0)])  # behind the last hop, which does not hear of it
     parts = padded.reshape(-1, hops, channels)
     carry = zero_carry(len(parts), channels)
-    _, given = relay.cell.apply(relay.variables(variables), carry, parts, method=relay_over_frames)
-    return jax.tree.map(lambda of: of.reshape(clips, -1, channels)[:, :groups], given)
+    _, (scale, shift) = relay.cell.apply(relay.variables(variables), carry, parts, method=relay_over_frames)
+    return tuple(of.reshape(clips, -1, channels)[:, :groups] for of in (relay.gain * scale, shift))
 
 
 class Cost(NamedTuple):

@@ -1,6 +1,8 @@
 """The page of figures is what the records say."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -15,7 +17,16 @@ def test_of_the_same_thing_the_last_record_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(records, 'FOLDER', tmp_path)
     for value, pace in ((8, 1), (16, 2), (8, 3)):
         records.add(tmp_path / 'growth.jsonl', {'axis': 'frames', 'frames': value, 'pace': pace})
-    assert [record['pace'] for record in tables.latest('growth', 'axis', 'frames')] == [2, 3]
+    assert [record['pace'] for record in tables.latest('growth')] == [2, 3]
+
+
+@pytest.mark.parametrize('key', ['clips', 'frames', 'size', 'dtypes'])
+@pytest.mark.parametrize('name', ['backbones', 'memory', 'norms'])
+def test_other_clips_are_another_measurement(name, key, tmp_path, monkeypatch):
+    monkeypatch.setattr(records, 'FOLDER', tmp_path)
+    for value in (16, 32):
+        records.add(tmp_path / f'{name}.jsonl', {'backbone': 'i3d_resnet50', 'pass': 'training', key: value})
+    assert [record[key] for record in tables.latest(name)] == [16, 32]
 
 
 def test_nothing_measured_is_said(tmp_path, monkeypatch):
@@ -48,3 +59,18 @@ def test_records_say_where_they_are_from(path):
     for record in records.read(path):
         assert record['by'].keys() >= {'command', 'commit', 'date', 'versions', 'device'}
         assert re.fullmatch(r'[0-9a-f]{7,}\+?', record['by']['commit'])
+
+
+def test_a_record_without_room_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / 'growth.jsonl'
+    records.add(path, {'pace': 1})
+    before = path.read_bytes()
+    limited = (
+        'import resource, signal; from pathlib import Path; from benchmarks import records; '
+        'signal.signal(signal.SIGXFSZ, signal.SIG_IGN); '
+        f'resource.setrlimit(resource.RLIMIT_FSIZE, 2 * [{len(before) + 100}]); '
+        f'records.add(Path({str(path)!r}), {{"pace": list(range(1000))}})'
+    )
+    ended = subprocess.run([sys.executable, '-c', limited], cwd=records.ROOT, capture_output=True, text=True)
+    assert 'No room for a record' in ended.stderr
+    assert path.read_bytes() == before

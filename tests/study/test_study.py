@@ -93,9 +93,11 @@ def means_of(traced):
     return {layer: Means(of.h.mean(axis=0), of.c.mean(axis=0)) for layer, of in traced.items()}
 
 
+@pytest.mark.parametrize('norms', ['dnr', 'cross_layer_unit,cross_temporal_unit'])
 @pytest.mark.parametrize('ablation', ['none', 'cut:99'])
-def test_what_takes_nothing_away_changes_nothing(network, traced, ablation):
-    model, variables, clip = network
+def test_what_takes_nothing_away_changes_nothing(network, traced, ablation, norms):
+    _, variables, clip = network
+    model = short('resnet18', norms, reduction=1)
     keys = jax.random.split(jax.random.key(0), 2)
     logits = ablated(
         model, variables, clip, ablation=ablation, chosen=matching(traced, ''), means=means_of(traced), keys=keys
