@@ -33,7 +33,7 @@ test-beam: $(VENV)-beam/installed-tests
 	$(VENV)-beam/bin/pip install "apache-beam>=2.77,<3"
 	$(VENV)-beam/bin/python -m pytest tests/data/test_prepare.py -k beam -W ignore::DeprecationWarning
 
-# The CPU build of PyTorch is a tenth of the other, and comes from an index of its own.
+# Where no NVIDIA GPU is, put PyTorch's CPU build into that environment first: it is a tenth of the size.
 test-torch: $(VENV)-torch/installed-tests
 	$(VENV)-torch/bin/pip install "torch>=2.13,<3" "safetensors>=0.8,<1"
 	$(VENV)-torch/bin/python -m pytest tests/pytorch

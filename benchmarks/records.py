@@ -51,6 +51,7 @@ def provenance() -> dict[str, Any]:
         'versions': {name: version(name) for name in LIBRARIES},
         'device': jax.devices()[0].device_kind,
         'devices': jax.device_count(),
+        'float32': jax.config.jax_default_matmul_precision or 'default',  # on accelerators less than float32
         'processor': processor(),
         'cores': os.cpu_count(),
     }

@@ -36,14 +36,15 @@ SETTINGS = {
 NORMS = ('batch', 'dnr')
 
 
-def top1(backbone: str, norms: str, workdir: Path, more: list[str]) -> float:
+def top1(backbone: str, norms: str, workdir: Path, data_dir: str) -> float:
     """Test accuracy, from training to the end if that was not done; it is recorded once."""
     folder = workdir / f'{backbone}_{norms}'
     results = folder / 'test/results.json'
     if not results.exists():
         config = f'--config=configs/moving_shapes.py:{backbone},{norms}'
+        data = f'--config.data.dir={data_dir}'
         subprocess.run(
-            [sys.executable, 'train.py', config, f'--workdir={folder}', *SETTINGS[backbone], *more], check=True
+            [sys.executable, 'train.py', config, data, f'--workdir={folder}', *SETTINGS[backbone]], check=True
         )
     scores = json.loads(results.read_text())
     record(backbone, norms, workdir=folder, step=scores['step'], top1=scores['top1'])
@@ -64,13 +65,14 @@ def main() -> None:
     parser.add_argument('--workdir', type=Path, default=Path('runs/families'))
     parser.add_argument('--only', default=','.join(SETTINGS), help='backbones; default: one of each family')
     parser.add_argument('--norms', default=','.join(NORMS), help='presets to train each with')
-    options, more = parser.parse_known_args()
+    parser.add_argument('--data_dir', default='~/tensorflow_datasets')
+    options = parser.parse_args()
     presets = options.norms.split(',')
     print(
         f'| backbone | {" | ".join(f"`{norms}`" for norms in presets)} |\n| --- {"| ---: " * len(presets)}|', flush=True
     )
     for backbone in options.only.split(','):
-        scores = [f'{top1(backbone, norms, options.workdir, more):.1%}' for norms in presets]
+        scores = [f'{top1(backbone, norms, options.workdir, options.data_dir):.1%}' for norms in presets]
         print(f'| `{backbone}` | {" | ".join(scores)} |', flush=True)
 
 

@@ -9,13 +9,15 @@ INTRODUCTION = """
 # Experiments
 
 ```
+python -m dnr_jax.data.prepare moving_shapes
 python -m dnr_jax.data.prepare moving_shapes --variant hard
 python -m experiments.small_batch
 python -m experiments.families
 python -m experiments.pages
 ```
 
-The last command writes this page from the records in `experiments/records`; the others add to them what is missing.
+The last command writes this page from the records in `experiments/records`; the two before it add to them what is
+missing, and can be stopped at any time. How long the first of them has taken stands below its tables.
 """
 
 SMALL_BATCH = f"""

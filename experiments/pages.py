@@ -62,11 +62,11 @@ def top1(group: Records, way: str) -> np.ndarray:
 
 
 def share(values: Sequence[float]) -> str:
-    """Mean and standard deviation in per cent; the mean alone for one seed."""
+    """Mean and standard deviation in per cent, and of how many seeds; the mean alone for one seed."""
     if not len(values):
         return ''
     mean = f'{100 * np.mean(values):.1f}'
-    return mean if len(values) == 1 else f'{mean} ± {100 * spread(np.array(values)):.1f}'
+    return f'{mean} (1)' if len(values) == 1 else f'{mean} ± {100 * spread(np.array(values)):.1f} ({len(values)})'
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
@@ -76,14 +76,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> st
 
 
 def accuracies(groups: Groups, methods: Sequence[str], way: str) -> str:
-    """Top-1 by clips per statistic."""
+    """Top-1 by clips per statistic, and the number of seeds."""
     rows = []
     for backbone in small_batch.BACKBONES:
         for method in methods:
             scores = [top1(at(groups, backbone, method, clips), way) for clips in CLIPS]
             if any(map(len, scores)):
-                rows.append([f'`{backbone}`', method, *map(share, scores), str(max(map(len, scores)))])
-    return table(['backbone', 'norms', *(f'{clips} clips' for clips in CLIPS), 'seeds'], rows, left=2)
+                rows.append([f'`{backbone}`', method, *map(share, scores)])
+    return table(['backbone', 'norms', *(f'{clips} clips' for clips in CLIPS)], rows, left=2)
 
 
 def differences(groups: Groups, methods: Sequence[str], reference: str, ways: Sequence[str]) -> str:
@@ -105,11 +105,15 @@ def differences(groups: Groups, methods: Sequence[str], reference: str, ways: Se
 
 
 def pooled(groups: Groups, backbones: Sequence[str], method: str, clips: int) -> Records:
-    """The runs with all of the backbones, or none; each is paired with its like by backbone and seed."""
+    """The runs of the seeds that all of the backbones have; each is paired with its like by backbone and seed."""
     found = [at(groups, backbone, method, clips) for backbone in backbones]
-    if not all(found):
-        return []
-    return [record | {'seed': (record['backbone'], record['seed'])} for group in found for record in group]
+    common = set.intersection(*({record['seed'] for record in group} for group in found))
+    return [
+        record | {'seed': (record['backbone'], record['seed'])}
+        for group in found
+        for record in group
+        if record['seed'] in common
+    ]
 
 
 def cells(difference: Difference) -> list[str]:
@@ -148,8 +152,12 @@ def deviations(group: Records) -> list[str]:
 
 
 def families_table(found: Records) -> str:
-    """Test accuracies of every family."""
-    scores = {(record['backbone'], record['norms']): f'{record["top1"]:.1%}' for record in found}
+    """Test accuracies of every family, of the settings that stand in `families`, with seed 0."""
+    scores = {
+        (record['backbone'], record['norms']): f'{record["top1"]:.1%}'
+        for record in found
+        if record['seed'] == 0 and record['settings'] == families.SETTINGS.get(record['backbone'])
+    }
     trained = [backbone for backbone in families.SETTINGS if any(backbone == of for of, _ in scores)]
     rows = [[f'`{of}`', *(scores.get((of, norms), '') for norms in families.NORMS)] for of in trained]
     return table(['backbone', *(f'`{norms}`' for norms in families.NORMS)], rows, left=1)
@@ -207,8 +215,10 @@ def provenance(found: Records) -> str:
         return ', '.join(sorted({read(record['by']) for record in found}))
 
     versions = all_of(lambda by: ', '.join(f'{name} {version}' for name, version in by['versions'].items()))
+    hours = sum(record.get('seconds', 0) for record in found) / 3600
     return (
-        f'{len(found)} runs; commit {all_of(lambda by: by["commit"])}; {all_of(lambda by: by["processor"])}, '
+        f'{len(found)} runs{f", {hours:.1f} hours of one core" if hours else ""}; '
+        f'commit {all_of(lambda by: by["commit"])}; {all_of(lambda by: by["processor"])}, '
         f'{all_of(lambda by: by["device"])}; Python {all_of(lambda by: by["python"])}, {versions}.'
     )
 

@@ -1,18 +1,20 @@
 """Does the relay help, in small batches, and where the backbone already models time?
 
     python -m dnr_jax.data.prepare moving_shapes --variant hard
-    python -m experiments.small_batch
-    python -m experiments.small_batch --methods='batch;dnr' --clips=2 --seeds=5 --epochs=6
+    python -m experiments.small_batch                                               # all that is on the page
+    python -m experiments.small_batch --methods='batch;dnr' --clips=2 --seeds=7     # or a part of it, or more
     python -m experiments.pages
 
 A short training of every method on the harder moving shapes: 2, 4, 8 or 16 of the 16 clips of a step share statistics,
 steps and clips are equal. Each run is a line of experiments/records/small_batch.jsonl; started again, it goes on with
-what is missing. The most telling runs come first.
+what is missing, and says first how long that will take.
 """
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +28,7 @@ from experiments.short_training import Trainer, read_clips
 
 RECORDS = Path(__file__).parent / 'records/small_batch.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
-CLIPS = (2, 16, 4, 8)  # that share statistics; the ends tell most
+CLIPS = (2, 4, 8, 16)  # that share statistics
 EPOCHS = (2, 6)  # 300 steps, in which networks learn their first, and 900
 
 
@@ -78,19 +80,40 @@ class Run(NamedTuple):
     epochs: int
 
 
-def plan(backbones: Sequence[str], methods: Sequence[str], clips: Sequence[int], seeds: int, epochs: int) -> list[Run]:
-    """All runs, by clips and then by method; those without statistics over clips stand among the first."""
-    found = []
-    for method in methods:
-        over_clips = choose(ALL, method, 'method').over_clips
-        counts = clips if over_clips else (1,)
-        found += [
-            (position, Run(backbone, method, count, seed, epochs))
-            for position, count in enumerate(counts)
-            for backbone in backbones
-            for seed in range(seeds)
-        ]
-    return [run for _, run in sorted(found, key=lambda of: of[0])]  # which keeps the order of equals
+class Part(NamedTuple):
+    """Runs of all these methods on all backbones, at all these clips per statistic, with seeds from 0."""
+
+    methods: Sequence[str]
+    clips: Sequence[int]
+    seeds: int
+    epochs: int
+    backbones: Sequence[str] = BACKBONES
+
+
+# What docs/experiments.md is made of.
+PAGE = (
+    Part(('batch', 'dnr', 'layer', 'dnr, whole statistics'), CLIPS, seeds=5, epochs=6),
+    Part(('temporal', 'group', 'dnr over group', 'group, rate 0.03'), CLIPS, seeds=3, epochs=6),
+    Part(
+        ('batch, scale from 1/4', 'dnr, across stages', 'dnr, smaller cell', 'dnr, stride 1'), (2,), seeds=3, epochs=6
+    ),
+    Part(tuple(METHODS), CLIPS, seeds=3, epochs=2),
+    Part(('batch, scale from 1/4',), (2, 16), seeds=3, epochs=2),
+    Part(('dnr, scale from 1', 'dnr, stride 4'), (2,), seeds=3, epochs=2),
+    Part(('dnr, running pair per hop',), (16,), seeds=3, epochs=2),
+    Part(('batch, rate 0.03',), (16,), seeds=1, epochs=2, backbones=('resnet18',)),
+)
+
+
+def plan(parts: Sequence[Part]) -> list[Run]:
+    """All runs, each once, those of one program together."""
+    found = {}
+    for part in parts:
+        for method in part.methods:
+            counts = part.clips if choose(ALL, method, 'method').over_clips else (1,)
+            for backbone, clips, seed in itertools.product(part.backbones, counts, range(part.seeds)):
+                found[Run(backbone, method, clips, seed, part.epochs)] = None
+    return list(found)
 
 
 def key(record: dict[str, Any]) -> Run:
@@ -127,21 +150,32 @@ def carry_out(runs: Sequence[Run], data_dir: str, cache: Path) -> None:
         print(f'{number + 1}/{len(runs)} {" ".join(map(str, run))}: {told} ({measured["seconds"]:.0f} s)', flush=True)
 
 
+def expected_minutes(missing: Sequence[Run], found: Sequence[dict[str, Any]]) -> float:
+    """By the recorded runs of as many epochs, compilation included."""
+    seconds = {epochs: [record['seconds'] for record in found if record['epochs'] == epochs] for epochs in EPOCHS}
+    return sum(median(seconds.get(run.epochs) or [0]) for run in missing) / 60
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m experiments.small_batch', description=__doc__.split('\n')[0])
-    parser.add_argument('--backbones', default=';'.join(BACKBONES))
-    parser.add_argument('--methods', default=';'.join(METHODS), help=f'of {"; ".join(ALL)}')
-    parser.add_argument('--clips', default=';'.join(map(str, CLIPS)), help='clips per statistic, first ones first')
-    parser.add_argument('--seeds', type=int, default=3, help='how many, from 0')
-    parser.add_argument('--epochs', type=int, default=EPOCHS[0], help=f'each of a run; on the page: {EPOCHS}')
+    parser.add_argument('--methods', help=f'these alone, in place of all on the page; of {"; ".join(ALL)}')
+    parser.add_argument('--backbones', default=';'.join(BACKBONES), help='of --methods')
+    parser.add_argument('--clips', default=';'.join(map(str, CLIPS)), help='per statistic, of --methods')
+    parser.add_argument('--seeds', type=int, default=3, help='how many, from 0, of --methods')
+    parser.add_argument('--epochs', type=int, default=EPOCHS[-1], help=f'of --methods; on the page: {EPOCHS}')
     parser.add_argument('--data_dir', default='~/tensorflow_datasets')
     parser.add_argument('--cache', type=Path, default=Path('runs/small_batch'), help='for clips and compiled programs')
     options = parser.parse_args()
     jax.config.update('jax_compilation_cache_dir', str((options.cache / 'compiled').resolve()))
-    done = {key(record) for record in records.read(RECORDS)}
-    backbones, methods, clips = (given.split(';') for given in (options.backbones, options.methods, options.clips))
-    wanted = plan(backbones, methods, [int(count) for count in clips], options.seeds, options.epochs)
-    carry_out([run for run in wanted if run not in done], options.data_dir, options.cache)
+    wanted = PAGE
+    if options.methods:
+        methods, backbones, clips = (of.split(';') for of in (options.methods, options.backbones, options.clips))
+        wanted = [Part(methods, [int(count) for count in clips], options.seeds, options.epochs, backbones)]
+    found = records.read(RECORDS)
+    done = set(map(key, found))
+    missing = [run for run in plan(wanted) if run not in done]
+    print(f'{len(missing)} runs are missing: about {expected_minutes(missing, found):.0f} minutes on two CPU cores.')
+    carry_out(missing, options.data_dir, options.cache)
 
 
 if __name__ == '__main__':

@@ -130,7 +130,9 @@ def sum_neighbours(x: Video, taps: Float[Array, '3 #B C']) -> Video:
 
 
 class Head(nn.Module):
-    """Mean of the features over space and frames, dropout, linear classifier: [B T H W C] -> float32 logits [B K].
+    """Mean of the features over space and frames, dropout, linear classifier: [B T H W C] -> logits [B K].
+
+    In full float32, whatever the accelerator's default precision.
 
     Source: `TSN2DHead` of open-mmlab/mmaction as configured in github.com/caidonkey/dnr: features, not logits, are
     averaged over frames; the linear layer starts at N(0, 0.01) with zero bias.
@@ -143,4 +145,5 @@ class Head(nn.Module):
     def __call__(self, x: Video, train: bool) -> Float[Array, 'B K']:
         features = x.astype(jnp.float32).mean(axis=(1, 2, 3))
         features = nn.Dropout(self.dropout, deterministic=not train)(features)
-        return nn.Dense(self.classes, kernel_init=nn.initializers.normal(0.01), name='linear')(features)
+        init = nn.initializers.normal(0.01)
+        return nn.Dense(self.classes, kernel_init=init, precision='highest', name='linear')(features)

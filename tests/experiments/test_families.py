@@ -20,7 +20,7 @@ def workdir(monkeypatch, tmp_path):
 
 def test_a_finished_training_is_recorded_once(workdir):
     for _ in range(2):
-        assert families.top1('resnet18', 'dnr', workdir, []) == 0.875
-        assert families.top1('resnet18', 'batch', workdir, []) == 0.25
+        assert families.top1('resnet18', 'dnr', workdir, 'data') == 0.875
+        assert families.top1('resnet18', 'batch', workdir, 'data') == 0.25
     found = [(record['norms'], record['top1'], record['steps']) for record in records.read(families.RECORDS)]
     assert found == [('dnr', 0.875, 1024), ('batch', 0.25, 1024)]

@@ -40,8 +40,8 @@ def rows(text, *words):
 def test_accuracies_are_means_and_spreads_over_seeds(runs):
     text = pages.accuracies(pages.grouped(runs, pages.FEW), list(METHODS), 'running')
     total = pages.TEST_CLIPS
-    cell = f'{100 * 112 / total:.1f} ± {100 * 12 / total:.1f}'
-    assert rows(text, '`resnet18`', 'batch') == [f'| `resnet18` | batch | {cell} |  |  | {cell} | 3 |']
+    cell = f'{100 * 112 / total:.1f} ± {100 * 12 / total:.1f} (3)'
+    assert rows(text, '`resnet18`', 'batch') == [f'| `resnet18` | batch | {cell} |  |  | {cell} |']
 
 
 def test_norms_without_statistics_over_clips_stand_at_every_number(runs):
@@ -70,6 +70,13 @@ def test_differences_say_what_is_significant(runs):
     assert not rows(text, '4')
 
 
+def test_over_both_backbones_the_seeds_of_both_count(runs):
+    more = [record | {'seed': 7} for record in runs if record['backbone'] == 'resnet18' and record['seed'] == 0]
+    text = pages.differences(pages.grouped(runs + more, pages.FEW), ['dnr'], 'batch', ['running'])
+    assert rows(text, '`resnet18`', 'dnr', '2')[0].split(' | ')[3] == '4'
+    assert rows(text, 'both', 'dnr', '2')[0].split(' | ')[3] == '6'
+
+
 def test_gaps_leave_out_the_spread_of_one_hop(runs):
     text = pages.gaps(pages.grouped(runs, pages.FEW), list(METHODS))
     assert rows(text, 'batch', '2')[0].endswith('| 0.25 | 0.50 |  |  |')
@@ -78,8 +85,11 @@ def test_gaps_leave_out_the_spread_of_one_hop(runs):
 
 
 def test_the_page_is_written_from_the_records_alone(runs, monkeypatch, tmp_path):
-    trained = {'backbone': 'resnet18', 'norms': 'dnr', 'seed': 0, 'top1': 0.875, 'by': provenance()}
-    stored = {small_batch.RECORDS: runs, families.RECORDS: [trained]}
+    trained = {
+        'backbone': 'resnet18', 'norms': 'dnr', 'seed': 0, 'settings': [], 'top1': 0.875, 'by': provenance(),
+    }  # fmt: skip
+    others = [trained | {'seed': 1, 'top1': 0.5}, trained | {'settings': ['--config.train.epochs=1'], 'top1': 0.25}]
+    stored = {small_batch.RECORDS: runs, families.RECORDS: [trained, *others]}
     monkeypatch.setattr(pages, 'DOCS', tmp_path)
     monkeypatch.setattr(pages.records, 'read', stored.get)
     monkeypatch.setattr('sys.argv', ['pages'])

@@ -5,27 +5,37 @@ import pytest
 from benchmarks import records
 from dnr_jax.normalization import norm_slots
 from experiments import small_batch
-from experiments.small_batch import ALL, BACKBONES, CLIPS, METHODS, Run, config_of, plan
+from experiments.small_batch import ALL, BACKBONES, CLIPS, METHODS, PAGE, Part, Run, config_of, plan
 
 
-def test_the_plan_holds_every_run_once_and_the_most_telling_first():
-    runs = plan(BACKBONES, list(METHODS), CLIPS, seeds=3, epochs=2)
+def test_the_plan_holds_every_run_once():
+    part = Part(list(METHODS), CLIPS, seeds=3, epochs=2)
+    runs = plan([part, part._replace(seeds=2)])
     with_clips = sum(method.over_clips for method in METHODS.values())
     assert len(runs) == len(set(runs)) == 3 * len(BACKBONES) * (with_clips * len(CLIPS) + len(METHODS) - with_clips)
     assert {run.clips for run in runs if run.method == 'group'} == {1}
-    counts = [run.clips for run in runs]
-    assert set(counts[: counts.index(16)]) == {1, 2}
     assert runs[0] == Run('resnet18', 'batch', 2, 0, 2)
 
 
+def test_the_page_shows_no_run_that_its_command_does_not_make():
+    assert set(map(small_batch.key, records.read(small_batch.RECORDS))) <= set(plan(PAGE))
+
+
+def test_missing_runs_take_as_long_as_those_that_were_made():
+    found = [{'epochs': 2, 'seconds': seconds} for seconds in (20, 30, 90)] + [{'epochs': 6, 'seconds': 60}]
+    missing = plan([Part(['batch'], (2,), seeds=2, epochs=2, backbones=['resnet18'])])
+    assert small_batch.expected_minutes(missing, found) == 1
+    assert small_batch.expected_minutes(missing, []) == 0
+
+
 def test_runs_of_one_program_stand_together():
-    programs = [run[:3] for run in plan(BACKBONES, list(ALL), CLIPS, seeds=2, epochs=2)]
+    programs = [run._replace(seed=0) for run in plan(PAGE)]
     assert sum(a != b for a, b in zip(programs, programs[1:], strict=False)) + 1 == len(set(programs))
 
 
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Unknown method 'dnrr'. Did you mean 'dnr'"):
-        plan(BACKBONES, ['dnrr'], CLIPS, seeds=1, epochs=2)
+        plan([Part(['dnrr'], CLIPS, seeds=1, epochs=2)])
 
 
 @pytest.mark.parametrize('method', ALL)
@@ -65,7 +75,7 @@ def test_runs_are_recorded_one_by_one_and_programs_made_once(monkeypatch, tmp_pa
     monkeypatch.setattr(small_batch, 'Trainer', FakeTrainer)
     monkeypatch.setattr(small_batch, 'read_clips', lambda config, folder: Clips)
     monkeypatch.setattr(FakeTrainer, 'made', 0)
-    runs = plan(['resnet18'], ['batch', 'group'], [2], seeds=3, epochs=6)
+    runs = plan([Part(['batch', 'group'], [2], seeds=3, epochs=6, backbones=['resnet18'])])
     small_batch.carry_out(runs, 'data', Path())
     found = records.read(small_batch.RECORDS)
     assert [small_batch.key(record) for record in found] == runs
