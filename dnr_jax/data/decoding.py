@@ -17,6 +17,8 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from dnr_jax.data import matroska
+
 # In these codecs and containers a packet holds one shown frame, so packets can be counted instead of frames.
 _COUNTABLE_CODECS = frozenset({'h264', 'hevc', 'mjpeg', 'vp9', 'av1'})
 _COUNTABLE_CONTAINERS = frozenset({'mov', 'mp4', 'matroska', 'webm'})
@@ -85,7 +87,7 @@ def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray
 
     Raises:
       ValueError: if `indices` are not N > 0 whole numbers from 0.
-      VideoError: if the file is damaged, truncated, no video, or has too few frames.
+      VideoError: if a frame cannot be had: the file is damaged, truncated, no video, or has too few frames.
     """
     indices = check_indices(indices)
     wanted = set(indices.tolist())
@@ -100,7 +102,7 @@ def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarr
     """Decodes a whole video and hands out frames 0, `step`, 2 `step`, ..., one by one: RGB, uint8 [H W C].
 
     Raises:
-      VideoError: if the file is damaged, truncated, no video, or beyond the limits.
+      VideoError: if the file is damaged or truncated, as far as `inspect` can tell, no video, or beyond the limits.
     """
     reformatter = VideoReformatter()
     for frame in itertools.islice(_limited(video, limits), 0, None, step):
@@ -109,6 +111,8 @@ def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarr
 
 def inspect(video: bytes, limits: Limits) -> Inspected:
     """Decodes every frame once, counts them and measures them: headers are often wrong.
+
+    That a file was cut right between two frames shows in mp4, mov, mkv and webm only, and not in streamed ones.
 
     Raises:
       VideoError: if the file is damaged, truncated, no video, beyond the limits, or of frames of several sizes.
@@ -127,7 +131,7 @@ def count_frames(video: bytes) -> int:
     """Counts the frames of an encoded video by decoding them all.
 
     Raises:
-      VideoError: if the file is damaged, truncated, no video, or of frames of several sizes.
+      VideoError: as `inspect` does.
     """
     return inspect(video, UNLIMITED).num_frames
 
@@ -273,6 +277,8 @@ def _limited(video: bytes, limits: Limits) -> Iterator[av.VideoFrame]:
     if len(video) > limits.bytes:
         raise VideoError(f'the file has {len(video)} bytes, {limits.bytes} are allowed.', Reason.TOO_LARGE)
     with _opened(video, pixels=limits.pixels) as (container, stream):
+        if 'matroska' in container.format.name and (end := matroska.end(video)) > len(video):
+            raise VideoError(f'the file has {len(video)} bytes of at least {end}: it is truncated.', Reason.DAMAGED)
         for count, frame in enumerate(decoded(stream, container.demux(stream)), 1):
             if count > limits.frames:
                 raise VideoError(f'the video has more than {limits.frames} frames.', Reason.TOO_LARGE)

@@ -9,6 +9,8 @@ is divided over hosts.
 import dataclasses
 import functools
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -160,6 +162,13 @@ class LoaderError(Exception):
     """Reading cannot go on."""
 
 
+_FULL_MEMORY = 'Often memory has run out: fewer config.run.workers take less.'
+_FULL_SHARED_MEMORY = (
+    'Shared memory, /dev/shm, is full: start the container with --shm-size=8g or --ipc=host, or set '
+    'config.run.workers=0.'
+)
+
+
 class Batches:
     """An iterator over batches, which are made in the background. Close it to end its workers."""
 
@@ -189,11 +198,11 @@ class Batches:
         try:
             return next(self._iterator)
         except RuntimeError as error:
-            if 'terminated unexpectedly' not in str(error):
+            died = re.search(r'terminated unexpectedly with exit code (-?\d+)', str(error))
+            if not died:
                 raise
-            raise LoaderError(
-                f'A loader process has died: {error}. Often memory has run out: fewer config.run.workers take less.'
-            ) from error
+            remedy = _FULL_SHARED_MEMORY if int(died[1]) == -signal.SIGBUS else _FULL_MEMORY
+            raise LoaderError(f'A loader process has died with exit code {died[1]}. {remedy}') from error
 
     def close(self) -> None:
         """Ends the threads or processes. No batch can be taken afterwards."""

@@ -6,7 +6,7 @@ python -m dnr_jax.data.prepare kinetics400 --source DIR --form jpeg --short_side
 python -m dnr_jax.data.prepare videos --variant gym --source DIR --list train=train.csv --list validation=val.csv
 
 Every row of the annotations ends as a record or as a line of failures.csv. The same command, given again after an
-interruption, goes on with what is missing.
+interruption, goes on with what is missing; and with --refresh, after videos have arrived late, with those.
 """
 
 import argparse
@@ -32,28 +32,54 @@ STORING = ('form', 'short_side', 'keyframe_interval', 'quality', 'frame_step')
 DEFAULT_DIR = '~/tensorflow_datasets'  # as in configs/base.py
 
 
-def prepare(builder, effort) -> Path:
-    """Writes all splits of a data set as ArrayRecord files; does nothing if they are there. Returns their folder.
+def prepare(builder, effort, *, refresh: bool) -> Path:
+    """Writes all splits of a data set as ArrayRecord files, unless they are there. Returns their folder.
 
     Args:
       builder: a `VideoBuilder`.
       effort: its `Effort`.
+      refresh: whether, where they are there, rows that were rejected and could become records now are tried again.
     Raises ValueError as `VideoBuilder.prepare` does.
     """
     folder = Path(builder.data_dir)
-    if (folder / inventory.INVENTORY).exists():
-        if differing := builder.differences(inventory.read(folder)[0]):
-            raise ValueError(
-                f"'{folder}' is prepared already, of other rows or with other settings: {'; '.join(differing)}. Delete "
-                'it, or give another --out or --variant.'
-            )
-        print(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
-    else:
+    if not (folder / inventory.INVENTORY).exists():
         builder.prepare(effort)
+    else:
+        late = compare(builder, folder, refresh)
+        if refresh:
+            builder.prepare(effort)
+        else:
+            print(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
+            if late:
+                print(f'note: {late:,} rejected rows could become records now: --refresh tries them again')
     print(report(*inventory.read(folder), folder))
     for (one, other), count in overlaps(builder.annotated).items():
         print(f'note: {count:,} ids stand in {one} and in {other}')
+    if left_out := builder.annotated.left_out:
+        told = ', '.join(f'{count:,} {suffix or "without suffix"}' for suffix, count in left_out)
+        total = sum(count for _, count in left_out)
+        print(f'note: {total:,} files are neither videos nor images by their names: {told}')
     return folder
+
+
+def compare(builder, folder: Path, refresh: bool) -> int:
+    """How many rows that were rejected from a prepared data set could become records now.
+
+    Raises ValueError if it is not the one of the builder, or if a refresh would take records away.
+    """
+    found, rejected = inventory.read(folder)
+    if differing := builder.differences(found):
+        raise ValueError(
+            f"'{folder}' is prepared already, of other rows or with other settings: {'; '.join(differing)}. Delete "
+            'it, or give another --out or --variant.'
+        )
+    late, gone = builder.changes(rejected)
+    if refresh and gone:
+        raise ValueError(
+            f'{len(gone):,} records have no video any more, for example {gone[0].path}: a refresh prepares shards '
+            'as a whole, and would lose them. Bring the videos back, or leave the data set as it is.'
+        )
+    return len(late)
 
 
 def open_builder(options: argparse.Namespace):
@@ -104,9 +130,7 @@ def origin(options: argparse.Namespace):
     for path in (source, annotations):
         if not path.is_dir():
             raise ValueError(f"Expected a folder, got '{path}'.")
-    lists = dict(item.partition('=')[::2] for item in options.list)
-    if not all(lists.values()) or (lists and options.name != 'videos'):
-        raise ValueError(f'Expected --list=SPLIT=FILE, for `videos` only, got {options.list}.')
+    lists = list_files(options)
     if options.labels and not lists:
         raise ValueError(
             'Expected --labels beside --list only: elsewhere class names come from folders or annotations.'
@@ -116,9 +140,24 @@ def origin(options: argparse.Namespace):
         annotations=annotations,
         storage=Storage(**storage_settings(options)),
         limits=Limits(pixels=options.most_pixels, frames=options.most_frames, bytes=options.most_bytes),
-        lists={split: Path(file).expanduser() for split, file in lists.items()},
+        lists=lists,
         labels=Path(options.labels).expanduser() if options.labels else None,
     )
+
+
+def list_files(options: argparse.Namespace) -> dict[str, Path]:
+    """The list file of each split; ValueError for what is none, or for two of one split."""
+    lists = {}
+    for split, _, file in (item.partition('=') for item in options.list):
+        if not file or options.name != 'videos':
+            raise ValueError(f'Expected --list=SPLIT=FILE, for `videos` only, got {options.list}.')
+        if split in lists:
+            raise ValueError(
+                f"Expected one --list for each split, got '{lists[split]}' and '{file}' for '{split}'. Join them in "
+                'one file, or give them to different splits.'
+            )
+        lists[split] = Path(file).expanduser()
+    return lists
 
 
 def storage_settings(options: argparse.Namespace) -> dict:
@@ -180,6 +219,9 @@ def main(arguments: list[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_origin(parser)
+    parser.add_argument(
+        '--refresh', action='store_true', help='try rejected rows of a prepared data set again, where that could help'
+    )
     parser.add_argument('--strict', action='store_true', help='stop at the first row that cannot become a record')
     parser.add_argument(
         '--beam', metavar='OPTIONS', help='Apache Beam in place of processes: --beam=--runner=DirectRunner'
@@ -189,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         from dnr_jax.data.builders.video import Effort  # not on top: worker processes import this module
 
         effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
-        prepare(open_builder(options), effort)
+        prepare(open_builder(options), effort, refresh=options.refresh)
     except (ValueError, OSError) as error:
         print(error, *getattr(error, '__notes__', ()), sep=', ', file=sys.stderr)
         return 2

@@ -103,21 +103,34 @@ def write_missing(
 
 def find(shard: Shard, folder: Path) -> Written | None:
     """What became of a shard, if it is there, whole, and nothing that was rejected could fare better now."""
-    written = read(shard, folder)
-    if written is None or written.sources != [_signature(row) for row in written.rejected]:
+    written = _read(shard, folder)
+    if written is None or written.fingerprint != shard.fingerprint or unsettled(shard, folder):
         return None
     return written
 
 
-def read(shard: Shard, folder: Path) -> Written | None:
-    """What became of a shard, if it is there and whole."""
+def unsettled(shard: Shard, folder: Path) -> list[Row]:
+    """The rows that are no records and could become some: they were given up, or the video is new, or another one.
+
+    All rows, where the shard is not there.
+    """
+    written = _read(shard, folder)
+    if written is None:
+        return list(shard.rows)
+    recorded = {id for id, _ in written.records}
+    sources = {row.id: source for row, source in zip(written.rejected, written.sources, strict=True)}
+    return [row for row in shard.rows if row.id not in recorded and sources.get(row.id) != _signature(row)]
+
+
+def _read(shard: Shard, folder: Path) -> Written | None:
+    """What became of a shard, maybe of other rows or settings, if its file is there and whole."""
     path = folder / shard.file
     try:
         written = Written(*json.loads((folder / f'{shard.file}.json').read_text()))
         size = path.stat().st_size
     except FileNotFoundError:
         return None
-    if (written.fingerprint, written.file_size) != (shard.fingerprint, size):
+    if written.file_size != size:
         return None
     return written._replace(
         records=[(id, label) for id, label in written.records],
@@ -126,7 +139,7 @@ def read(shard: Shard, folder: Path) -> Written | None:
     )
 
 
-def _signature(row: Rejected) -> tuple[int, ...]:
+def _signature(row: Row | Rejected) -> tuple[int, ...]:
     """Of a rejected video: if it differs, the video may be another one."""
     try:
         found = os.stat(row.path)
@@ -172,8 +185,8 @@ def _settle(unfinished: Path, path: Path) -> None:
 
 def check(shard: Shard, folder: Path) -> Written:
     """What became of a shard that has just been written, once more from the disk."""
-    written = read(shard, folder)
-    assert written is not None, f'{shard.file} is gone'
+    written = _read(shard, folder)
+    assert written is not None and written.fingerprint == shard.fingerprint, f'{shard.file} is gone'
     reader = ArrayRecordReader(str(folder / shard.file))
     records = reader.num_records()
     reader.close()

@@ -67,7 +67,9 @@ def guarded_map(
 def _result(future: Any, seconds: float | int) -> Any | GivenUp:
     try:
         return future.result()
-    except TimeoutError:
+    except TimeoutError as error:
+        if isinstance(error.errno, int):  # the task's own, of a network disk; the pool's has no number
+            raise
         return GivenUp(f'it took longer than {seconds:g} s')
     except ProcessExpired as error:
         return GivenUp(f'its process died (status {error.exitcode})')

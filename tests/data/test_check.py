@@ -33,7 +33,7 @@ def test_a_prepared_set(tiny_dir, capsys, tmp_path):
 
 def test_a_damaged_record_is_found(tiny_dir, tmp_path, capsys):
     shutil.copytree(tiny_dir / 'moving_shapes', tmp_path / 'moving_shapes')
-    path = next(tmp_path.rglob('*-validation.array_record-*'))
+    path = next(tmp_path.rglob('*-validation.array_record-*-of-?????'))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -247,6 +247,29 @@ def test_a_truncated_file_is_refused_where_it_ends(files, name):
             np.testing.assert_array_equal(read_frames(video, [index]), read_frames(files[name], [index]))
 
 
+@pytest.mark.parametrize('name', ['matroska', 'vp9 in webm'])
+def test_a_truncated_matroska_file_is_no_shorter_video(files, name):
+    video = files[name]
+    assert count_frames(video + b'what is behind the video') == 60
+    for size in (len(video) // 3, len(video) // 2, len(video) - 1):
+        for decode_all in (count_frames, lambda cut: list(every_frame(cut, step=1, limits=UNLIMITED))):
+            with pytest.raises(VideoError, match=f'{size} bytes of at least {len(video)}.* truncated') as error:
+                decode_all(video[:size])
+            assert error.value.reason == Reason.DAMAGED
+
+
+def test_a_matroska_file_of_unknown_size_is_refused_where_it_ends_within_an_element(files):
+    stream = remux(files['vp9 in webm'], lambda number: True, 'webm', live='1')
+    cluster = stream.index(bytes.fromhex('1f43b675')) + 4
+    assert stream[cluster] >> 6 == 0b01, 'a size of two bytes is expected'
+    of_unknown_clusters = stream[:cluster] + b'\x7f\xff' + stream[cluster + 2 :]
+    for video in (stream, of_unknown_clusters):
+        assert count_frames(video) == count_frames(video + bytes(100)) == 60
+        for size in (len(video) // 2, len(video) - 1):
+            with pytest.raises(VideoError, match='truncated'):
+                count_frames(video[:size])
+
+
 def test_a_damaged_packet_is_refused():
     video = bytearray(make_video(60, gop=250))
     with av.open(io.BytesIO(video)) as container:

@@ -1,5 +1,7 @@
+import contextlib
 import itertools
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import pytest
 from data.test_workers import is_alive, wait_until
 
 from dnr_jax.data.decoding import read_frames
-from dnr_jax.data.pipeline import eval_batches, train_batches
+from dnr_jax.data.pipeline import LoaderError, eval_batches, train_batches
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import DamagedRecord, open_split
 from dnr_jax.data.transforms import eval_views, train_transform
@@ -319,6 +321,24 @@ def test_a_source_of_nothing_but_damage_stops(damaged, monkeypatch):
     )
     with pytest.raises(DamagedRecord):
         take(damaged, 1, damaged='skip')
+
+
+@pytest.mark.parametrize(
+    'death, remedy',
+    [
+        (signal.SIGBUS, 'Shared memory, /dev/shm, is full: .* --shm-size=8g or --ipc=host, or .*workers=0.'),
+        (signal.SIGKILL, 'Often memory has run out: fewer config.run.workers take less.'),
+    ],
+)
+def test_a_worker_that_dies_says_what_helps(source, death, remedy):
+    batches = train_batches(source, **TRAIN | dict(workers=1))
+    with contextlib.closing(batches):
+        next(batches)
+        for child in multiprocessing.active_children():
+            os.kill(child.pid, death)
+        with pytest.raises(LoaderError, match=f'A loader process has died with exit code -{death:d}[.] {remedy}$'):
+            for _ in range(10):
+                next(batches)
 
 
 def test_workers_end_with_a_killed_parent(tiny_dir):

@@ -2,6 +2,7 @@ import csv
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +196,104 @@ def test_what_was_repaired_is_tried_again(kinetics, tmp_path, capsys):
     assert '3 rows = 1 records + 2 rejected (2 unreadable)' in capsys.readouterr().out
 
 
+@pytest.fixture
+def late(kinetics, tmp_path, monkeypatch):
+    """The options of a prepared data set of 12 videos of one's own, in a shard each, and the folder of the videos.
+
+    Video 3 is broken, video 4 is missing, and a good one, to take their place, lies beside the folder.
+    """
+    monkeypatch.setattr(shards, 'CLIPS_PER_SHARD', 1)
+    source = tmp_path / 'source'
+    source.mkdir()
+    for number, path in enumerate(sorted((kinetics[0] / 'val').iterdir())[:12]):
+        shutil.copy(path, source / f'{number}.mp4')
+    shutil.move(source / '4.mp4', tmp_path / 'good.mp4')
+    (source / '3.mp4').write_bytes(b'broken')
+    (tmp_path / 'list.txt').write_text(''.join(f'{number}.mp4 same\n' for number in range(12)))
+    options = ['videos', '--variant', 'mine', '--source', str(source), f'--list=train={tmp_path / "list.txt"}']
+    options += ['--out', str(tmp_path / 'out'), '--workers', '0']
+    assert prepare.main(options) == 0
+    return options, source
+
+
+def test_videos_that_arrive_late_are_told_and_picked_up(late, tmp_path, capsys):
+    options, source = late
+    folder = tmp_path / 'out/videos/mine-original/1.1.0'
+    assert prepare.main(options) == 0 and 'note' not in capsys.readouterr().out
+    before = {path: (path.stat().st_ino, path.read_bytes()) for path in folder.glob('*-of-?????')}
+    for number in (3, 4):
+        shutil.copy(tmp_path / 'good.mp4', source / f'{number}.mp4')
+    assert prepare.main(options) == 0
+    told = capsys.readouterr().out
+    assert '12 rows = 10 records + 2 rejected (1 missing, 1 unreadable)' in told
+    assert 'note: 2 rejected rows could become records now: --refresh tries them again' in told.splitlines()
+    assert {path: (path.stat().st_ino, path.read_bytes()) for path in before} == before
+
+    assert prepare.main([*options, '--refresh']) == 0
+    assert '12 rows = 12 records' in capsys.readouterr().out
+    split = open_split('videos', tmp_path / 'out', 'train')
+    assert len(split) == 12 and {split[index]['id'] for index in range(12)} == set(map(str, range(12)))
+    same = [path for path in before if (path.stat().st_ino, path.read_bytes()) == before[path]]
+    assert len(before) - 2 <= len(same) < len(before)
+    assert [path.name for path in folder.parent.iterdir()] == ['1.1.0'] and not list(folder.glob('.*'))
+
+    once = files(folder)
+    shutil.rmtree(folder)
+    assert prepare.main(options) == 0 and files(folder) == once
+
+
+def test_a_refresh_that_fails_changes_nothing_and_can_be_repeated(late, tmp_path, capsys):
+    options, source = late
+    shutil.copy(tmp_path / 'good.mp4', source / '4.mp4')
+    folder = tmp_path / 'out/videos/mine-original/1.1.0'
+    before = files(folder)
+    assert prepare.main([*options, '--refresh', '--strict']) == 2
+    assert "'3' of train cannot become a record, unreadable" in capsys.readouterr().err
+    assert files(folder) == before
+    assert prepare.main([*options, '--refresh']) == 0
+    assert '12 rows = 11 records + 1 rejected (1 unreadable)' in capsys.readouterr().out
+
+
+def test_a_refresh_that_ends_in_the_last_moment_is_finished_by_the_same_command(late, tmp_path, capsys, monkeypatch):
+    options, source = late
+    shutil.copy(tmp_path / 'good.mp4', source / '4.mp4')
+    rename = pathlib.Path.rename
+
+    def fail(path, target):
+        if path.name == 'incomplete.1.1.0':
+            raise OSError('no power')
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, 'rename', fail)
+        assert prepare.main([*options, '--refresh']) == 2
+    assert prepare.main(options) == 0
+    assert '12 rows = 11 records + 1 rejected (1 unreadable)' in capsys.readouterr().out
+    folders = [path.name for path in (tmp_path / 'out/videos/mine-original').rglob('*') if path.is_dir()]
+    assert folders == ['1.1.0']
+
+
+def test_a_refresh_takes_no_record_away(late, tmp_path, capsys):
+    options, source = late
+    before = files(tmp_path / 'out')
+    (source / '7.mp4').unlink()
+    assert prepare.main([*options, '--refresh']) == 2
+    assert '1 records have no video any more, for example 7.mp4' in capsys.readouterr().err
+    assert files(tmp_path / 'out') == before
+
+
+def test_files_that_are_left_out_are_told(kinetics, tmp_path, capsys):
+    folder = tmp_path / 'source/a'
+    folder.mkdir(parents=True)
+    (folder / '1.mp4').write_bytes(next((kinetics[0] / 'val').iterdir()).read_bytes())
+    for name in ('2.gif', '3.gif', 'notes'):
+        (folder / name).touch()
+    options = ['videos', '--variant', 'mine', '--source', str(folder.parent), '--out', str(tmp_path), '--workers', '0']
+    assert prepare.main(options) == 0
+    note = 'note: 3 files are neither videos nor images by their names: 2 .gif, 1 without suffix'
+    assert note in capsys.readouterr().out.splitlines()
+
+
 def test_what_fails_unexpectedly_names_its_row(tmp_path, monkeypatch, capsys):
     def make(row):
         raise OSError(5, 'Input/output error')
@@ -224,8 +323,8 @@ def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):
         (leftover / name).write_text('half')
     assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']) == 0
     assert [path.name for path in (tmp_path / 'moving_shapes/tiny').iterdir()] == ['1.1.0']
-    names = [path.name for path in (tmp_path / 'moving_shapes/tiny/1.1.0').iterdir() if 'array_record' in path.name]
-    assert names == ['moving_shapes-train.array_record-00000-of-00001']
+    names = sorted(path.name for path in (tmp_path / 'moving_shapes/tiny/1.1.0').glob('*array_record*'))
+    assert names == [f'moving_shapes-train.array_record-00000-of-00001{suffix}' for suffix in ('', '.json')]
 
 
 @pytest.mark.parametrize(
@@ -248,6 +347,10 @@ def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):
         (['ucf101', '--source', '.', '--variant', 'split4'], "Unknown variant of ucf101 'split4'"),
         (['videos', '--source', '.'], 'needs a name: --variant=NAME'),
         (['ucf101', '--source', '.', '--list', 'train=x'], 'for `videos` only'),
+        (
+            ['videos', '--source', '.', '--variant', 'a', '--list', 'train=x.csv', '--list', 'train=y.csv'],
+            "Expected one --list for each split, got 'x.csv' and 'y.csv' for 'train'. Join them in one file",
+        ),
     ],
 )
 def test_mistakes_end_in_one_line(given, message, tmp_path, capsys):

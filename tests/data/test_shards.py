@@ -99,6 +99,20 @@ def test_two_at_one_shard_do_not_hurt_each_other(tmp_path):
     assert len(shards.check(shard, tmp_path).records) == 5 and len(files(tmp_path)) == 2
 
 
+def test_what_could_become_a_record_now(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in (5, 6, 7, 17):
+        pathlib.Path(f'{number}.mp4').write_bytes(b'video')
+    (shard,) = plan([*ROWS[5:8], ROWS[17], ROWS[27]], size=6)  # 27 is not there, and so rejected
+    (later,) = plan([*ROWS[5:9], ROWS[17], ROWS[27]], size=6)
+    assert {row.id for row in shards.unsettled(shard, tmp_path)} == {'id005', 'id006', 'id007', 'id017', 'id027'}
+    write([shard], tmp_path)
+    assert shards.unsettled(shard, tmp_path) == []
+    pathlib.Path('6.mp4').write_bytes(b'another')  # a record stays
+    pathlib.Path('17.mp4').write_bytes(b'repaired')
+    assert {row.id for row in shards.unsettled(later, tmp_path)} == {'id008', 'id017'}
+
+
 @pytest.mark.parametrize('change', ['settings', 'labels', 'cut', 'repaired', 'given up'])
 def test_a_shard_is_written_again_if_it_could_be_another_now(change, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -37,6 +38,15 @@ def test_what_hangs_or_dies_is_given_up_and_the_others_go_on():
     given_up = {place: str(result) for place, result in enumerate(results) if isinstance(result, GivenUp)}
     assert given_up == {3: 'it took longer than 1 s', 7: 'its process died (status 5)'}
     assert [result for result in results if not isinstance(result, GivenUp)] == [0, 1, 2, 4, 5, 6, 8, 9, 10, 11]
+
+
+def time_out_of_a_disk(number):
+    raise OSError(errno.ETIMEDOUT, 'Connection timed out')
+
+
+def test_a_disk_that_times_out_is_no_task_that_took_too_long():
+    with pytest.raises(TimeoutError, match='Connection timed out'):
+        list(guarded_map(time_out_of_a_disk, [1], workers=1, seconds=60))
 
 
 def test_workers_end_with_a_killed_parent(tmp_path):

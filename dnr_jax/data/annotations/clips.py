@@ -1,6 +1,7 @@
 """The videos of a folder: files, and folders of frame images."""
 
 import errno
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +24,18 @@ def clips(folder: Path) -> Iterator[Path]:
     """
     if not folder.is_dir():
         raise ValueError(f"No folder of videos '{folder}'.")
-    return _below(folder, frozenset())
+    return _clips(folder)
+
+
+def others(folder: Path) -> list[Path]:
+    """The visible files in a folder and below it that are neither videos nor images."""
+    files = itertools.chain.from_iterable(files for _, _, files in _walk(folder, frozenset()))
+    return [file for file in files if not _is_video(file) and not _is_image(file)]
 
 
 def clip_name(path: Path) -> str:
     """The name of a video without the extension of a video file."""
-    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+    return path.stem if _is_video(path) else path.name
 
 
 def clip_id(path: Path, source: Path) -> str:
@@ -54,20 +61,24 @@ def is_clip(path: Path) -> bool:
         raise
 
 
-def _below(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """The videos of a folder that was reached through the folders `above`, real paths."""
+def _clips(top: Path) -> Iterator[Path]:
+    for folder, folders, files in _walk(top, frozenset()):
+        videos = list(filter(_is_video, files))
+        if not folders and not videos and any(map(_is_image, files)):
+            yield folder
+        yield from videos
+
+
+def _walk(folder: Path, above: frozenset[Path]) -> Iterator[tuple[Path, list[Path], list[Path]]]:
+    """A folder reached through the folders `above`, real paths, with the folders and files in it; then those below."""
     above |= {folder.resolve()}
     with os.scandir(folder) as listing:
         visible = [entry for entry in listing if not entry.name.startswith('.') and not _leads_back(entry, above)]
     entries = sorted(visible, key=lambda entry: entry.name)
     folders = [Path(entry.path) for entry in entries if entry.is_dir()]
-    files = [Path(entry.path) for entry in entries if entry.is_file()]
-    videos = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES]
-    if not folders and not videos and any(map(_is_image, files)):
-        yield folder
-    yield from videos
+    yield folder, folders, [Path(entry.path) for entry in entries if entry.is_file()]
     for subfolder in folders:
-        yield from _below(subfolder, above)
+        yield from _walk(subfolder, above)
 
 
 def _leads_back(entry: os.DirEntry, above: frozenset[Path]) -> bool:
@@ -76,6 +87,10 @@ def _leads_back(entry: os.DirEntry, above: frozenset[Path]) -> bool:
         return False
     path = Path(entry.path)
     return not path.exists() or any(folder.is_relative_to(path.resolve()) for folder in above)
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _is_image(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from dnr_jax.data.annotations.clips import clip_id, clips
+from dnr_jax.data.annotations.clips import clip_id, clips, others
 from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row, collect
 
 # The names of the folder of each split, in small letters or in capitals.
@@ -22,15 +22,16 @@ def read(source: Path) -> Annotated:
       ValueError: if there is no training video in a class folder, if there are two folders for one split, or if
         there are videos in other folders beside those of splits.
     """
-    videos, labels = {}, {}
+    videos, labels, left_out = {}, {}, []
     for split, folder in _split_folders(source).items():
         videos[split] = list(clips(folder))
         labels[split] = [_label(path, folder) for path in videos[split]]
+        left_out += others(folder)
     names = sorted({label for label in labels['train'] if label is not None})
     if not names:
         raise ValueError(f"Expected videos in '{source}/train/<class>/' or '{source}/<class>/', there are none.")
     entries = (entry for split in videos for entry in _entries(source, split, videos[split], labels[split]))
-    return collect(names, entries)
+    return collect(names, entries, left_out)
 
 
 def _split_folders(source: Path) -> dict[str, Path]:
@@ -44,11 +45,11 @@ def _split_folders(source: Path) -> dict[str, Path]:
         raise ValueError(f'One folder for each split expected, got {twice}. Rename or move one of them.')
     if not found['train']:
         raise ValueError(f"'{source}' has folders of other splits, but no folder 'train'.")
-    others = [folder.name for folder in folders if folder not in of_splits and any(clips(folder))]
-    if others:
+    beside = [folder.name for folder in folders if folder not in of_splits and any(clips(folder))]
+    if beside:
         raise ValueError(
             f"'{source}' has folders of splits, {[folder.name for folder in of_splits]}, and other folders with "
-            f"videos, {others}. Rename those to 'train', 'validation' or 'test', or move them; if all of them are "
+            f"videos, {beside}. Rename those to 'train', 'validation' or 'test', or move them; if all of them are "
             "classes, move all into one folder 'train'."
         )
     return {split: same[0] for split, same in found.items() if same}

@@ -1,5 +1,6 @@
 """What every reader returns: for each annotated video a row, or the reason why it cannot become a record."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -38,6 +39,7 @@ class Annotated(NamedTuple):
     label_names: tuple[str, ...]  # official list, official order: the index is the label
     rows: tuple[Row, ...]  # in the order of the files
     rejected: tuple[Rejected, ...]
+    left_out: tuple[tuple[str, int], ...] = ()  # suffixes, and how many files of them lie among the videos
 
 
 def located(split: str, id: str, path: Path | None, label: str | None, *, expected: str) -> Row | Rejected:
@@ -52,7 +54,7 @@ def malformed(split: str, line: str, detail: str) -> Rejected:
     return Rejected(split, line, '', MALFORMED, detail)
 
 
-def collect(label_names: Iterable[str], entries: Iterable[Row | Rejected]) -> Annotated:
+def collect(label_names: Iterable[str], entries: Iterable[Row | Rejected], left_out: Iterable[Path] = ()) -> Annotated:
     """Keeps the rows whose label is known and whose id is new in its split; rejects the others.
 
     Names of files may hold bytes that are no UTF-8, which no record and no report can hold: rows with them are
@@ -74,7 +76,9 @@ def collect(label_names: Iterable[str], entries: Iterable[Row | Rejected]) -> An
         else:
             seen.add((split, id))
             rows.append(entry)
-    return Annotated(names, tuple(rows), tuple(Rejected(*map(_escaped, entry)) for entry in rejected))
+    suffixes = Counter(_escaped(path.suffix.lower()) for path in left_out)
+    told = tuple(Rejected(*map(_escaped, entry)) for entry in rejected)
+    return Annotated(names, tuple(rows), told, tuple(suffixes.most_common()))
 
 
 def overlaps(annotated: Annotated) -> dict[tuple[str, str], int]:

@@ -2,7 +2,8 @@
 
 A subclass says which rows there are (`list_rows`) and how one of them becomes an example (`maker`). Rows are
 written in shards (`data/shards.py`) into a folder `incomplete.*` beside the data set's own, which takes its name once
-everything is there; a run that was interrupted goes on with the shards that are missing.
+everything is there; a run that was interrupted goes on with the shards that are missing. A data set that is there is
+refreshed in the same way: all of its shards are in the new folder from the beginning, but those that would differ.
 """
 
 import contextlib
@@ -10,6 +11,8 @@ import fcntl
 import functools
 import hashlib
 import json
+import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -98,6 +101,9 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
     def prepare(self, effort: Effort) -> dict[str, Any]:
         """Writes the whole data set, or what is missing of it; returns its inventory.
 
+        One that is there already is refreshed: it stays until the new one takes its place, with which it shares all
+        shards but those whose rows could fare better now.
+
         Raises:
           ValueError: with `effort.strict`, for the first row that is rejected; if another process is at it; or if no
             row has become a record.
@@ -107,15 +113,33 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         unfinished.mkdir(parents=True, exist_ok=True)
         with _alone(unfinished):
             planned = self._plan()
+            _share(folder, unfinished)
             self._write(planned, unfinished, effort)
             found = self._finish(planned, unfinished, effort.strict)
+            if (folder / inventory.INVENTORY).exists():
+                folder.rename(unfinished / _REPLACED)
             unfinished.rename(folder)
-        kept = {shard.file for shard in planned}
+        shutil.rmtree(folder / _REPLACED, ignore_errors=True)
+        kept = {f'{shard.file}{suffix}' for shard in planned for suffix in ('', '.json')}
         for leftover in folder.glob('.*'), folder.glob('*.array_record-*'):
             for path in leftover:
                 if path.name not in kept:
                     path.unlink()
         return found
+
+    def changes(self, rejected: Iterable[Rejected]) -> tuple[list[Row], list[Rejected]]:
+        """What has changed since the data set was prepared.
+
+        Args:
+          rejected: its rows that are no records.
+
+        Returns:
+          Those of them that could become records now, and rows that are records and have no video any more.
+        """
+        folder, failed = Path(self.data_dir), {(row.split, row.id) for row in rejected}
+        unsettled = (row for shard in self._plan() for row in shards.unsettled(shard, folder))
+        late = [row for row in unsettled if (row.split, row.id) in failed]
+        return late, [row for row in self.annotated.rejected if (row.split, row.id) not in failed]
 
     def _plan(self) -> list[shards.Shard]:
         rows, rejected = self.annotated.rows, self.annotated.rejected
@@ -195,8 +219,10 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             )
             for split in lengths
         ]
-        self.info.set_splits(tfds.core.splits.SplitDict(splits))
-        self.info.write_to_directory(folder)
+        info = self._info()  # a new one: `self.info` is that of the data set that is there already, if one is
+        info.set_file_format(tfds.core.FileFormat.ARRAY_RECORD)
+        info.set_splits(tfds.core.splits.SplitDict(splits))
+        info.write_to_directory(folder)
 
 
 class Converter:
@@ -238,7 +264,7 @@ def _first(lost: Sequence[Rejected]) -> str:
     return f'for example {lost[0].path}, {lost[0].reason}.' if lost else 'there is none.'
 
 
-_LOCK = '.lock'
+_LOCK, _REPLACED = '.lock', '.replaced'
 
 
 @contextlib.contextmanager
@@ -252,3 +278,10 @@ def _alone(folder: Path) -> Iterator[None]:
         except OSError:
             pass  # some network file systems know no locks
         yield
+
+
+def _share(folder: Path, unfinished: Path) -> None:
+    """Gives shards a second name in another folder, where they are not there yet; the disk holds them once."""
+    for path in folder.glob('*.array_record-*'):
+        with contextlib.suppress(OSError):  # it is there; or the disk knows no second names, and it is written again
+            os.link(path, unfinished / path.name)

@@ -42,6 +42,15 @@ def test_a_tree_without_splits_is_for_training(read):
     assert rows == [('train', 'a/2', 'a/2.mp4', 'a'), ('train', 'b/1', 'b/1.mp4', 'b')]
 
 
+def test_files_that_are_left_out_are_counted(put):
+    names = ['a/1.gif', 'a/2.GIF', 'a/deep/3.gif', 'val/b/4.dat', 'val/b/notes']
+    seen_or_not_looked_at = ['a/1.mp4', 'a/cover.jpg', 'a/.hidden', '.trash/5.gif']
+    source = put(dict.fromkeys([f'train/{name}' for name in names[:3] + seen_or_not_looked_at] + names[3:], ''))
+    annotated = folders.read(source)
+    assert [row.id for row in annotated.rows] == ['train/a/1']
+    assert annotated.left_out == (('.gif', 3), ('.dat', 1), ('', 1))
+
+
 def test_rejections(read):
     _, rows, rejected = read(
         'train/a/1.mp4',
