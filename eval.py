@@ -2,6 +2,8 @@
 
 Config, class names and preprocessing are read from the checkpoint. What says how to score can be changed:
 --config.test.clips=10 --config.test.crops=3 --config.data.dir=DIR
+
+Results go to WORKDIR/test; those of another checkpoint or protocol to a folder beside it that names what is different.
 """
 
 from functools import partial
@@ -13,7 +15,7 @@ from dnr_jax import command
 CONNECT = command.define_distributed()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
 CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
-OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and pictures; default WORKDIR/test.')
+OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and pictures, in place of what is in it.')
 
 
 def main(arguments: list[str]) -> None:

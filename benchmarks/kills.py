@@ -35,6 +35,7 @@ SETTINGS = [
     '--config.data.name=moving_shapes/tiny',
     '--config.model.width=4',
     '--config.clip.frames=2',
+    '--config.schedule.warmup_steps=10',
     '--config.run.log_every_steps=3',
     '--config.run.checkpoint_every_steps=2',
 ]

@@ -18,7 +18,7 @@ import jax
 from absl import logging
 from orbax.checkpoint import v1 as ocp
 
-from dnr_jax import manifest, parallel
+from dnr_jax import account, manifest, parallel
 from dnr_jax.state import TrainState, byte_count
 
 PyTree = Any
@@ -118,6 +118,12 @@ class Checkpoints:
         state = like.replace(**loaded['variables'] | loaded['progress'])
         return state.replace(average=loaded['variables']['params']) if like.average else state
 
+    def unlike(self, step: int, like: TrainState) -> list[str]:
+        """How the arrays saved at that step are not those of `like`, to read; empty where `restore` can give them."""
+        saved = ocp.checkpointables_metadata(self._folder / str(step)).metadata
+        entries = account.compare(_shapes(_parts(like)), _shapes(saved), skip=(), fresh=())
+        return account.grouped(entry for entry in entries if entry.kind in account.MISTAKES)
+
     def _seal(self, step: int, saved: Callable[[], Any]) -> None:
         try:
             saved()
@@ -143,6 +149,11 @@ def expect_enough_kept(keep: int) -> None:
     """Raises ValueError if so few checkpoints stay that there may be none to fall back to."""
     if keep < LEAST_KEPT:
         raise ValueError(f'config.run.keep is {LEAST_KEPT} or more, to have one to fall back to; got {keep}.')
+
+
+def any_in(folder: Path) -> bool:
+    """Whether there are checkpoints in it, undamaged or not."""
+    return folder.is_dir() and bool(_step_folders(folder))
 
 
 def find(folder: Path, which: str) -> Checkpoint:
@@ -190,6 +201,11 @@ def _parts(state: TrainState) -> dict[str, PyTree]:
     if state.average:
         progress['params'] = state.params
     return {'variables': state.variables, 'progress': progress}
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def _step_folders(folder: Path) -> list[Path]:

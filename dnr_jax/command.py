@@ -1,5 +1,6 @@
 """The frame of every command: a user's mistake ends in one clear line, a bug in its traceback."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -60,11 +61,20 @@ def define_distributed() -> Callable[[], None]:
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses what flags are known; what is wrong with them is said in one line. Returns the rest."""
+    """Parses what flags are known; what is wrong with them is said in one line. Returns the rest.
+
+    Paths may begin with ~: --workdir=~/runs, which not every shell expands.
+    """
     try:
-        return flags.FLAGS(argv, known_only=True)
+        return flags.FLAGS([at_home(argument) for argument in argv], known_only=True)
     except (flags.Error, AttributeError, OSError) as error:
         refuse(' '.join(str(error).split()))
+
+
+def at_home(argument: str) -> str:
+    """--flag=~/path with the home folder in the place of ~, other arguments as they are."""
+    flag, equals, value = argument.partition('=')
+    return f'{flag}={os.path.expanduser(value)}' if equals and flag.startswith('-') else argument
 
 
 def expect_no_more(arguments: list[str]) -> None:

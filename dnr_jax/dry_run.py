@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from dnr_jax import optimizers, parallel
 from dnr_jax.profiling import peak_bytes
 from dnr_jax.reporting import as_time
-from dnr_jax.setup import Setup, introduce, prepare, read
+from dnr_jax.setup import Setup, compiled, introduce, prepare, read, views_shape
 from dnr_jax.state import byte_count
 
 TIMED_STEPS = 2
@@ -37,12 +37,14 @@ def dry_run(config: ConfigDict) -> str:
     started = time.monotonic()
     train_step = setup.train_step.lower(state, batch).compile()
     compiling = time.monotonic() - started
-    memory = peak_bytes(train_step.memory_analysis())
+    predict = compiled(setup.predict['test'], setup.shapes().variables, views_shape(config, 'test'), setup.mesh)
+    memory, of_test = (peak_bytes(program.memory_analysis()) for program in (train_step, predict))
     model = model_pace(config, train_step, state, batch)
     return '\n'.join([
         f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, counting multiplications and '
         f'additions; compiled in {as_time(compiling)}',
-        f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB',
+        f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB; '
+        f'{of_test / 1e6:,.0f} MB in a step of test',
         *pace_lines(config, setup, loader, model),
         'learning rate  ' + ', '.join(f'{rate:.4g} at step {step:,}' for step, rate in milestones(config, setup)),
     ])  # fmt: skip

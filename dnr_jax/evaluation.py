@@ -1,8 +1,8 @@
 """The one way a score is taken, by train.py while it trains and by eval.py afterwards.
 
 Every video is read exactly once, and scored or listed as damaged; every view is kept, and the views of a video are
-averaged. A score is nothing without its protocol, so both are written together: see `predictions` and `scores` for
-the files.
+averaged. A score is nothing without its protocol, so both are written together, a folder for each: see `predictions`
+and `scores` for the files.
 
 Axes: N videos, B videos of a batch, V views, K classes.
 """
@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -23,10 +22,15 @@ from dnr_jax import parallel, scores, steps, trained, views
 from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.decoding import Reason
+from dnr_jax.data.sampling import as_taken
 from dnr_jax.data.source import VideoSource, open_split
-from dnr_jax.precise import precise_statistics
-from dnr_jax.predictions import Missing, Predictions, save
+from dnr_jax.files import folder_written_whole
+from dnr_jax.precise import of_whole_batches, precise_statistics
+from dnr_jax.predictions import FILES, Missing, Predictions, save
 from dnr_jax.setup import read
+
+PROTOCOL = ('clip.', 'data.name', 'run.precise_batches', 'test.')  # keys of a config that make a score another one,
+PACE = ('test.batch_size', 'test.views_at_once')  # all but these
 
 
 def evaluate_checkpoint(
@@ -36,9 +40,10 @@ def evaluate_checkpoint(
 
     Args:
       which, adapt: see `trained.load`.
-      out: folder to write to; None for `WORKDIR/test`.
-    Raises ValueError if there is no such checkpoint, if the data has other classes than it was trained for, or if the
-    test protocol is none.
+      out: folder to write to, in place of all that is in it; None for `WORKDIR/test`, which is of the last checkpoint
+        by the protocol of its config, and for others a folder beside it, see `folder_name`.
+    Raises ValueError if there is no such checkpoint, if the data has other classes than it was trained for, if the
+    test protocol is none, or if `out` holds other files.
     """
     mesh = parallel.make_mesh()
     found = trained.load(workdir, which, adapt, mesh)
@@ -46,42 +51,67 @@ def evaluate_checkpoint(
     views.expect(config.test, 'test')
     source = open_split(config.data.name, config.data.dir, config.test.split)
     expect_classes(source, found.label_names, config)
+    folder = Path(out) if out else Path(workdir) / folder_name(which, found, source)
+    expect_replaceable(folder)
+    if parallel.is_leader():
+        print(f'results go to {folder}', flush=True)
     found = as_scored(found, mesh)
     predict = steps.make_predict(config, found.model, mesh, config.test.views_at_once)
     predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)
-    folder = Path(out) if out else Path(workdir) / 'test'
     return write(folder, predictions, source, config, found.step, found.fingerprints)
+
+
+def folder_name(which: str, found: trained.Trained, source: VideoSource) -> str:
+    """'test' for what ends a training; else with what is different: 'test-step=768-clips=10-crops=3'."""
+    words = [f'step={found.step}'] if which != 'last' else []
+    for key, value in found.changes.items():
+        if key.startswith(PROTOCOL) and key not in PACE:
+            words.append(f'{key.removeprefix("test.")}={value}'.replace('/', '_'))
+    if found.fingerprints.get(source.split, source.fingerprint) != source.fingerprint:
+        words.append(f'videos={source.fingerprint[:8]}')
+    return '-'.join(['test', *words])
+
+
+def expect_replaceable(folder: Path) -> None:
+    """Raises ValueError if anything in the folder, which is to be replaced, is not of an earlier evaluation."""
+    others = {path.name for path in folder.iterdir()} - {*FILES, *scores.FILES} if folder.is_dir() else ()
+    if others:
+        raise ValueError(
+            f'An evaluation takes the place of all that is in its folder: expected {folder} to be new, or to hold an '
+            f'earlier evaluation and nothing else, found {", ".join(sorted(others)[:3])}; give another --out.'
+        )
 
 
 def expect_classes(source: VideoSource, label_names: Sequence[str], config: ConfigDict) -> None:
     """Raises ValueError unless the data has these classes in this order."""
-    if source.label_names != label_names:
-        raise ValueError(
-            f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
-            f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); '
-            'give the data set it was trained on with --config.data.dir.'
+    if source.label_names == label_names:
+        return
+    remedy = 'give the data set it was trained on with --config.data.dir.'
+    if len(source.label_names) == len(label_names):
+        remedy = (
+            'converted weights take the names of their classes from python -m dnr_jax.convert ... --data, or '
+            f'--classes=FILE; of a training, {remedy}'
         )
+    raise ValueError(
+        f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
+        f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); {remedy}'
+    )
 
 
 def as_scored(found: trained.Trained, mesh: parallel.Mesh) -> trained.Trained:
-    """With the statistics that scores are taken with: precise ones, where the config asks for them."""
+    """With the statistics that scores are taken with.
+
+    Where the config asks for precise ones, these are of its first `run.precise_batches` batches of training: whole
+    batches, whatever the scope in training, for those of the clips of a device would follow the number of devices.
+    """
     config = found.config
     if not config.run.precise_batches:
         return found
     train = open_split(config.data.name, config.data.dir, config.data.train_split)
-    return found._replace(variables=with_precise_statistics(found.model, found.variables, train, config, mesh))
-
-
-def with_precise_statistics(
-    model: nn.Module, variables: Mapping[str, Any], train: VideoSource, config: ConfigDict, mesh: parallel.Mesh
-) -> Mapping[str, Any]:
-    """The variables with statistics of the first `config.run.precise_batches` batches of training; 0 leaves them."""
-    if not config.run.precise_batches:
-        return variables
     with closing(read(config, train, mesh, start_step=0)) as batches:
-        first = islice(batches, config.run.precise_batches)
-        statistics = precise_statistics(model, variables, first, pixels=config.pixels.to_dict(), mesh=mesh)
-    return {**variables, 'batch_stats': statistics}
+        first, pixels = islice(batches, config.run.precise_batches), config.pixels.to_dict()
+        precise = precise_statistics(of_whole_batches(found.model), found.variables, first, pixels=pixels, mesh=mesh)
+    return found._replace(variables={**found.variables, 'batch_stats': precise})
 
 
 def evaluate(
@@ -113,24 +143,24 @@ def evaluate(
         shard_index=jax.process_index(),
         shard_count=jax.process_count(),
     )
-    placed = parallel.place_ahead(called_before(before_batch, batches), mesh, config.run.prefetch)
+    scoring = score_each(
+        predict, variables, called_before(before_batch, batches), source.label_names, config, section, mesh
+    )
     shape = len(source), taken['clips'] * taken['crops'], len(source.label_names)
     every_view = np.empty(shape, np.float32) if parallel.is_leader() else None
-    scored, rows = 0, []
+    done, rows = 0, []
     missing = [Missing(failure.id, failure.reason) for failure in source.failures]
     with closing(batches), bar(len(source), rest['split'], ' videos', leave=False, shown=parallel.is_leader()) as shown:
-        for ids, labels, logits, damaged in by_all_processes(predict, variables, placed):
-            if config.augment.flip_labels:
-                logits = views.unmirrored(logits, source.label_names, crops=taken['crops'])
+        for scored in scoring:
             if every_view is not None:
-                every_view[scored : scored + len(logits)] = logits
-            scored += len(ids)
-            rows.append((ids, labels, views.average(logits, rest['average'])))
-            missing += [Missing(str(id), Reason.DAMAGED.value) for id in damaged]
-            shown.update(len(ids) + len(damaged))
+                every_view[done : done + len(scored.ids)] = scored.views
+            done += len(scored.ids)
+            rows.append((scored.ids, scored.labels, scored.logits))
+            missing += [Missing(str(id), Reason.DAMAGED.value) for id in scored.damaged]
+            shown.update(len(scored.ids) + len(scored.damaged))
     asked = len(source) + len(source.failures)
-    assert scored + len(missing) == asked, 'every video is scored exactly once or listed as damaged'
-    every_view = None if every_view is None else every_view[:scored]
+    assert done + len(missing) == asked, 'every video is scored exactly once or listed as damaged'
+    every_view = None if every_view is None else every_view[:done]
     return Predictions(*map(np.concatenate, zip(*rows, strict=True)), every_view, tuple(missing), source.expected)
 
 
@@ -145,15 +175,60 @@ def called_before(call: Callable[[], None], batches: Iterable) -> Iterator:
             return
 
 
-def by_all_processes(
-    predict: Callable, variables: Mapping[str, Any], placed: Iterable[tuple[Mapping[str, jax.Array], np.ndarray]]
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Yields ids, labels, logits [.. V K] of the videos that are scored and ids of those that are damaged, in order."""
-    for batch, ids in placed:
+class Scored(NamedTuple):
+    """The videos of one batch."""
+
+    ids: np.ndarray  # [N] of str
+    labels: np.ndarray  # [N]
+    views: np.ndarray  # [N V K], logits
+    logits: np.ndarray  # [N K], averaged over views
+    damaged: np.ndarray  # ids of those that could not be read
+
+
+def score_each(
+    predict: Callable,
+    variables: Mapping[str, Any],
+    batches: Iterable[pipeline.Batch],
+    label_names: Sequence[str],
+    config: ConfigDict,
+    section: str,
+    mesh: parallel.Mesh,
+) -> Iterator[Scored]:
+    """Scores batches of `pipeline.eval_batches`, those of all processes together, as that section of the config says.
+
+    `predict` is the compiled `steps.eval_step`, (variables, batch) -> logits [B V K].
+    """
+    for batch, ids in parallel.place_ahead(batches, mesh, config.run.prefetch):
         rows = *(batch[name] for name in ('mask', 'damaged', 'label')), predict(variables, batch)
         # Batch s of process p comes before batch s of process p + 1, and after all batches s - 1.
         ids, mask, damaged, labels, logits = (parallel.gather(of) for of in (ids, *map(parallel.to_host, rows)))
-        yield ids[mask], labels[mask], logits[mask], ids[damaged > 0]
+        logits = logits[mask]
+        if config.augment.flip_labels:
+            logits = views.unmirrored(logits, label_names, crops=config[section].crops)
+        averaged = views.average(logits, config[section].average)
+        yield Scored(ids[mask], labels[mask], logits, averaged, ids[damaged > 0])
+
+
+def centre_views(
+    source: VideoSource, config: ConfigDict, section: str, *, batch_size: int, workers: int
+) -> pipeline.EvalBatches:
+    """Batches of every video in one view, [B 1 T H W C], the centre as that section of the config takes it.
+
+    This process reads all of them.
+    """
+    return pipeline.eval_batches(
+        source,
+        **config.clip,
+        clips=1,
+        crops=1,
+        short_side=config[section].short_side,
+        size=config[section].size,
+        damaged=config.data.damaged,
+        batch_size=batch_size,
+        workers=workers,
+        shard_index=0,
+        shard_count=1,
+    )
 
 
 def protocol(config: ConfigDict, section: str) -> tuple[dict[str, int], dict[str, Any]]:
@@ -164,10 +239,12 @@ def protocol(config: ConfigDict, section: str) -> tuple[dict[str, int], dict[str
 
 def describe(config: ConfigDict, section: str, videos: int) -> str:
     """The protocol in the field's shorthand."""
-    clip, views = config.clip, config[section]
+    clip, views, precise = as_taken(**config.clip), config[section], config.run.precise_batches
+    frames = f'{clip["frames"]}x{clip["stride"]}' if 'stride' in clip else clip['frames']
+    statistics = f', statistics of {precise} batches of {config.train.batch_size} clips' if precise else ''
     return (
-        f'{clip.frames}x{clip.stride} frames, {views.clips}x{views.crops} views of {views.size}x{views.size}, '
-        f'{clip.sampling} sampling, {views.average} averaged ({videos:,} videos)'
+        f'{frames} frames, {views.clips}x{views.crops} views of {views.size}x{views.size}, {clip["sampling"]} '
+        f'sampling, {views.average} averaged{statistics} ({videos:,} videos)'
     )
 
 
@@ -190,25 +267,26 @@ def write(
     step: int,
     fingerprints: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Writes all files of the test protocol to `folder`; returns the results, with fewer views' scores for the leader.
+    """Writes `folder` anew, by the test protocol; returns the results, with fewer views' scores for the leader.
 
     `fingerprints` are of the splits that the training read: where it read this one, the results say whether it holds
     the same videos now.
     """
-    taken, rest = protocol(config, 'test')
+    (taken, rest), precise = protocol(config, 'test'), config.run.precise_batches
     results = account(predictions, config, 'test') | {
         'data': config.data.name,
         'split': rest['split'],
         'fingerprint': source.fingerprint,
         'same_videos': fingerprints[source.split] == source.fingerprint if source.split in fingerprints else None,
-        'views': {**config.clip, **taken, 'average': rest['average']},
+        'views': {**as_taken(**config.clip), **taken, 'average': rest['average']},
         'views_curve': scores.curve(predictions, clips=taken['clips'], crops=taken['crops']),
         'backbone': config.model.backbone,
         'norms': config.model.norms,
+        'precise_statistics': {'batches': precise, 'clips': config.train.batch_size} if precise else None,
         'step': step,
     }
     if parallel.is_leader():
-        folder.mkdir(parents=True, exist_ok=True)
-        save(folder, predictions, source.label_names, results['protocol'])
-        scores.write(folder, predictions, results, source.label_names)
+        with folder_written_whole(folder) as unfinished:
+            save(unfinished, predictions, source.label_names, results['protocol'])
+            scores.write(unfinished, predictions, results, source.label_names)
     return results

@@ -24,14 +24,20 @@ def mix(
     mixup: float,
     cutmix: float,
 ) -> tuple[Float[Array, 'B T H W C'], Float[Array, 'B K']]:
-    """The batch mixed with itself; `mixup` and `cutmix` are alpha of Beta(alpha, alpha), 0 is off, < 0 a ValueError.
+    """The batch mixed with itself; `mixup` and `cutmix` are alpha of Beta(alpha, alpha), 0 is off.
 
-    If both are on, each call takes one of them with probability 1/2.
+    If both are on, each call takes one of them with probability 1/2. Raises ValueError for alpha < 0, and for one clip
+    alone, which has no partner.
     """
     if min(mixup, cutmix) < 0:
         raise ValueError(
             f'mixup and cutmix are alpha of a Beta distribution: expected 0 or more, got {mixup} and {cutmix}. '
             '0 switches one off.'
+        )
+    if len(clip) == 1 and (mixup or cutmix):
+        raise ValueError(
+            'mixup and cutmix mix clips that pass a device together: expected 2 or more, got 1. Raise '
+            'config.train.batch_size, lower config.train.micro_batches, or set both to 0.'
         )
     which, *keys = jax.random.split(key, 3)
     kinds = zip((mixup_share, cutmix_share), keys, (mixup, cutmix), strict=True)

@@ -83,6 +83,11 @@ def learning_rate_milestones(
     return [(step, float(schedule(step))) for step in sorted(steps) if step < total]
 
 
+def peak(schedule: optax.Schedule, total_steps: int) -> float:
+    """The highest learning rate of so many steps."""
+    return float(jnp.max(schedule(jnp.arange(total_steps))))
+
+
 def sgd(
     schedule: optax.Schedule,
     *,

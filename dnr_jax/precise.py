@@ -53,11 +53,20 @@ def precise_statistics(
       pixels: `mean` and `std` of the red, green and blue of a byte.
     Raises ValueError if there is no batch, or if the model has no running statistics.
     """
-    observing = compile_observe(model, variables, pixels, mesh)
-    observed = [
-        jax.tree.map(on_all_devices, observing(variables, parallel.place({'clip': batch['clip']}, mesh))[1])
-        for batch in batches
-    ]
+    return statistics_by(compile_observe(model, variables, pixels, mesh), variables, batches, mesh)
+
+
+def statistics_by(
+    observing: Callable,
+    variables: Mapping[str, PyTree],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    mesh: parallel.Mesh,
+) -> PyTree:
+    """`precise_statistics` by a step that is compiled already, see `compile_observe`."""
+    observed = []
+    for batch in batches:
+        placed = parallel.place({name: rows for name, rows in batch.items() if name != 'id'}, mesh)
+        observed.append(jax.tree.map(on_all_devices, observing(variables, placed)[1]))
     return as_running(average(observed), variables['batch_stats'])
 
 
@@ -76,6 +85,11 @@ def compile_observe(
             "evaluation as in training; norms over batches are 'batch', 'cross_layer' and 'cross_temporal'."
         )
     return parallel.compile_eval_step(partial(observe, model=model, pixels=pixels), mesh)
+
+
+def of_whole_batches(model: nn.Module) -> nn.Module:
+    """The model with statistics of all clips of a batch, however it is trained: the same on any number of devices."""
+    return model.clone(norm=partial(model.norm, statistics_scope='global'))
 
 
 def observe(
@@ -139,13 +153,17 @@ def compare(running: Mapping[str, Any], per_group: Mapping[str, Any], epsilon: f
     """
     running, per_group = flatten_dict(running, sep='/'), flatten_dict(per_group, sep='/')
     paths = [path.removesuffix('/mean') for path in running if path.endswith('/mean')]
-    paths.sort(key=lambda path: re.sub(r'\d+', lambda number: number[0].zfill(4), path))
     return [
         measure(path.removesuffix('/statistics'), *(
             tree[f'{path}/{moment}'] for tree in (running, per_group) for moment in ('mean', 'var')
         ), epsilon)
-        for path in paths
+        for path in in_order(paths)
     ]  # fmt: skip
+
+
+def in_order(paths: Iterable[str]) -> list[str]:
+    """Paths of modules in the order of the network, block2 before block10."""
+    return sorted(paths, key=lambda path: re.sub(r'\d+', lambda number: number[0].zfill(4), path))
 
 
 def measure(

@@ -18,9 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dnr_jax.files import written_whole
-
-FILE, VIEWS, MISSING = 'predictions.npz', 'views.npz', 'missing.csv'
+FILES = FILE, VIEWS, MISSING = 'predictions.npz', 'views.npz', 'missing.csv'
 
 
 class Missing(NamedTuple):
@@ -57,17 +55,13 @@ class Stored(NamedTuple):
 
 
 def save(folder: Path, predictions: Predictions, label_names: Sequence[str], protocol: str) -> None:
-    """Writes the files above; those of an earlier evaluation that have no place any more are removed."""
-    with written_whole(folder / FILE) as path:
-        stored = Stored(predictions.ids, predictions.labels, predictions.logits, np.array(label_names), protocol)
-        np.savez_compressed(path, **stored._asdict())
-    (folder / VIEWS).unlink(missing_ok=True)
+    """Writes the files above to `folder`, which is new."""
+    stored = Stored(predictions.ids, predictions.labels, predictions.logits, np.array(label_names), protocol)
+    np.savez_compressed(folder / FILE, **stored._asdict())
     if predictions.views.shape[1] > 1:
-        with written_whole(folder / VIEWS) as path:
-            np.savez(path, ids=predictions.ids, views=predictions.views)  # which hardly compress
-    (folder / MISSING).unlink(missing_ok=True)
+        np.savez(folder / VIEWS, ids=predictions.ids, views=predictions.views)  # which hardly compress
     if predictions.missing:
-        with written_whole(folder / MISSING) as path, path.open('w', newline='') as file:
+        with (folder / MISSING).open('w', newline='') as file:
             csv.writer(file).writerows([Missing._fields, *predictions.missing])
 
 

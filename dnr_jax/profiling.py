@@ -1,5 +1,6 @@
 """What running programs take: a trace of a few steps, for TensorBoard or Perfetto, and memory at the peak."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,14 @@ class Profiler:
     def __exit__(self, *error):
         self._stop()
 
-    def before(self, step: int) -> None:
-        """Starts or ends the trace, if this step is the one for it."""
+    def before(self, step: int, settle: Callable[[], None]) -> None:
+        """Starts or ends the trace, if this step is the one for it; `settle` waits for the steps under way."""
         if step == self._from < self._to:
+            settle()
             jax.profiler.start_trace(str(self._folder))
             self._tracing = True
-        elif step >= self._to:
+        elif step == self._to and self._tracing:
+            settle()
             self._stop()
 
     def _stop(self) -> None:

@@ -22,8 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from dnr_jax import figures, metrics, views
-from dnr_jax.files import written_whole
 from dnr_jax.predictions import Predictions
+
+FILES = RESULTS, CLASSES, CONFUSION, CURVE = 'results.json', 'classes.csv', 'confusion.png', 'views.png'
 
 
 def known(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
@@ -114,18 +115,14 @@ def to_text(section: str, results: Mapping[str, Any]) -> str:
 
 
 def write(folder: Path, predictions: Predictions, results: Mapping[str, Any], label_names: Sequence[str]) -> None:
-    """Writes the files above to `folder`; those of an earlier evaluation that have no place any more are removed."""
-    for name in ('classes.csv', 'confusion.png', 'views.png'):
-        (folder / name).unlink(missing_ok=True)
+    """Writes the files above to `folder`, which is new."""
     if 'top1' in results:
         confusion, title = confusion_matrix(predictions), f'top-1 {results["top1"]:.2%}, {results["protocol"]}'
-        with written_whole(folder / 'classes.csv') as path:
-            write_classes(path, confusion, label_names)
-        draw_confusion(folder / 'confusion.png', confusion, label_names, title)
+        write_classes(folder / CLASSES, confusion, label_names)
+        draw_confusion(folder / CONFUSION, confusion, label_names, title)
     if results['views_curve']:
-        views.draw_curve(folder / 'views.png', results['views_curve'], results['protocol'])
-    with written_whole(folder / 'results.json') as path:
-        path.write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
+        views.draw_curve(folder / CURVE, results['views_curve'], results['protocol'])
+    (folder / RESULTS).write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
 
 
 def write_classes(path: Path, confusion: np.ndarray, label_names: Sequence[str]) -> None:

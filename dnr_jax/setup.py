@@ -1,27 +1,34 @@
 """All parts of a training, made from its config and checked against each other before anything expensive begins."""
 
-import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from dnr_jax import models, optimizers, parallel, steps, views
-from dnr_jax.checkpoints import expect_enough_kept
+from dnr_jax import models, optimizers, parallel, precise, steps, views
+from dnr_jax.checkpoints import abstract, expect_enough_kept
 from dnr_jax.data import pipeline
+from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import VideoSource, find_folder, open_split
-from dnr_jax.files import written_whole
-from dnr_jax.identity import CHANGEABLE, differences
+from dnr_jax.data.transforms import train_transform
+from dnr_jax.registry import choose
 from dnr_jax.state import TrainState, create_state, parameter_count
 from dnr_jax.statistics import clips_of_scope
+
+PyTree = Any
+
+SCORED = ('validation', 'test')  # sections of the config that say how a score is taken
+LEAST = {'seed': 0, 'train.epochs': 1, 'augment.repeats': 1}  # numbers of config.run start at 0
+LOW_PEAK = 0.9  # of the learning rate; the released warm-up, which multiplies a cosine, lets it reach 0.93
 
 
 class Setup(NamedTuple):
@@ -36,6 +43,8 @@ class Setup(NamedTuple):
     mesh: parallel.Mesh
     create: Callable[[jax.Array], TrainState]
     train_step: Callable
+    predict: Mapping[str, Callable]  # by section of SCORED; the same one where both can share it
+    observe: Callable | None  # for precise statistics, where they are wanted, see `precise.compile_observe`
     steps_per_epoch: int
     total_steps: int
     clips_per_statistic: int
@@ -62,39 +71,81 @@ def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
     if config.run.compilation_cache:
         jax.config.update('jax_compilation_cache_dir', str(Path(config.run.compilation_cache).expanduser()))
-    expect_enough_kept(config.run.keep)
     mesh = parallel.make_mesh()
-    for section in ('train', 'validation', 'test'):
-        parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
-    for section in ('validation', 'test'):
-        views.expect(config[section], section)
+    expect_in_range(config, mesh)
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
     expect_labels(train)
+    expect_clips(config, train.label_names)
     model = models.build(**config.model.to_dict(), classes=len(train.label_names))
 
     steps_per_epoch = math.ceil(len(train) * config.augment.repeats / config.train.batch_size)
+    total_steps = steps_per_epoch * config.train.epochs
+    expect_warmed_up(config, total_steps)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
-    size = config.augment.size
     create = partial(
         create_state,
         model=model,
         optimizer=optimizer,
-        clip_shape=(1, config.clip.frames, size, size, 3),
+        clip_shape=(1, *training_shape(config)[1:]),
         averaged=config.train.ema_decay > 0,
     )
+    variables = jax.eval_shape(create, jax.random.key(0)).variables
+    expect_frozen(config.model.norm.frozen_statistics, variables['batch_stats'])
     setup = Setup(
         train, validation, test, model, optimizer, schedule, mesh, create,
         train_step=steps.make_train_step(config, model, optimizer, mesh, classes=len(train.label_names)),
+        predict=make_predicts(config, model, mesh),
+        observe=make_observe(config, model, variables, mesh),
         steps_per_epoch=steps_per_epoch,
-        total_steps=steps_per_epoch * config.train.epochs,
+        total_steps=total_steps,
         clips_per_statistic=clips_per_statistic(config, mesh),
     )  # fmt: skip
-    expect_frozen(config.model.norm.frozen_statistics, setup.shapes().batch_stats)
-    clips = config.train.batch_size, config.clip.frames, size, size, 3
-    jax.eval_shape(setup.train_step, setup.shapes(), parallel.batch_shapes(clips))  # what does not fit is refused here
+    expect_steps_that_fit(config, setup)
     return setup
+
+
+def training_shape(config: ConfigDict) -> tuple[int, ...]:
+    """Of the clips of a step over all devices, [B T H W C]."""
+    size = config.augment.size
+    return config.train.batch_size, config.clip.frames, size, size, 3
+
+
+def views_shape(config: ConfigDict, section: str) -> tuple[int, ...]:
+    """Of the clips of a step that scores by that section, over all devices, [B V T H W C]."""
+    of = config[section]
+    return of.batch_size, of.clips * of.crops, config.clip.frames, of.size, of.size, 3
+
+
+def make_predicts(config: ConfigDict, model: nn.Module, mesh: parallel.Mesh) -> dict[str, Callable]:
+    """By section of SCORED; see `steps.make_predict`."""
+    at_once = {section: config[section].views_at_once for section in SCORED}
+    predict_by = {views: steps.make_predict(config, model, mesh, views) for views in at_once.values()}
+    return {section: predict_by[views] for section, views in at_once.items()}
+
+
+def make_observe(
+    config: ConfigDict, model: nn.Module, variables: Mapping[str, PyTree], mesh: parallel.Mesh
+) -> Callable | None:
+    """The step that precise statistics are taken with; None where config.run.precise_batches is 0."""
+    if not config.run.precise_batches:
+        return None
+    return precise.compile_observe(precise.of_whole_batches(model), variables, config.pixels.to_dict(), mesh)
+
+
+def expect_in_range(config: ConfigDict, mesh: parallel.Mesh) -> None:
+    """Raises ValueError for settings that are wrong whatever the data are."""
+    expect_enough_kept(config.run.keep)
+    values = flatten_dict(config.to_dict(), sep='.')
+    of_run = {key: 0 for key, value in values.items() if key.startswith('run.') and not isinstance(value, str)}
+    for key, least in (of_run | LEAST).items():
+        if values[key] < least:
+            raise ValueError(f'config.{key}: expected {least} or more, got {values[key]}.')
+    for section in ('train', *SCORED):
+        parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
+    for section in SCORED:
+        views.expect(config[section], section)
 
 
 def expect_labels(train: VideoSource) -> None:
@@ -105,20 +156,25 @@ def expect_labels(train: VideoSource) -> None:
         )
 
 
-def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_change: Sequence[str]) -> None:
-    """Raises ValueError if a training that began with those fingerprints would go on with other videos.
+def expect_clips(config: ConfigDict, label_names: Sequence[str]) -> None:
+    """Raises ValueError for clips, of training or of a score, that can be made of no video."""
+    sampling = choose(SAMPLINGS, config.clip.sampling, 'sampling')
+    clip = {'frames': config.clip.frames, 'stride': config.clip.stride}
+    sampling.train(1, **clip, rng=np.random.default_rng(config.seed))
+    for section in SCORED:
+        sampling.evaluate(1, **clip, clips=config[section].clips)
+    augment = config.augment.to_dict()
+    del augment['repeats']
+    train_transform(label_names=label_names, **augment)
 
-    Converted weights have read no videos: they are not a training to go on with.
-    """
-    if not there:
+
+def expect_warmed_up(config: ConfigDict, total_steps: int) -> None:
+    """Raises ValueError for a warm-up that the training does not see the end of."""
+    warmup_steps = config.schedule.warmup_steps
+    if warmup_steps and not 0 < warmup_steps < total_steps:
         raise ValueError(
-            'The work folder holds converted weights and no training. Give another --workdir, and this one as '
-            'config.init_from.'
-        )
-    if there[train.split] != train.fingerprint and 'data' not in allow_change:
-        raise ValueError(
-            f'{train.name} no longer holds the videos this training began with (now {len(train):,}). Give the data set '
-            'back, or allow the change with --allow_change=data.'
+            f'config.schedule.warmup_steps: expected 0 or more, and fewer than the {total_steps:,} of the training, '
+            f'got {warmup_steps:,}. Give fewer, in proportion to a larger batch or a shorter training.'
         )
 
 
@@ -130,6 +186,17 @@ def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
             f"Pattern '{pattern}' of config.model.norm.frozen_statistics fits no norm; expected a regular expression "
             f'found in paths like {", ".join(modules[:3])}.'
         )
+
+
+def expect_steps_that_fit(config: ConfigDict, setup: Setup) -> None:
+    """Traces all steps over the shapes that they are to take; what does not fit is a ValueError."""
+    state, batch = setup.shapes(), parallel.batch_shapes(training_shape(config))
+    jax.eval_shape(setup.train_step, state, batch)
+    if setup.observe:
+        jax.eval_shape(setup.observe, state.variables, batch)
+    for section in SCORED:
+        batch = parallel.batch_shapes(views_shape(config, section))
+        jax.eval_shape(setup.predict[section], state.variables, batch)
 
 
 def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
@@ -161,29 +228,12 @@ def read(config: ConfigDict, source: VideoSource, mesh: parallel.Mesh, start_ste
     )
 
 
-def claim(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> None:
-    """Makes the work folder this config's own; ValueError, listing the keys, if it is another's.
-
-    Keys named in `allow_change` may differ.
-    """
-    path = workdir / 'config.json'
-    wanted = json.loads(config.to_json())
-    if path.exists():
-        differing = list(differences(json.loads(path.read_text()), wanted, (*CHANGEABLE, *allow_change)))
-        if differing:
-            raise ValueError(
-                f'{workdir} belongs to another config. Give another --workdir, the config it was begun with, or allow '
-                f'what is meant to change with --allow_change=KEY; they differ in {"; ".join(differing)}.'
-            )
-    parallel.barrier('configs are compared')
-    if not parallel.is_leader():
-        return
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as unfinished:
-            unfinished.write_text(json.dumps(wanted, indent=2) + '\n')
-    except OSError as error:
-        raise ValueError(f'The work folder must be one that can be written to: {error}') from error
+def compiled(
+    step: Callable, variables: Mapping[str, PyTree], clip_shape: tuple[int, ...], mesh: parallel.Mesh
+) -> jax.stages.Compiled:
+    """A step (variables, batch) -> values, compiled for batches of such clips."""
+    batch = abstract(parallel.batch_shapes(clip_shape), parallel.split(mesh))
+    return step.lower(abstract(variables, parallel.replicated(mesh)), batch).compile()
 
 
 def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
@@ -197,17 +247,26 @@ def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
         f'{parallel.describe(setup.mesh)}: {batch_size} clips a step, {setup.clips_per_statistic} per statistic; '
         f'learning rate {rate:g}; steps {start_step} to {setup.total_steps}, {setup.steps_per_epoch} an epoch',
     ]
-    recipe = config.recipe
+    return '\n'.join([*lines, *notes(config, setup)])
+
+
+def notes(config: ConfigDict, setup: Setup) -> Iterator[str]:
+    """A line for everything in which it leaves the recipe."""
+    batch_size, recipe = config.train.batch_size, config.recipe
     if batch_size != recipe.batch_size:
         in_proportion = recipe.learning_rate * batch_size / recipe.batch_size
-        lines.append(
+        yield (
             f'note: {batch_size} clips a step leave the recipe, which has {recipe.batch_size} at learning rate '
             f'{recipe.learning_rate:g}; in proportion that would be {in_proportion:g}'
         )
     if setup.clips_per_statistic != recipe.clips_per_statistic:
         wanted = recipe.clips_per_statistic
         remedy = f'; config.model.norm.statistics_scope={wanted} keeps it' if setup.clips_per_statistic > wanted else ''
-        lines.append(
-            f'note: {setup.clips_per_statistic} clips per statistic leave the recipe, which has {wanted}{remedy}'
+        yield f'note: {setup.clips_per_statistic} clips per statistic leave the recipe, which has {wanted}{remedy}'
+    peak, rate = optimizers.peak(setup.schedule, setup.total_steps), config.schedule.learning_rate
+    if peak < LOW_PEAK * rate:
+        epochs = config.schedule.warmup_steps / setup.steps_per_epoch
+        yield (
+            f'note: a warm-up of {epochs:.1f} of {config.train.epochs} epochs lets the learning rate reach {peak:.3g} '
+            f'of {rate:g}; fewer config.schedule.warmup_steps raise it'
         )
-    return '\n'.join(lines)

@@ -21,7 +21,6 @@ from ml_collections import ConfigDict
 
 from dnr_jax import command, evaluation, figures, metrics, parallel, precise, steps, trained
 from dnr_jax.bars import bar
-from dnr_jax.data import pipeline
 from dnr_jax.data.source import open_split
 from dnr_jax.files import written_whole
 
@@ -81,19 +80,8 @@ def read(
     source = open_split(config.data.name, config.data.dir, config.validation.split)
     evaluation.expect_classes(source, label_names, config)
     batch_size = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
-    batches = pipeline.eval_batches(
-        source,
-        **config.clip,
-        clips=1,
-        crops=1,
-        short_side=config.validation.short_side,
-        size=config.validation.size,
-        damaged=config.data.damaged,
-        batch_size=batch_size,
-        workers=config.run.workers,
-        shard_index=0,
-        shard_count=1,
-    )
+    reading = {'batch_size': batch_size, 'workers': config.run.workers}
+    batches = evaluation.centre_views(source, config, 'validation', **reading)
     clips, labels = [], []
     with closing(batches), bar(min(wanted * batch_size, len(source)), 'reading', ' clips', leave=False) as progress:
         for batch in batches:

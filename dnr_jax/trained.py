@@ -1,13 +1,15 @@
 """A trained model as it is found in a work folder: everything comes from the checkpoint itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from dnr_jax import checkpoints, models, parallel
@@ -26,6 +28,7 @@ class Trained(NamedTuple):
     label_names: tuple[str, ...]
     fingerprints: dict[str, str]  # of the videos of every split that the training read, see `VideoSource`
     step: int
+    changes: Mapping[str, Any] = MappingProxyType({})  # keys of the config that this use has changed, as they are now
 
 
 def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
@@ -34,7 +37,8 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     Args:
       which: 'last', 'best' or a step.
       adapt: changes of the stored config what says how to use it, see USE.
-    Raises ValueError if there is no such checkpoint, or if `adapt` changes what was trained.
+    Raises ValueError if there is no such checkpoint, if `adapt` changes what was trained, or if the model cannot take
+    clips of so many frames.
     """
     folder = Path(workdir) / 'checkpoints'
     found = checkpoints.find(folder, which)
@@ -45,8 +49,34 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     for changed in differences(stored, config.to_dict(), (*USE, *same_data)):
         raise ValueError(f'Only config.{", config.".join(USE)} can change in a trained model, not {changed}.')
     model = models.build(**config.model.to_dict(), classes=len(label_names))
-    clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
-    shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)
-    like = checkpoints.abstract({'batch_stats': {}} | shapes, parallel.replicated(mesh))
+    shapes = shapes_of(model, clip_of(ConfigDict(stored)))
+    expect_frames(model, shapes, stored['clip']['frames'], config)
+    like = checkpoints.abstract(shapes, parallel.replicated(mesh))
     variables = checkpoints.load_variables(folder, found.step, like)
-    return Trained(model, variables, config, label_names, found.about['fingerprints'], found.step)
+    before, now = (flatten_dict(of, sep='.') for of in (stored, config.to_dict()))
+    changes = {key: value for key, value in now.items() if value != before[key]}
+    return Trained(model, variables, config, label_names, found.about['fingerprints'], found.step, changes)
+
+
+def clip_of(config: ConfigDict) -> jax.ShapeDtypeStruct:
+    """One clip as its test protocol takes it, [1 T H W 3]."""
+    return jax.ShapeDtypeStruct((1, config.clip.frames, config.test.size, config.test.size, 3), jnp.float32)
+
+
+def shapes_of(model: nn.Module, clip: jax.ShapeDtypeStruct) -> dict[str, Any]:
+    """Shapes and types of the variables of a model of such clips."""
+    return {'batch_stats': {}} | jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)
+
+
+def expect_frames(model: nn.Module, shapes: Mapping[str, Any], trained_with: int, config: ConfigDict) -> None:
+    """Raises ValueError unless a model with variables of these shapes takes clips of config.clip.frames."""
+    frames, clip = config.clip.frames, clip_of(config)
+    if frames == trained_with:
+        return
+    if config.model.norm.running_per_hop and shapes_of(model, clip)['batch_stats'] != shapes['batch_stats']:
+        raise ValueError(
+            f'The running statistics of this model are those of each hop of its relays, in clips of {trained_with} '
+            f'frames (config.model.norm.running_per_hop), got config.clip.frames={frames}: give clips of '
+            f'{trained_with} frames, or train it anew.'
+        )
+    jax.eval_shape(partial(model.apply, train=False), shapes, clip)

@@ -9,8 +9,9 @@ The position in the data follows from the step, so a continued run sees the clip
 bit, where an uninterrupted one would.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +19,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, initial, parallel, scores, steps
+from dnr_jax import evaluation, initial, parallel, precise, scores
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
+from dnr_jax.ownership import claimed, expect_same_state, expect_same_videos
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.setup import Setup, claim, expect_same_videos, introduce, prepare, read, resolved
+from dnr_jax.setup import Setup, compiled, introduce, prepare, read, resolved, training_shape, views_shape
 from dnr_jax.state import TrainState
 from dnr_jax.stopping import Stopped, StopRequest
 from dnr_jax.watchdog import Watchdog
@@ -57,19 +59,20 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
         setup = prepare(config)
         if config.init_from and not (workdir / 'config.json').exists():
             initial_weights(setup, config)  # what does not fit is refused before the folder is claimed
-        claim(workdir, config, allow_change)
-        checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
-        newest = checkpoints.latest
-        if newest:
-            expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
-        weights = initial_weights(setup, config) if config.init_from and newest is None else None
-        state = start(setup, config.seed, checkpoints, newest, weights)
+        with claimed(workdir, config, allow_change):
+            checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
+            newest = checkpoints.latest
+            if newest:
+                expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
+                expect_same_state(checkpoints.unlike(newest.step, setup.shapes()), newest.about['config'], config)
+            weights = initial_weights(setup, config) if config.init_from and newest is None else None
+            state = start(setup, config.seed, checkpoints, newest, weights)
         reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
         reporter.line(introduce(config, setup, int(state.step)))
         if weights:
             reporter.line(weights.told)
         scoring = Scoring(config, setup, guards, reporter)
-        profiler = stack.enter_context(Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1))
+        profiler = Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1)
         training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
         return scoring.test(training.run(), workdir / 'test')
 
@@ -95,12 +98,11 @@ def start(
 
 
 class Scoring:
-    """Scores states of a training and reports the scores."""
+    """Scores states of a training and reports the scores. What that takes is compiled once, and untimed."""
 
     def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter):
         self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
-        at_once = {config[section].views_at_once for section in ('validation', 'test')}
-        self._predict = {views: steps.make_predict(config, setup.model, setup.mesh, views) for views in at_once}
+        self._programs: dict[tuple[Callable, tuple[int, ...]], Callable] = {}
 
     def validate(self, state: TrainState) -> dict[str, float | int] | None:
         """The validation scores; None if no label is known."""
@@ -127,11 +129,9 @@ class Scoring:
         return summary
 
     def _predictions(self, state: TrainState, section: str) -> evaluation.Predictions:
-        variables = evaluation.with_precise_statistics(
-            self._setup.model, state.variables, self._setup.train, self._config, self._setup.mesh
-        )
+        variables = self._with_precise_statistics(state.variables) if self._setup.observe else state.variables
         return evaluation.evaluate(
-            self._predict[self._config[section].views_at_once],
+            self._program(self._setup.predict[section], variables, views_shape(self._config, section)),
             variables,
             getattr(self._setup, section),
             self._config,
@@ -139,6 +139,23 @@ class Scoring:
             self._setup.mesh,
             before_batch=lambda: self._guards.wait_for(f'a batch to score of {section}'),
         )
+
+    def _with_precise_statistics(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `evaluation.as_scored`, with a safe place before each batch."""
+        config, setup = self._config, self._setup
+        observe = self._program(setup.observe, variables, training_shape(config))
+        with closing(read(config, setup.train, setup.mesh, start_step=0)) as batches:
+            guarded = evaluation.called_before(lambda: self._guards.wait_for('a batch for precise statistics'), batches)
+            first = islice(guarded, config.run.precise_batches)
+            statistics = precise.statistics_by(observe, variables, first, setup.mesh)
+        return {**variables, 'batch_stats': statistics}
+
+    def _program(self, step: Callable, variables: Mapping[str, Any], clip_shape: tuple[int, ...]) -> Callable:
+        """The step compiled for clips of that shape."""
+        if (step, clip_shape) not in self._programs:
+            self._guards.watchdog.rest()
+            self._programs[step, clip_shape] = compiled(step, variables, clip_shape, self._setup.mesh)
+        return self._programs[step, clip_shape]
 
 
 class Training:
@@ -181,7 +198,7 @@ class Training:
             if self._newest and self._newest.metrics is None and self._validation_is_due(first):
                 self._save(with_scores=True)  # the run was stopped while it validated
                 self._checkpoints.wait()  # it takes the place of the newest one, and the first step may end the process
-            with closing(read(self._config, self._setup.train, self._setup.mesh, first)) as batches:
+            with closing(read(self._config, self._setup.train, self._setup.mesh, first)) as batches, self._profiler:
                 placed = parallel.place_ahead(batches, self._setup.mesh, self._config.run.prefetch)
                 for step in range(first + 1, self._setup.total_steps + 1):
                     self._guards.wait_for(f'the batch of step {step}')
@@ -205,7 +222,7 @@ class Training:
 
     def _step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         self._guards.watchdog.expect(f'step {step}')
-        self._profiler.before(step)
+        self._profiler.before(step, self._progress.settle)
         self.state, metrics = self._setup.train_step(self.state, batch)
         self._progress.step(step, metrics, ids)
 
@@ -236,5 +253,5 @@ class Training:
 
 
 def due(step: int, every: int, last: int) -> bool:
-    """Whether something done every so many steps, and at the last one, is to be done after this step."""
-    return step == last or step % every == 0
+    """Whether something done at the last step, and every so many steps if that is not 0, is due after this one."""
+    return step == last or (every > 0 and step % every == 0)

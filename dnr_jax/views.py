@@ -49,8 +49,14 @@ AVERAGES = {'logits': mean_logits, 'probabilities': log_mean_probabilities}
 
 
 def expect(section: ConfigDict, name: str) -> None:
-    """Raises ValueError for values of `average` and `views_at_once` that config.{name} cannot have."""
+    """Raises ValueError for values that config.{name} cannot have; how many clips there are is for its sampling."""
     choose(AVERAGES, section.average, f'config.{name}.average')
+    mirrored_crops(section.crops)
+    if not 1 <= section.size <= section.short_side:
+        raise ValueError(
+            f'config.{name}.size is cut out of frames whose short side is config.{name}.short_side: expected 1 to '
+            f'{section.short_side}, got {section.size}.'
+        )
     if section.views_at_once < 0:
         raise ValueError(
             f'config.{name}.views_at_once is how many clips pass the network at once, 0 for all of a device: expected '

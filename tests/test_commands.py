@@ -19,6 +19,8 @@ SMALL = [
     '--config.clip.frames=2',
     '--config.augment.size=32',
     '--config.train.epochs=1',
+    '--config.schedule.warmup_steps=1',
+    '--config.schedule.learning_rate=0.03',
     '--config.run.workers=1',
     *(f'--config.{section}.size=32' for section in ('validation', 'test')),
 ]
@@ -29,10 +31,10 @@ def environment(xla_flags):
     return os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': xla_flags, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
 
 
-def run(*arguments):
-    """Runs a command in the repository's root, on one CPU device."""
-    command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment(''), capture_output=True, text=True, timeout=300)
+def run(*arguments, **variables):
+    """Runs a command in the repository's root, on one CPU device, with those variables of the environment."""
+    command, env = [sys.executable, *map(str, arguments)], environment('') | variables
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope='module')
@@ -56,9 +58,12 @@ def test_train_and_eval(trained):
     assert 'top-1' in evaluation.stdout and '(32 videos)' in evaluation.stdout
 
 
-def test_eval_overrides(trained, tmp_path):
-    scored = run('eval.py', f'--workdir={trained[0]}', '--config.test.clips=2', f'--out={tmp_path}')
+def test_eval_overrides_and_the_home_folder(trained):
+    """Which a shell puts in the place of ~ only where a word begins with it."""
+    home, name = str(trained[0].parent), trained[0].name
+    scored = run('eval.py', f'--workdir=~/{name}', '--config.test.clips=2', '--out=~/scored', HOME=home)
     assert '2x2 frames, 2x1 views' in scored.stdout, scored.stderr
+    assert (trained[0].parent / 'scored/results.json').exists()
 
 
 def assert_refused(command, *words):
@@ -82,7 +87,8 @@ def assert_refused(command, *words):
 )
 def test_mistakes_in_train(data_dir, tmp_path, arguments, words):
     workdir = tmp_path / 'run'
-    command = run('train.py', *arguments, f'--config.data.dir={data_dir}', f'--workdir={workdir}', *SMALL[1:2])
+    small = [SMALL[1], '--config.schedule.warmup_steps=1', f'--config.data.dir={data_dir}']
+    command = run('train.py', *arguments, *small, f'--workdir={workdir}')
     assert_refused(command, *words)
     assert not workdir.exists()
 

@@ -118,9 +118,9 @@ def test_every_key_of_a_resnet_has_its_place(source):
     ('source', 'key', 'path'),
     [
         ('torchvision', 'layer3.5.downsample.1.running_var', 'batch_stats/stage3/block6/norm_shortcut/statistics/var'),
-        ('torchvision', 'stem.3.weight', 'params/conv_stem_temporal/kernel'),
-        ('torchvision', 'layer2.1.conv2.0.1.bias', 'params/stage2/block2/norm2_spatial/transform/shift'),
-        ('torchvision', 'layer2.1.conv2.1.weight', 'params/stage2/block2/norm2_temporal/transform/scale'),
+        ('torchvision_video', 'stem.3.weight', 'params/conv_stem_temporal/kernel'),
+        ('torchvision_video', 'layer2.1.conv2.0.1.bias', 'params/stage2/block2/norm2_spatial/transform/shift'),
+        ('torchvision_video', 'layer2.1.conv2.1.weight', 'params/stage2/block2/norm2_temporal/transform/scale'),
         ('torchvision', 'features.1.conv.1.weight', 'params/stage1/block1/conv3/kernel'),
         ('torchvision', 'features.1.conv.0.1.bias', 'params/stage1/block1/norm2/transform/shift'),
         ('torchvision', 'features.17.conv.1.0.weight', 'params/stage7/block1/conv2/kernel'),
@@ -196,7 +196,8 @@ def file_of(config, path, keep=lambda key: True, seed=0):
     return arrays
 
 
-def test_there_and_back_is_bit_exact(tmp_path):
+def test_there_and_back_is_bit_exact(tmp_path, monkeypatch):
+    monkeypatch.setitem(conversion.RELEASED, 'model.width', 8)
     config = make_config('resnet8,dnr')
     arrays = file_of(config, tmp_path / 'a.npz')
     told = conversion.convert('dnr', tmp_path / 'a.npz', config, list('vwxyz'), tmp_path / 'run')
@@ -213,6 +214,45 @@ def test_there_and_back_is_bit_exact(tmp_path):
     assert back.keys() == arrays.keys()
     for key, array in arrays.items():
         np.testing.assert_array_equal(back[key], array, strict=True)
+
+
+@pytest.mark.parametrize('model', ['resnet50,dnr', 'resnet101,cross_layer,cross_temporal,batch'])
+def test_networks_of_the_released_code(model):
+    conversion.expect_released(kinetics400.get_config(model))
+
+
+@pytest.mark.parametrize(
+    ('model', 'changes', 'words'),
+    [
+        ('tsm_resnet50,dnr', {}, 'model.backbone=tsm_resnet50'),
+        ('resnet18,dnr', {}, 'model.backbone=resnet18'),
+        ('resnet50,batch', {}, 'model.norms=batch'),  # whose blocks have no shared cell, and other keys
+        ('resnet50,dnr_temporal', {}, 'model.norms=dnr_temporal'),
+        ('resnet50,cross_temporal,cross_layer,batch', {}, 'model.norms=cross_temporal,cross_layer,batch'),
+        ('resnet50,cross_layer_unit,cross_temporal_unit,batch', {}, 'model.norms=cross_layer_unit'),
+        ('resnet50,cross_layer,cross_temporal_whole,batch', {}, 'model.norms=cross_layer,cross_temporal_whole'),
+        ('resnet50,dnr', {'model.norm.running_per_hop': True}, 'model.norm.running_per_hop=True'),
+        ('resnet50,dnr', {'model.norm.stride': 4, 'model.norm.epsilon': 1e-3}, 'stride=4, model.norm.epsilon=0.001'),
+        ('resnet50,dnr', {'model.norm.reduction': 8}, 'model.norm.reduction=8'),
+        ('resnet50,dnr', {'model.width': 32}, 'model.width=32'),
+        ('resnet50,dnr', {'clip.frames': 16}, 'clip.frames=16'),
+    ],
+)
+def test_networks_that_the_released_code_has_not(model, changes, words):
+    config = kinetics400.get_config(model)
+    config.update_from_flattened_dict(changes)
+    with pytest.raises(ValueError, match=f'has resnet50, resnet101, .* got (.*, )?.*{words}') as refused:
+        conversion.expect_released(config)
+    assert str(refused.value).count('got ') == 1
+
+
+def test_nothing_is_written_of_another_network(tmp_path, monkeypatch):
+    config = kinetics400.get_config('resnet50,cross_layer_unit,cross_temporal_unit,batch')
+    found = trained.Trained(models.build(**config.model.to_dict(), classes=5), {}, config, tuple('vwxyz'), {}, 1)
+    monkeypatch.setattr(trained, 'load', lambda *_: found)
+    with pytest.raises(ValueError, match='cross_temporal_unit'):
+        conversion.to_torch(tmp_path, 'last', tmp_path / 'a.npz')
+    assert list(tmp_path.iterdir()) == []
 
 
 def torchvision_file(path, config, **more):
@@ -300,6 +340,15 @@ def test_pixels_of_the_source_are_kept(tmp_path):
     stored = checkpoints.find(tmp_path / 'run' / 'checkpoints', 'last').about['config']
     assert stored['pixels'] == {'mean': [114.75] * 3, 'std': [57.375] * 3}
     assert config.pixels.std[0] == 58.395
+
+
+def test_pixels_of_video_networks_of_torchvision():
+    """As its documentation has them, of numbers from 0 to 1; its networks of images read those of ImageNet."""
+    pixels = SCHEMES['torchvision_video'].pixels
+    np.testing.assert_allclose(np.divide(pixels['mean'], 255), [0.43216, 0.394666, 0.37645])
+    np.testing.assert_allclose(np.divide(pixels['std'], 255), [0.22803, 0.22145, 0.216989])
+    assert SCHEMES['torchvision'].pixels is None
+    assert path_of('stem.3.weight', SCHEMES['torchvision'].rules) not in shapes(make_config('r2plus1d_18,batch'))
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -14,7 +14,7 @@ from dnr_jax import evaluation, parallel, scores
 from dnr_jax.data import pipeline
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.source import VideoSource, open_split
-from dnr_jax.predictions import Missing
+from dnr_jax.predictions import Missing, Predictions
 
 
 @pytest.fixture(scope='module')
@@ -221,6 +221,68 @@ def test_written_files(source, config, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         'predictions.npz', 'views.npz', 'results.json', 'classes.csv', 'confusion.png', 'views.png',
     }  # fmt: skip
+
+
+def test_nothing_of_an_earlier_evaluation_is_left(source, config, tmp_path):
+    """Whatever it had that this one has not, such as several views."""
+    predictions = evaluate(mean_of_clip, source, config)
+    for earlier in ('views.npz', 'views.png', 'missing.csv', 'confusion.png'):
+        (tmp_path / earlier).write_text('of an earlier evaluation')
+    config.test.update({'clips': 1, 'crops': 1})
+    unlabelled = predictions._replace(views=predictions.views[:, :1], labels=np.full(32, -1))
+    evaluation.write(tmp_path, unlabelled, source, config, 7, {})
+    assert {path.name for path in tmp_path.iterdir()} == {'predictions.npz', 'results.json'}
+
+
+def test_files_of_two_evaluations_never_stand_together(source, config, tmp_path, monkeypatch):
+    """One that ends while it writes leaves the folder as it was, or without what it was about to write."""
+    predictions = evaluate(mean_of_clip, source, config)
+    evaluation.write(tmp_path / 'test', predictions, source, config, 7, {})
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'test').iterdir()}
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scores, 'write', killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.write(tmp_path / 'test', predictions._replace(logits=-predictions.logits), source, config, 8, {})
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'test').iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ('sampling', 'frames', 'words', 'stride'),
+    [
+        ('dense', 8, '8x5 frames', 5),
+        ('dense_64', 16, '16x4 frames', 4),
+        ('segments', 8, '8 frames', None),
+    ],
+)
+def test_the_protocol_says_what_was_taken(source, config, tmp_path, sampling, frames, words, stride):
+    config.clip.update({'sampling': sampling, 'frames': frames, 'stride': 5})
+    said = f'{words}, 2x3 views of 32x32, {sampling} sampling, logits averaged (32 videos)'
+    assert evaluation.describe(config, 'test', 32) == said
+    predictions = Predictions(np.array(['a']), np.array([-1]), np.zeros((1, 8)), np.zeros((1, 6, 8)), (), 1)
+    taken = evaluation.write(tmp_path, predictions, source, config, 7, {})['views']
+    assert taken.get('stride') == stride and taken['frames'] == frames
+
+
+def test_precise_statistics_are_told(config):
+    config.run.precise_batches = 3
+    assert 'logits averaged, statistics of 3 batches of 16 clips (32 videos)' in evaluation.describe(config, 'test', 32)
+
+
+def test_centre_views_are_those_of_one_clip_and_crop(source, config):
+    batches = evaluation.centre_views(source, config, 'test', batch_size=32, workers=0)
+    one, (first, *_) = evaluate_one_view(config, source), batches
+    batches.close()
+    assert first['clip'].shape == (32, 1, 2, 32, 32, 3) and first['mask'].all()
+    means = dict(zip(first['id'].tolist(), first['clip'].mean(axis=(1, 2, 3, 4, 5)), strict=True))
+    np.testing.assert_allclose([means[id] for id in one.ids.tolist()], one.views[:, 0, 0], rtol=1e-4)
+
+
+def evaluate_one_view(config, source):
+    config.test.update({'clips': 1, 'crops': 1})
+    return evaluate(mean_of_clip, source, config)
 
 
 @pytest.mark.parametrize('there, same', [({'test': 'other'}, False), ({'train': 'other'}, None)])

@@ -220,9 +220,10 @@ def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random
     found, _ = in_memory(random_variables, small_networks.short('resnet18', 'batch'))
     assert evaluation.as_scored(found, mesh) is found
     found.config.run.precise_batches = 4
-    monkeypatch.setattr(evaluation, 'open_split', lambda *of: of)
-    monkeypatch.setattr(evaluation, 'with_precise_statistics', lambda *_: {'precise': 1})
-    assert evaluation.as_scored(found, mesh).variables == {'precise': 1}
+    monkeypatch.setattr(evaluation, 'open_split', lambda *_: None)
+    monkeypatch.setattr(evaluation, 'read', lambda *_, **__: (n for n in range(9)))
+    monkeypatch.setattr(evaluation, 'precise_statistics', lambda model, variables, batches, **_: list(batches))
+    assert evaluation.as_scored(found, mesh).variables == {**found.variables, 'batch_stats': [0, 1, 2, 3]}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""A file is there whole or not at all."""
+"""A file, or a folder, is there whole or not at all."""
 
 import pytest
 
-from dnr_jax.files import written_whole
+from dnr_jax.files import folder_written_whole, written_whole
 
 
 def test_takes_the_place_of_the_old_one(tmp_path):
@@ -23,3 +23,27 @@ def test_an_error_leaves_the_old_one(tmp_path):
         raise RuntimeError
     assert path.read_text() == 'old'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_takes_the_place_of_an_older_one_as_a_whole(tmp_path):
+    folder = tmp_path / 'runs' / 'test'
+    for words in ('older', 'newer'):
+        with folder_written_whole(folder) as unfinished:
+            (unfinished / words).write_text(words)
+            assert [path.name for path in folder.parent.glob('test/*')] == (['older'] if words == 'newer' else [])
+    assert [path.name for path in folder.iterdir()] == ['newer']
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_a_folder_that_was_not_finished_leaves_the_older_one(tmp_path):
+    (tmp_path / 'test').mkdir()
+    (tmp_path / 'test' / 'older').touch()
+    left_behind = tmp_path / '.unfinished-test'  # by a process that was killed
+    left_behind.mkdir()
+    (left_behind / 'half').touch()
+    with pytest.raises(KeyboardInterrupt), folder_written_whole(tmp_path / 'test') as unfinished:
+        assert list(unfinished.iterdir()) == []
+        (unfinished / 'newer').touch()
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ['test']
+    assert [path.name for path in (tmp_path / 'test').iterdir()] == ['older']

@@ -107,3 +107,10 @@ def test_both_take_turns():
 def test_negative_alpha():
     with pytest.raises(ValueError, match='0 or more, got -0.5 and 0.0'):
         mixing.mix(KEYS[0], CLIP, TARGETS, mixup=-0.5, cutmix=0.0)
+
+
+@pytest.mark.parametrize('alphas', [{'mixup': 0.2, 'cutmix': 0.0}, {'mixup': 0.0, 'cutmix': 1.0}])
+def test_one_clip_has_no_partner(alphas):
+    with pytest.raises(ValueError, match='expected 2 or more, got 1'):
+        mixing.mix(KEYS[0], CLIP[:1], TARGETS[:1], **alphas)
+    assert mixing.mix(KEYS[0], CLIP[:1], TARGETS[:1], mixup=0.0, cutmix=0.0)[0].shape == (1, T, H, W, C)

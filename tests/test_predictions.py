@@ -31,7 +31,6 @@ def test_files(tmp_path):
 
 
 def test_one_view_of_a_whole_split_is_one_file(tmp_path):
-    predictions.save(tmp_path, SCORED, NAMES, '8x8 frames')
     predictions.save(tmp_path, SCORED._replace(views=LOGITS[:, :1], missing=()), NAMES, '8x8 frames')
     assert [path.name for path in tmp_path.iterdir()] == ['predictions.npz']
 

@@ -94,7 +94,6 @@ def test_unlabelled_videos_are_left_out_of_the_score():
 @pytest.mark.parametrize(('labels', 'why'), [((-1,) * 4, 'no label is known'), ((), 'no video could be read')])
 def test_nothing_to_be_right_about(tmp_path, labels, why):
     predictions = predict(labels=labels, logits=LOGITS[: len(labels)], missing=(Missing('x', 'damaged'),))
-    (tmp_path / 'confusion.png').write_text('of an earlier evaluation')
     results = account(predictions)
     scores.write(tmp_path, predictions, results, NAMES)
     assert json.loads((tmp_path / 'results.json').read_text()) == results
@@ -120,5 +119,3 @@ def test_written_files(tmp_path):
             ['c', '1', '0.000000'],
             ['none of it', '0', ''],
         ]
-    scores.write(tmp_path, predict(), account(predict()), NAMES)
-    assert not (tmp_path / 'views.png').exists()  # which was of other views

@@ -4,19 +4,24 @@ import json
 import multiprocessing
 import shutil
 from functools import partial
+from itertools import groupby
+from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from data.conftest import prepare_tiny
 
 from benchmarks import kills
 from configs import moving_shapes
-from dnr_jax import evaluation, models, training
+from dnr_jax import evaluation, models, setup, training
 from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
 from dnr_jax.dry_run import dry_run
 from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.reporting import Reporter
 from dnr_jax.stopping import Stopped
 
 
@@ -41,6 +46,7 @@ def make_config(data_dir):
     config.clip.frames, config.clip.stride = 4, 4
     config.augment.size = config.validation.size = config.test.size = 32
     config.train.batch_size, config.train.epochs = 32, 3
+    config.schedule.warmup_steps = 1
     config.run.update({'log_every_steps': 2, 'checkpoint_every_steps': 2, 'validate_every_epochs': 2})
     return config
 
@@ -157,6 +163,57 @@ def test_a_change_that_is_allowed(finished, config, tmp_path):
     assert json.loads((workdir / 'config.json').read_text())['schedule']['learning_rate'] == 0.2
 
 
+@pytest.mark.parametrize(
+    ('section', 'change'),
+    [('train', {'ema_decay': 0.5}), ('optimizer', {'frozen': ('stem',)}), ('model', {'width': 8})],
+)
+def test_a_change_of_what_the_state_is_made_of(finished, config, tmp_path, section, change):
+    workdir = shutil.copytree(finished[0], tmp_path / 'run')
+    before = (workdir / 'config.json').read_text()
+    config[section].update(change)
+    key = f'{section}.{next(iter(change))}'
+    with pytest.raises(ValueError, match=rf'another state.*: {key} \('):
+        training.train_and_evaluate(config, workdir, allow_change=['schedule', key])
+    assert (workdir / 'config.json').read_text() == before
+
+
+def test_a_warm_up_that_keeps_the_rate_low_is_told(config):
+    config.schedule.update({'warmup_steps': 2, 'decay': 'constant'})
+    assert 'warm-up' not in setup.introduce(config, setup.prepare(config), 0)
+    config.schedule.update({'warmup_steps': 6, 'decay': 'cosine'})
+    told = setup.introduce(config, setup.prepare(config), 0)
+    assert 'note: a warm-up of 2.0 of 3 epochs lets the learning rate reach' in told
+
+
+class Told(training.Guards):
+    """Guards that remember their words."""
+
+    def wait_for(self, what):
+        self.stop.append(what)
+
+
+def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_batch(config, tmp_path, monkeypatch):
+    words = []
+
+    def compiled(step, variables, clip_shape, mesh):
+        words.append('compile')
+        per_group = jax.tree.map(lambda value: jnp.zeros((1, 1, value.shape[-1])), variables['batch_stats'])
+        logits = jnp.zeros((*clip_shape[: len(clip_shape) - 4], 8))
+        return lambda *_: (logits, per_group) if step is made.observe else logits
+
+    monkeypatch.setattr(training, 'compiled', compiled)
+    config.run.precise_batches = 2
+    made = setup.prepare(config)
+    state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made.shapes())
+    guards = Told(words, SimpleNamespace(rest=lambda: words.append('rest')))
+    scoring = training.Scoring(config, made, guards, Reporter(tmp_path, 0, writes=False))
+    assert scoring.validate(state) == scoring.validate(state)
+    precise, scored = 'a batch for precise statistics', 'a batch to score of validation'
+    expected = ['rest', 'compile', precise, 'rest', 'compile', scored, precise, scored]
+    assert [word for word, _ in groupby(words)] == expected
+    assert words.count(precise) == 2 * config.run.precise_batches
+
+
 def test_precise_statistics_score_alike_in_training_and_after(finished, config, tmp_path):
     config.run.precise_batches = 2
     results = training.train_and_evaluate(config, shutil.copytree(finished[0], tmp_path / 'run'))
@@ -186,8 +243,8 @@ def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(config, tmp_path,
     monkeypatch.chdir(tmp_path)
     told = dry_run(config)
     assert 'per statistic; learning rate 0.3; steps 0 to 9, 3 an epoch' in capsys.readouterr().out
-    words = ('GFLOPs a clip', 'MB per device', 'clips/s, model', '9 steps in 0:0', 'learning rate  0.003 at step 0')
-    assert all(word in told for word in words), told
+    words = ('GFLOPs a clip', 'MB per device', 'MB in a step of test', 'clips/s, model', '9 steps in 0:0')
+    assert all(word in told for word in (*words, 'learning rate  0.003 at step 0')), told
     assert not list(tmp_path.iterdir())
 
 
@@ -215,6 +272,18 @@ def test_a_work_folder_of_another_config(finished, config):
     assert (finished[0] / 'config.json').read_text() == before
 
 
+def segments_with_three_clips(config):
+    config.clip.sampling, config.test.clips = 'segments', 3
+
+
+def one_clip_to_mix(config):
+    config.train.batch_size, config.train.micro_batches, config.regularization.mixup = 8, 4, 0.2
+
+
+def precise_statistics_of_none(config):
+    config.model.norms, config.run.precise_batches = 'group', 1
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
@@ -230,7 +299,17 @@ def test_a_work_folder_of_another_config(finished, config):
         (lambda config: config.model.norm.update({'statistics_scope': '5'}), 'divides the 16 of a device'),
         (lambda config: config.train.update({'micro_batches': 3}), 'micro_batches divides the 16 clips of a device'),
         (lambda config: config.schedule.update({'decay': 'cosin'}), "Did you mean 'cosine'"),
+        (lambda config: config.schedule.update({'warmup_steps': 9}), 'fewer than the 9 of the training, got 9'),
         (lambda config: config.run.update({'keep': 1}), 'config.run.keep is 2 or more'),
+        (lambda config: config.run.update({'log_every_steps': -1}), 'run.log_every_steps: expected 0 or more, got -1'),
+        (lambda config: config.augment.update({'crop': 'multi_scal'}), "Did you mean 'multi_scale'"),
+        (lambda config: config.augment.update({'flip': 1.5}), 'flip and erasing are probabilities'),
+        (lambda config: config.clip.update({'sampling': 'dens'}), "Did you mean 'dense'"),
+        (segments_with_three_clips, "'segments' has 1 or 2 clips of a video, got 3"),
+        (lambda config: config.validation.update({'crops': 4}), 'crops is 1 .centre.*got 4'),
+        (lambda config: config.test.update({'size': 37}), 'config.test.size.*1 to 36, got 37'),
+        (one_clip_to_mix, 'expected 2 or more, got 1.*config.train.batch_size'),
+        (precise_statistics_of_none, 'Expected a model with running statistics'),
         (lambda config: config.data.update({'name': 'moving_shape'}), "Did you mean 'moving_shapes'"),
         (lambda config: config.data.update({'dir': 'nowhere'}), 'dnr_jax.data.prepare moving_shapes'),
         (lambda config: config.test.update({'split': 'tset'}), 'tset'),
@@ -260,4 +339,5 @@ def test_a_loss_that_is_not_finite_stops(config, tmp_path):
 
 def test_due():
     assert [step for step in range(1, 11) if training.due(step, 4, 10)] == [4, 8, 10]
+    assert [step for step in range(1, 11) if training.due(step, 0, 10)] == [10]
     assert [step for step in range(1, 4) if training.due(step, 10, 3)] == [3]

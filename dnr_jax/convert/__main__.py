@@ -1,10 +1,13 @@
 """Makes a checkpoint of ours from weights of PyTorch: python -m dnr_jax.convert SOURCE FILE --out DIR
 
-SOURCE says how the keys of FILE are named: dnr, torchvision, timm, tsm, tanet, tea, res2net, mmaction2,
-mmaction2_r2plus1d, pyslowfast, pyslowfast_slowfast, pytorchvideo, pytorchvideo_i3d, pytorchvideo_slowfast. The network
-is that of the config:
+SOURCE says how the keys of FILE are named: dnr, torchvision, torchvision_video, timm, tsm, tanet, tea, res2net,
+mmaction2, mmaction2_r2plus1d, pyslowfast, pyslowfast_slowfast, pytorchvideo, pytorchvideo_i3d, pytorchvideo_slowfast.
+The network is that of the config:
 
     --config=configs/kinetics400.py:tsm_resnet50,batch --config.clip.frames=8
+
+torchvision_video is its R(2+1)D, which reads pixels by the mean of Kinetics, not of ImageNet; those of a source come
+with its weights.
 
 Back, under the keys of the released code: python -m dnr_jax.convert dnr WORKDIR --to-torch FILE
 """

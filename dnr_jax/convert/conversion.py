@@ -10,20 +10,31 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import unflatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from dnr_jax import account, models, parallel, trained
 from dnr_jax.account import Entry
 from dnr_jax.checkpoints import LEAST_KEPT, Checkpoints
 from dnr_jax.convert import files, layout
-from dnr_jax.convert.schemes import DNR, SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
-from dnr_jax.models.resnet import RESNETS
+from dnr_jax.convert.schemes import SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
+from dnr_jax.models.resnet import RESNETS, BottleneckBlock
+from dnr_jax.normalization import PRESETS, norm_slots
 from dnr_jax.registry import choose
 from dnr_jax.state import TrainState
 
 REMEDY = 'Nothing was written. The network is that of --config=FILE:BACKBONE,NORMS with --config.clip.frames.'
 HEAD_BIAS = 'params/head/linear/bias'
+
+# What is written into the released code, by keys of the config.
+RELEASED = {
+    'model.width': 64,
+    'model.norm.stride': 2,
+    'model.norm.reduction': 4,
+    'model.norm.running_per_hop': False,
+    'model.norm.epsilon': 1e-5,
+    'clip.frames': 8,
+}
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -145,13 +156,27 @@ def to_torch(workdir: str | Path, which: str, file: str | Path) -> str:
     ValueError for a network that the released code does not have.
     """
     found = trained.load(workdir, which, lambda config: config, parallel.make_mesh())
-    if found.config.model.backbone not in RESNETS:
-        raise ValueError(
-            f'The released code has ResNets only, {", ".join(RESNETS)}: got {found.config.model.backbone}.'
-        )
-    keys = {path: replaced(path.replace('/', '.'), TO_DNR) for path in account.flat(found.variables)}
-    if unknown := [path for path, key in keys.items() if path_of(key, DNR) != path]:
-        raise ValueError(f'The released code has no key for {", ".join(unknown)}.')
-    arrays = {keys[path]: layout.to_pytorch(np.asarray(array)) for path, array in account.flat(found.variables).items()}
+    expect_released(found.config)
+    arrays = {
+        replaced(path.replace('/', '.'), TO_DNR): layout.to_pytorch(np.asarray(array))
+        for path, array in account.flat(found.variables).items()
+    }
     files.write(file, arrays)
     return f'{len(arrays)} arrays of {workdir}, step {found.step}, in {file}'
+
+
+def expect_released(config: ConfigDict) -> None:
+    """Raises ValueError unless the released code has the network of that config: keys alone do not tell."""
+    backbones = [name for name, make in RESNETS.items() if BottleneckBlock in make.args]
+    here = flatten_dict(config.to_dict(), sep='.')
+    wrong = [f'{key}={here[key]}' for key, released in RELEASED.items() if here[key] != released]
+    if here['model.backbone'] not in backbones:
+        wrong.insert(0, f'model.backbone={here["model.backbone"]}')
+    elif norm_slots(config.model.norms, 3) != PRESETS['dnr']:
+        wrong.insert(0, f'model.norms={here["model.norms"]}')
+    if wrong:
+        settings = ', '.join(f'{key}={released}' for key, released in RELEASED.items())
+        raise ValueError(
+            f'The released code has {", ".join(backbones)} with norms {",".join(PRESETS["dnr"])} and {settings}; got '
+            f'{", ".join(wrong)}. Nothing was written; python -m dnr_jax.export writes any network as one file.'
+        )

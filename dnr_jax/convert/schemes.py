@@ -254,10 +254,15 @@ PYTORCHVIDEO_OF_TWO = (
 
 IMAGES = (NEW_HEAD, NEW_RELAY, NEW_TAM)
 GREY = {'mean': (255 * 0.45,) * 3, 'std': (255 * 0.225,) * 3}
+KINETICS = {
+    'mean': (255 * 0.43216, 255 * 0.394666, 255 * 0.37645),
+    'std': (255 * 0.22803, 255 * 0.22145, 255 * 0.216989),
+}
 
 SCHEMES = {
     'dnr': Scheme(DNR, fresh=(NEW_HEAD,)),
-    'torchvision': Scheme((*SPLIT, *MOBILE), fresh=IMAGES),
+    'torchvision': Scheme(MOBILE, fresh=IMAGES),
+    'torchvision_video': Scheme(SPLIT, pixels=KINETICS),
     'timm': Scheme((), fresh=IMAGES),
     'tsm': Scheme(AUTHORS),
     'tanet': Scheme((*AUTHORS, *TAM)),

@@ -309,8 +309,8 @@ def _element(clip: np.ndarray, *, label: int, id: str, mask: bool, damaged: int)
 
 def _expect_stored(source: VideoSource, sampling: str, frames: int, stride: int) -> None:
     """Raises ValueError where a window would not be evenly spaced, for only every so many frames are stored."""
-    distance = {'dense': stride, 'dense_looped': stride, 'dense_64': 64 // frames}.get(sampling, 0)
-    if distance % source.frame_step:
+    distance = choose(SAMPLINGS, sampling, 'sampling').pace(frames=frames, stride=stride)
+    if distance and distance % source.frame_step:
         raise ValueError(
             f'{source.name} holds every {source.frame_step}th frame, and {sampling} sampling takes every {distance}th: '
             f'expected a multiple of {source.frame_step}. Change config.clip.stride, or --frame_step when preparing.'

@@ -5,22 +5,26 @@ video, one frame for each of T equal segments, and have no use for a stride.
 
     train(n, *, frames, stride, rng) -> int64 [T]
     evaluate(n, *, frames, stride, clips) -> int64 [clips T], clip after clip
+    pace(*, frames, stride) -> from one frame of a clip to the next; None where that follows the length of the video
 
 n is the number of frames of the video, `frames` is T, `rng` the only source of randomness. All indices are 0-based
 and lie in [0, n), however short the video. A number below 1, and a clip that a rule cannot make, is a ValueError.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dnr_jax.registry import choose
+
 
 class Sampling(NamedTuple):
-    """A rule to draw one clip of a video, and a rule to place any number of clips without drawing."""
+    """A rule to draw one clip of a video, a rule to place any number of clips without drawing, and their pace."""
 
     train: Callable[..., np.ndarray]
     evaluate: Callable[..., np.ndarray]
+    pace: Callable[..., int | None]
 
 
 def _dense_train(n: int, *, frames: int, stride: int, rng: np.random.Generator) -> np.ndarray:
@@ -112,20 +116,38 @@ def _slowfast_evaluate(n: int, *, frames: int, stride: int, clips: int) -> np.nd
     return (bounds[:-1] + bounds[1:]) // 2
 
 
+def _by_stride(*, frames: int, stride: int) -> int:
+    return stride
+
+
+def _within_64(*, frames: int, stride: int) -> int:
+    return 64 // frames
+
+
+def _by_video(*, frames: int, stride: int) -> None:
+    return None
+
+
 SAMPLINGS = {
     # The released code: a clip that would run past the end stays on its last reachable frame.
-    'dense': Sampling(_dense_train, _dense_evaluate),
+    'dense': Sampling(_dense_train, _dense_evaluate, _by_stride),
     # open-mmlab/mmaction2, SampleFrames: such a clip starts over.
-    'dense_looped': Sampling(_looped_train, _looped_evaluate),
+    'dense_looped': Sampling(_looped_train, _looped_evaluate, _by_stride),
     # mit-han-lab/temporal-shift-module, dense_sample; one clip in the middle as in liu-zhy/temporal-adaptive-module.
-    'dense_64': Sampling(_dense_64_train, _dense_64_evaluate),
+    'dense_64': Sampling(_dense_64_train, _dense_64_evaluate, _within_64),
     # mit-han-lab/temporal-shift-module, which follows TSN (Wang et al., 2016); two clips are its twice_sample.
-    'segments': Sampling(_segments_train, _segments_evaluate),
+    'segments': Sampling(_segments_train, _segments_evaluate, _by_video),
     # liu-zhy/temporal-adaptive-module, uniform-<clips>, which lets videos of fewer than T frames begin at their end.
-    'segments_uniform': Sampling(_segments_train, _uniform_evaluate),
+    'segments_uniform': Sampling(_segments_train, _uniform_evaluate, _by_video),
     # facebookresearch/SlowFast, Something-Something V2.
-    'segments_slowfast': Sampling(_slowfast_train, _slowfast_evaluate),
+    'segments_slowfast': Sampling(_slowfast_train, _slowfast_evaluate, _by_video),
 }
+
+
+def as_taken(*, sampling: str, frames: int, stride: int) -> dict[str, Any]:
+    """Rule and number of frames of a clip, and its true stride where it has one: what is to be known of it later."""
+    pace = choose(SAMPLINGS, sampling, 'sampling').pace(frames=frames, stride=stride)
+    return {'sampling': sampling, 'frames': frames} | ({} if pace is None else {'stride': pace})
 
 
 def _stay(starts: np.ndarray, n: int, frames: int, stride: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, parallel, streaming, trained
 from dnr_jax.bars import bar
+from dnr_jax.data.sampling import as_taken
 from dnr_jax.export import check, programs
 from dnr_jax.files import written_whole
 from dnr_jax.registry import choose
@@ -110,7 +111,7 @@ def describe(exported: export.Exported, found: trained.Trained) -> dict[str, Any
         **({'carry': carry[0]} if carry else {}),
         'output': described(exported.out_avals[-1]) | {'is': 'logits'},
         'labels': list(found.label_names),
-        'sampling': config.clip.to_dict(),
+        'sampling': as_taken(**config.clip),
         'crop': {
             'short_side': config.test.short_side,
             'size': config.test.size,

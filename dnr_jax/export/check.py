@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import steps, streaming, turns
-from dnr_jax.data import pipeline
+from dnr_jax import evaluation, steps, streaming, turns
 from dnr_jax.data.source import open_split
 from dnr_jax.export import alone
 from dnr_jax.trained import Trained
@@ -39,19 +38,7 @@ def clips_of(config: ConfigDict, wanted: int) -> tuple[np.ndarray, str]:
     except ValueError:
         clips, _ = clips_of(config, 0)
         return clips, f'{RANDOM_CLIPS} random clips, for there is no {config.data.name} in {config.data.dir}'
-    batches = pipeline.eval_batches(
-        source,
-        **config.clip,
-        clips=1,
-        crops=1,
-        short_side=config.test.short_side,
-        size=size,
-        damaged=config.data.damaged,
-        batch_size=min(wanted, len(source)),
-        workers=0,
-        shard_index=0,
-        shard_count=1,
-    )
+    batches = evaluation.centre_views(source, config, 'test', batch_size=min(wanted, len(source)), workers=0)
     with closing(batches):
         clips = next(batches)['clip'][:, 0]
     return clips, f'{len(clips)} clips of {source.name}'

@@ -3,5 +3,5 @@
 `whole` predicts videos by the test protocol, as an evaluation does. `running` predicts a video while it goes on,
 streamed (`dnr_jax.turns`) or by clips that end here; `dnr_jax.data.live` reads frames of a source that need not end.
 `annotation` draws the running prediction, `saliency` where the network looked, `pictures` does so for every video.
-`telling` has the lines.
+`output` has the lines.
 """

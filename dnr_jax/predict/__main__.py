@@ -26,19 +26,19 @@ def main(arguments: list[str]) -> None:
     expect_flags_that_fit(given, sources)
     from dnr_jax import parallel
     from dnr_jax.predict import whole
-    from dnr_jax.predict.telling import Telling
+    from dnr_jax.predict.output import Output
 
     mesh = parallel.make_mesh()
     found = whole.load(given.workdir, given.checkpoint, partial(command.override, arguments=changes), mesh)
     with ExitStack() as stack:
         machines = open_json(given.json, stack)
-        telling = Telling(found.label_names, given.top, machines is not sys.stdout, machines)
+        output = Output(found.label_names, given.top, machines is not sys.stdout, machines)
         if given.stream:
             how = {'horizon': given.horizon, 'every': given.every, 'chunk': given.chunk, 'format': given.format}
-            failed = tell_streams(found, sources, telling, **how)
+            failed = print_streams(found, sources, output, **how)
         else:
             paths = whole.find(sources)
-            failed = tell_videos(found, paths, telling, drawings(given, found, paths, mesh), mesh)
+            failed = print_videos(found, paths, output, drawings(given, found, paths, mesh), mesh)
     if failed:
         command.end(f'{failed} of the videos could not be read', 1)
 
@@ -63,7 +63,7 @@ def open_json(file: str | None, stack: ExitStack) -> TextIOBase | None:
         command.refuse(f'--json is a file to write: {error}')
 
 
-def tell_videos(found, paths: Sequence[Path], telling, draws: Sequence, mesh) -> int:
+def print_videos(found, paths: Sequence[Path], output, draws: Sequence, mesh) -> int:
     """Predicts every video as a whole, and draws what is asked for; returns how many could not be read."""
     from dnr_jax.bars import bar
     from dnr_jax.predict.whole import predict_each
@@ -73,9 +73,9 @@ def tell_videos(found, paths: Sequence[Path], telling, draws: Sequence, mesh) ->
         for prediction in predict_each(found, paths, mesh=mesh):
             if prediction.failure:
                 failed += 1
-                telling.failure(str(prediction.path), prediction.failure)
+                output.failure(str(prediction.path), prediction.failure)
             else:
-                telling.prediction(str(prediction.path), prediction.logits)
+                output.prediction(str(prediction.path), prediction.logits)
                 for draw in draws:
                     draw(prediction)
             progress.update()
@@ -103,8 +103,8 @@ def drawings(given, found, paths: Sequence[Path], mesh) -> list:
     return draws
 
 
-def tell_streams(
-    found, sources: Sequence[str], telling, *, horizon: int | None, every: int, chunk: int, format: str
+def print_streams(
+    found, sources: Sequence[str], output, *, horizon: int | None, every: int, chunk: int, format: str
 ) -> int:
     """Predicts every source while it goes on, until it ends or Ctrl-C; returns how many could not be read so far.
 
@@ -123,10 +123,10 @@ def tell_streams(
         try:
             for some in running.parts(predict(live.frames(source, format=format)), every):
                 frames, logits = some[-1]
-                telling.prediction(source, logits, frames=frames)
+                output.prediction(source, logits, frames=frames)
         except VideoError as error:
             failed += 1
-            telling.failure(source, error)
+            output.failure(source, error)
         except KeyboardInterrupt:
             break
     return failed

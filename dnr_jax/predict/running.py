@@ -25,7 +25,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel, steps, streaming, turns
 from dnr_jax.data import decoding, storage
-from dnr_jax.data.sampling import SAMPLINGS
+from dnr_jax.data.sampling import SAMPLINGS, as_taken
 from dnr_jax.data.transforms import eval_views
 from dnr_jax.predict.whole import AS_IT_IS, read
 from dnr_jax.trained import Trained
@@ -33,7 +33,6 @@ from dnr_jax.trained import Trained
 Frame = UInt8[np.ndarray, 'H W C']
 Running = tuple[int, Float[np.ndarray, 'K']]
 
-DENSE = ('dense', 'dense_looped', 'dense_64')  # samplings of a window at one pace
 GROUPS_AT_ONCE = 8
 MOST_MOMENTS = 100  # of one video, to bound what looking back costs
 CLIPS_AT_ONCE = 8  # of a device
@@ -66,13 +65,13 @@ def centre(clip: UInt8[np.ndarray, 'T H W C'], config: ConfigDict) -> UInt8[np.n
 
 
 def pace(config: ConfigDict) -> int:
-    """Frames from one that is looked at to the next; segment samplings have none, and take config.clip.stride."""
-    return 64 // config.clip.frames if config.clip.sampling == 'dense_64' else config.clip.stride
+    """Frames from one that is looked at to the next; where that follows the video, it is config.clip.stride here."""
+    return as_taken(**config.clip).get('stride', config.clip.stride)
 
 
 def window_of(config: ConfigDict) -> int | None:
     """Frames of a video that a clip spans; None where it spans all of them."""
-    return config.clip.frames * pace(config) if config.clip.sampling in DENSE else None
+    return config.clip.frames * pace(config) if 'stride' in as_taken(**config.clip) else None
 
 
 def stream(found: Trained, *, horizon: int, groups_at_once: int) -> Callable[[Iterable[Frame]], Iterator[Running]]:

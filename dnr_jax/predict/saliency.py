@@ -38,7 +38,7 @@ COLOURS = colormaps['inferno']
 
 
 def layers(model: nn.Module, variables: Mapping[str, Any], clip_shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The stages of a network, 'stage1' or 'slow/stage1', and the shapes of what they give: [B T H W C]."""
+    """The stages of a network, 'stage1' or 'slow/stage1', and the shapes of their features: [B T H W C]."""
     clip = jax.ShapeDtypeStruct(clip_shape, jnp.float32)
     _, captured = jax.eval_shape(partial(_apply, model, stages=r'(.*/)?stage\d+'), variables, clip)
     return {layer: features.shape for layer, features in sorted(captured.items())}
@@ -71,7 +71,7 @@ def maps(
 
 
 def _apply(model: nn.Module, variables: Mapping[str, Any], clip: Video, stages: str) -> tuple[Array, dict[str, Array]]:
-    """Logits, and by their paths what the modules give whose path the expression matches."""
+    """Logits, and by their paths the features of the stages whose path the expression matches."""
     logits, updated = model.apply(
         variables,
         clip,
@@ -82,14 +82,15 @@ def _apply(model: nn.Module, variables: Mapping[str, Any], clip: Video, stages: 
         mutable=['intermediates'],
     )
     captured = flatten_dict(updated['intermediates'])
-    return logits, {'/'.join(path[:-1]): output for path, (output,) in captured.items()}
+    return logits, {'/'.join(path[:-1]): features for path, ((features, _),) in captured.items()}
 
 
 def _add(layer: str, change: Array, call: Callable, args: tuple, kwargs: dict, context: nn.module.InterceptorContext):
-    """Adds the change to what the layer gives."""
+    """Adds the change to the features of the layer."""
     output = call(*args, **kwargs)
     if context.method_name == '__call__' and '/'.join(context.module.path) == layer:
-        return output + change.astype(output.dtype)
+        features, carry = output
+        return features + change.astype(features.dtype), carry
     return output
 
 

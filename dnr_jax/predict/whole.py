@@ -115,11 +115,9 @@ def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) 
         shard_count=1,
     )
     predict = steps.make_predict(config, found.model, mesh, rest['views_at_once'])
+    scoring = evaluation.score_each(predict, found.variables, batches, found.label_names, config, 'test', mesh)
     with closing(batches):
-        placed = parallel.place_ahead(batches, mesh, config.run.prefetch)
-        for ids, _, logits, damaged in evaluation.by_all_processes(predict, found.variables, placed):
-            if config.augment.flip_labels:
-                logits = views.unmirrored(logits, found.label_names, crops=taken['crops'])
-            averaged = dict(zip(map(int, ids), views.average(logits, rest['average']), strict=True))
-            for position in sorted([*averaged, *map(int, damaged)]):
-                yield Prediction(paths[position], averaged.get(position), source.errors.get(position))
+        for scored in scoring:
+            logits = dict(zip(map(int, scored.ids), scored.logits, strict=True))
+            for position in sorted([*logits, *map(int, scored.damaged)]):
+                yield Prediction(paths[position], logits.get(position), source.errors.get(position))

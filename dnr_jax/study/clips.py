@@ -17,7 +17,6 @@ from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, parallel, trained
 from dnr_jax.bars import bar
-from dnr_jax.data import pipeline
 from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
 from dnr_jax.registry import choose
 from dnr_jax.steps import normalize_pixels
@@ -112,20 +111,11 @@ def read(source: VideoSource, config: ConfigDict) -> Clips:
 def labelled(source: VideoSource, config: ConfigDict) -> Iterator[tuple[np.ndarray, int, str]]:
     """Clip, label and id of every video that can be read and has a label."""
     one_batch = len(source) <= config.test.batch_size
-    batches = pipeline.eval_batches(
-        source,
-        **config.clip,
-        clips=1,
-        crops=1,
-        short_side=config.test.short_side,
-        size=config.test.size,
-        damaged=config.data.damaged,
-        batch_size=min(config.test.batch_size, len(source)),
-        workers=0 if one_batch else config.run.workers,
-        shard_index=0,
-        shard_count=1,
-    )
-    with closing(batches):
+    reading = {
+        'batch_size': min(config.test.batch_size, len(source)),
+        'workers': 0 if one_batch else config.run.workers,
+    }
+    with closing(evaluation.centre_views(source, config, 'test', **reading)) as batches:
         for batch in batches:
             for n in np.flatnonzero(batch['mask'] & (batch['label'] >= 0)):
                 yield batch['clip'][n, 0], batch['label'][n], batch['id'][n]

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 
 from dnr_jax import metrics, parallel
+from dnr_jax.precise import in_order
 from dnr_jax.registry import choose
 from dnr_jax.study import ablation, clips, memory, motion, order, tracing
 from dnr_jax.study.asking import Asked, Study, about, begin, save_arrays, save_json, sentence, told
@@ -171,7 +172,7 @@ def ablate(asked: Asked) -> str:
         ablation.parse(name)
     study = begin(asked)
     found = study.found
-    layers = tracing.in_order(layer for relay in study.relays for layer in relay.layers)
+    layers = in_order(layer for relay in study.relays for layer in relay.layers)
     chosen = {pattern: ablation.matching(layers, pattern) for pattern in asked.layers or ablation.parts(layers)}
     several = clips.draw(study.source, found.config, asked.clips)
 

@@ -15,7 +15,6 @@ Axes: B clips, G frame groups, N hops of a relay, C channels, K classes.
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +27,7 @@ from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
 from dnr_jax.normalization import CrossLayerTransform, CrossTemporalTransform
+from dnr_jax.precise import in_order
 from dnr_jax.relay import Carry, RelayCell
 from dnr_jax.statistics import BatchStatistics, GroupStatistics
 
@@ -83,7 +83,8 @@ def trace(model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B 
     """All relayed layers by their path in the network; none where it has no relay.
 
     Pure, for any backbone of `models.MODELS`, in evaluation mode. A single clip is a batch of one: to map over clips,
-    `jax.vmap(lambda clip: trace(model, variables, clip[None]))`. Compiled, keys come back sorted; see `in_order`.
+    `jax.vmap(lambda clip: trace(model, variables, clip[None]))`. Compiled, keys come back sorted; see
+    `precise.in_order`.
     """
     return observe(model, variables, clip)[1]
 
@@ -181,11 +182,6 @@ def find_relays(model: nn.Module, variables: Mapping[str, Any], clip_shape: tupl
             "the other presets with 'cross_layer' or 'cross_temporal'."
         )
     return found
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Paths in the order of the network, block2 before block10."""
-    return sorted(names, key=lambda name: re.sub(r'\d+', lambda number: number[0].zfill(4), name))
 
 
 class LayerSummary(NamedTuple):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dnr_jax.data.sampling import SAMPLINGS
+from dnr_jax.data.sampling import SAMPLINGS, as_taken
 
 PUBLISHED = {'frames': 8, 'stride': 8}
 CLIPS = {'segments': [1, 2], 'segments_slowfast': [1]}
@@ -44,6 +44,19 @@ def test_the_generator_is_all_that_is_random(word, n):
     assert train(word, n, seed=5) == train(word, n, seed=5)
     if n == 300:
         assert len({tuple(train(word, n, seed=seed)) for seed in range(10)}) > 5
+
+
+@pytest.mark.parametrize('word', SAMPLINGS)
+@pytest.mark.parametrize('frames, stride', [(8, 8), (16, 8), (4, 3)])
+def test_the_pace_is_that_of_the_frames(word, frames, stride):
+    """Where there is none, the frames of a longer video lie farther apart."""
+    pace = SAMPLINGS[word].pace(frames=frames, stride=stride)
+    short, long = (np.diff(evaluate(word, n, frames=frames, stride=stride)[0]) for n in (300, 600))
+    if pace is None:
+        assert (long > short).all()
+    else:
+        assert set(short) == set(long) == {pace}
+    assert as_taken(sampling=word, frames=frames, stride=stride).get('stride') == pace
 
 
 @pytest.mark.parametrize('word', SAMPLINGS)

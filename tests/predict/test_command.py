@@ -13,8 +13,8 @@ from test_commands import ROOT, environment
 
 from dnr_jax import checkpoints, models
 from dnr_jax.data.decoding import Reason, VideoError
-from dnr_jax.predict.__main__ import tell_streams
-from dnr_jax.predict.telling import Telling
+from dnr_jax.predict.__main__ import print_streams
+from dnr_jax.predict.output import Output
 from dnr_jax.state import TrainState
 
 LOGITS = np.log(np.array([1, 6, 3], np.float32))
@@ -22,10 +22,10 @@ LOGITS = np.log(np.array([1, 6, 3], np.float32))
 
 def test_lines_for_people_and_for_machines(capsys):
     machines = io.StringIO()
-    telling = Telling(('run', 'jump', 'sit'), 2, True, machines)
-    telling.prediction('a.mp4', LOGITS)
-    telling.prediction('b.mp4', LOGITS, frames=16)
-    telling.failure('c.mp4', VideoError('no frame.', Reason.EMPTY))
+    output = Output(('run', 'jump', 'sit'), 2, True, machines)
+    output.prediction('a.mp4', LOGITS)
+    output.prediction('b.mp4', LOGITS, frames=16)
+    output.failure('c.mp4', VideoError('no frame.', Reason.EMPTY))
     assert capsys.readouterr().out.splitlines() == [
         'a.mp4: jump 60.0%, sit 30.0%',
         'b.mp4  frame 16: jump 60.0%, sit 30.0%',
@@ -81,8 +81,8 @@ def test_flags_that_do_not_fit(tmp_path, arguments, words):
 
 def test_streams_are_told_as_they_go_on(make_found, video, tmp_path, capsys):
     found = make_found()
-    telling = Telling(found.label_names, 1, True, None)
+    output = Output(found.label_names, 1, True, None)
     how = {'horizon': None, 'every': 4, 'chunk': 2, 'format': ''}
-    assert tell_streams(found, ['nowhere.mp4', str(video)], telling, **how) == 1
+    assert print_streams(found, ['nowhere.mp4', str(video)], output, **how) == 1
     begins = [line.removeprefix(str(video))[:11] for line in capsys.readouterr().out.splitlines()]
     assert begins == ['nowhere.mp4', '  frame 15:', '  frame 23:']

@@ -64,25 +64,35 @@ def test_the_default_layer_has_enough_positions():
     assert saliency.deepest({'stage1': (1, 8, 2, 2, 4), 'stage2': (1, 8, 1, 1, 8)}) == 'stage1'
 
 
+class PointwiseStage(nn.Module):
+    """A stage without norms, whose carry is nothing."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.features)(x), ()
+
+
 class TwoStages(nn.Module):
     """Clip [B T H W 3] -> logits [B 5]."""
 
     def setup(self):
-        self.stage1, self.stage2, self.head = nn.Dense(4), nn.Dense(6), nn.Dense(5)
+        self.stage1, self.stage2, self.head = PointwiseStage(4), PointwiseStage(6), nn.Dense(5)
 
     def __call__(self, clip, train):
-        return self.after(self.stage1(clip))
+        return self.after(self.stage1(clip)[0])
 
     def after(self, features):
-        return self.head(self.stage2(nn.tanh(features)).mean(axis=(1, 2, 3)))
+        return self.head(self.stage2(nn.tanh(features))[0].mean(axis=(1, 2, 3)))
 
 
 def test_maps_are_the_gradient_of_the_class_score(random_variables):
     """Of the last stage, the weights are those of the linear layer."""
     model, clip, labels = TwoStages(), normal(2, 2, 4, 4, 3), jnp.array([1, 3])
     variables = random_variables(model, clip, train=False)
-    first = model.bind(variables).stage1(clip)
-    last = model.bind(variables).stage2(nn.tanh(first))
+    first, _ = model.bind(variables).stage1(clip)
+    last, _ = model.bind(variables).stage2(nn.tanh(first))
 
     def score(features):
         return model.apply(variables, features, method='after')[jnp.arange(2), labels].sum()

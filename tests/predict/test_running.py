@@ -83,6 +83,8 @@ def test_clips_end_where_the_video_is(make_found):
     assert len(running.moments_of(10_000, config)) == running.MOST_MOMENTS
     config.clip.sampling = 'segments'
     assert running.clip_until(100, config).tolist() == [12, 37, 62, 87]
+    config.clip.sampling = 'dense_64'
+    assert running.window_of(config) == 64 and running.clip_until(100, config).tolist() == [36, 52, 68, 84]
 
 
 def test_a_stream_does_not_depend_on_its_chunks(make_found, video):

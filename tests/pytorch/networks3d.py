@@ -312,5 +312,5 @@ def cases(classes):
             spelled(PYTORCHVIDEO),
         ),
         'mmaction2_r2plus1d': ('r2plus1d_34', 8, 8, recognizer(lambda: PairBackbone(8), 64), as_is),
-        'torchvision r2plus1d': ('r2plus1d_18', 16, 8, lambda frames: R2Plus1D(16, classes), as_is),
+        'torchvision_video r2plus1d': ('r2plus1d_18', 16, 8, lambda frames: R2Plus1D(16, classes), as_is),
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How predictions are told: a line for people on standard output, a line of JSON for machines."""
+"""What is printed of predictions: a line for people on standard output, a line of JSON for machines."""
 
 import json
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ DIGITS = 6  # of probabilities, in JSON
 
 
 @dataclass(frozen=True)
-class Telling:
-    """Tells predictions, each at once.
+class Output:
+    """Lines of predictions, each at once.
 
     Attributes:
       top: classes named of each. people: whether there are lines for people. machines: file for lines of JSON, or None.
@@ -33,13 +33,13 @@ class Telling:
         best = best_classes(logits, self.label_names, self.top)
         classes = ', '.join(f'{of["name"]} {of["probability"]:.1%}' for of in best)
         after = f'  frame {seen["frames"]}' if seen else ''
-        self._tell(f'{video}{after}: {classes}', {'video': video, **seen, 'predictions': best})
+        self._print(f'{video}{after}: {classes}', {'video': video, **seen, 'predictions': best})
 
     def failure(self, video: str, error: VideoError) -> None:
         """Of a video that cannot be read, or be read any further."""
-        self._tell(f'{video}: {error.reason}: {error}', {'video': video, 'error': str(error), 'reason': error.reason})
+        self._print(f'{video}: {error.reason}: {error}', {'video': video, 'error': str(error), 'reason': error.reason})
 
-    def _tell(self, line: str, row: dict[str, Any]) -> None:
+    def _print(self, line: str, row: dict[str, Any]) -> None:
         if self.people:
             print(line, flush=True)
         if self.machines:

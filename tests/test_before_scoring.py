@@ -1,0 +1,116 @@
+"""What is settled before a checkpoint is scored: where results go, by which statistics, and of which classes."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from configs import moving_shapes
+from dnr_jax import evaluation, trained
+from dnr_jax.data.source import VideoSource
+from dnr_jax.normalization import make_norm
+from dnr_jax.relay import zero_carry
+
+
+class FakeSource(VideoSource):
+    """A split without videos."""
+
+    name, split, label_names = 'shapes test', 'test', tuple('abcdefgh')
+    fingerprint = '0123456789abcdef'
+
+    def __init__(self):
+        pass
+
+
+@pytest.fixture
+def source():
+    return FakeSource()
+
+
+@pytest.fixture
+def config():
+    return moving_shapes.get_config()
+
+
+def as_trained(config, source, changes, step=7):
+    fingerprints = {'test': source.fingerprint}
+    return trained.Trained(nn.Dense(8), {}, config, tuple(source.label_names), fingerprints, step, changes)
+
+
+@pytest.mark.parametrize(
+    ('which', 'changes', 'name'),
+    [
+        ('last', {}, 'test'),
+        ('last', {'data.dir': '/there', 'run.workers': 1, 'test.batch_size': 4, 'validation.clips': 3}, 'test'),
+        ('best', {}, 'test-step=7'),
+        ('7', {'test.clips': 10, 'test.crops': 3}, 'test-step=7-clips=10-crops=3'),
+        ('last', {'clip.frames': 16, 'test.average': 'probabilities'}, 'test-clip.frames=16-average=probabilities'),
+        ('last', {'data.name': 'moving_shapes/large'}, 'test-data.name=moving_shapes_large'),
+        ('last', {'run.precise_batches': 4}, 'test-run.precise_batches=4'),
+    ],
+)
+def test_other_scores_have_folders_of_their_own(source, config, which, changes, name):
+    assert evaluation.folder_name(which, as_trained(config, source, changes), source) == name
+
+
+def test_a_score_of_other_videos_has_a_folder_of_its_own(source, config):
+    found = as_trained(config, source, {})._replace(fingerprints={'test': 'other'})
+    assert evaluation.folder_name('last', found, source) == f'test-videos={source.fingerprint[:8]}'
+    assert evaluation.folder_name('last', found._replace(fingerprints={}), source) == 'test'  # of converted weights
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path):
+    evaluation.expect_replaceable(tmp_path / 'nowhere')
+    (tmp_path / 'results.json').touch()
+    evaluation.expect_replaceable(tmp_path)
+    (tmp_path / 'notes.txt').touch()
+    with pytest.raises(ValueError, match='found notes.txt; give another --out'):
+        evaluation.expect_replaceable(tmp_path)
+
+
+class OneNorm(nn.Module):
+    """A network whose only statistics are those of the pixels."""
+
+    norm: Callable
+
+    @nn.compact
+    def __call__(self, clip, train):
+        norm = self.norm('batch', cell=None, name='norm')
+        return norm(clip, zero_carry(len(clip), 3), train)[0].mean(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize('scope', ['device', '2', 'global'])
+@pytest.mark.parametrize('devices', [1, 2])
+def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypatch, scope, devices):
+    """By hand: clips that differ more from each other than within themselves, so sets of them would vary less."""
+    rng = np.random.default_rng(0)
+    batches = [{'clip': rng.integers(0, n + np.arange(1, 5)[:, None, None, None, None] * 50, (4, 2, 4, 4, 3), np.uint8)}
+               for n in (1, 2)]  # fmt: skip
+    monkeypatch.setattr(evaluation, 'read', lambda *_, **__: (batch for batch in [*batches, None]))
+    config.run.precise_batches = 2
+    model = OneNorm(partial(make_norm, **config.model.norm.to_dict() | {'statistics_scope': scope}))
+    mesh = jax.make_mesh((devices,), ('clips',), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+    shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))
+    variables = jax.tree.map(jnp.zeros_like, shapes)
+    monkeypatch.setattr(evaluation, 'open_split', lambda *_: FakeSource())
+    scored = evaluation.as_scored(trained.Trained(model, variables, config, tuple('ab'), {}, 7), mesh)
+    found = scored.variables['batch_stats']['norm']['statistics']
+    clips = np.stack([batch['clip'] for batch in batches])
+    clips = (clips - np.array(config.pixels.mean)) / np.array(config.pixels.std)
+    np.testing.assert_allclose(found['mean'], clips.mean(axis=(1, 2, 3, 4)).mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(found['var'], clips.var(axis=(1, 2, 3, 4), ddof=1).mean(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize(('names', 'words'), [
+    (tuple(f'class {i}' for i in range(8)), r'convert \.\.\. --data, or --classes=FILE'),
+    (tuple('abc'), 'tells apart 3 classes .* has 8 .*; give the data set it was trained on with --config.data.dir'),
+])  # fmt: skip
+def test_other_classes_than_those_of_the_data(source, config, names, words):
+    evaluation.expect_classes(source, source.label_names, config)
+    with pytest.raises(ValueError, match=words):
+        evaluation.expect_classes(source, names, config)
