@@ -97,6 +97,7 @@ PAGE = (
     Part(
         ('batch, scale from 1/4', 'dnr, across stages', 'dnr, smaller cell', 'dnr, stride 1'), (2,), seeds=3, epochs=6
     ),
+    Part(('dnr, across stages',), (16,), seeds=3, epochs=6, backbones=('tsm_resnet18',)),
     Part(tuple(METHODS), CLIPS, seeds=3, epochs=2),
     Part(('batch, scale from 1/4',), (2, 16), seeds=3, epochs=2),
     Part(('dnr, scale from 1', 'dnr, stride 4'), (2,), seeds=3, epochs=2),
