@@ -21,8 +21,7 @@ kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 class SpatialConv(nn.Module):
     """k x k convolution of every frame, no bias: [B T H W C] -> [B T H' W' D]; parameters stay float32.
 
-    A 1x1 convolution is a matmul over channels; with a stride, of every other position only. It is a matmul of two
-    axes: one over five makes XLA transpose the large gradient for that of the kernel. Results of at most 2 x 2
+    A 1x1 convolution is a matmul over channels; with a stride, of every other position only. Results of at most 2 x 2
     positions are a matmul too, over the windows they see: on CPUs, XLA's convolutions to so small maps, or their
     gradients, take up to fifty times as long. The kernel is [k k C D] always.
     """
@@ -39,8 +38,7 @@ class SpatialConv(nn.Module):
         x = x.astype(self.dtype)
         if k == 1 or max(x.shape[2:4]) <= 2 * self.stride:
             x = jnp.concatenate(shifted(x, k, self.stride), axis=-1)
-            y = x.reshape(-1, x.shape[-1]) @ kernel.reshape(-1, self.features)
-            return y.reshape(*x.shape[:-1], self.features)
+            return matmul(x, kernel.reshape(-1, self.features))
         y = lax.conv_general_dilated(
             fold_frames(x),
             kernel,
@@ -49,6 +47,11 @@ class SpatialConv(nn.Module):
             dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
         )
         return unfold_frames(y, x.shape[1])
+
+
+def matmul(x: Video, kernel: Float[Array, 'C D']) -> Float[Array, 'B T H W D']:
+    """x @ kernel, as a product of two axes: one over five makes XLA transpose the large gradient for the kernel's."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
 
 
 def shifted(x: Video, kernel: int, stride: int) -> list[Float[Array, 'B T H2 W2 C']]:
