@@ -1,6 +1,6 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
 # make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms;
-# and all claims of the tour.
+# all claims of the tour, a killed training, and several processes that stop or stall together.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; both have virtual
 # environments of their own.
 PYTHON ?= python3
@@ -23,7 +23,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=15
 
 test-every: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -n 2 -m every

@@ -29,6 +29,15 @@ settings.register_profile('compiled', **profile)
 settings.load_profile('compiled')
 
 
+# Side by side these go first, lest one process be left alone with them at the end.
+LONG = ('test_training', 'test_distributed', 'test_commands', 'test_steps', 'test_contract')
+
+
+def pytest_collection_modifyitems(config, items):
+    if hasattr(config, 'workerinput'):
+        items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 @pytest.fixture(scope='session')
 def random_variables():
     """`make_random_variables`, for tests."""

@@ -99,6 +99,7 @@ def test_two_processes_are_one(data_dir, tmp_path):
     assert 'top-1' not in logs[1].read_text()  # one tells, the other is silent
 
 
+@pytest.mark.every
 def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
     workdir = tmp_path / 'run'
     with started(workdir, data_dir, 2, 1, *ENDLESS, slurm=True) as (children, logs):

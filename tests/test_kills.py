@@ -17,6 +17,7 @@ def environment(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+@pytest.mark.every
 def test_a_kill(tmp_path, monkeypatch):
     data_dir, out = prepare_tiny(tmp_path / 'data'), tmp_path / 'record.json'
     options = {'kills': 1, 'epochs': 3, 'longest': 0.3, 'workdir': tmp_path, 'data_dir': data_dir, 'out': out}
