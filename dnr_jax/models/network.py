@@ -121,7 +121,9 @@ class Network(nn.Module):
     remat: bool
     dtype: jnp.dtype
 
-    def stage(self, i: int, blocks: tuple[Callable[..., Block], ...], widths: Callable, features: int, stride: int):
+    def stage(
+        self, i: int, blocks: tuple[Callable[..., Block], ...], widths: Callable, features: int, stride: int
+    ) -> nn.Module:
         """The stage of that place, from 0; `widths` are those of its blocks as a function of its features."""
         make_stage = nn.remat(Stage, static_argnums=(3,)) if self.remat else Stage
         settings = {'norms': self.norms, 'norm': self.norm, 'relay_cell': self.relay_cell, 'dtype': self.dtype}
