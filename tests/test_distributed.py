@@ -120,6 +120,7 @@ def test_while_they_compile_they_stop_at_once(data_dir, tmp_path):
     assert 'before there was anything to save' in logs[0].read_text()
 
 
+@pytest.mark.every
 def test_a_dead_process_ends_the_other(data_dir, tmp_path):
     with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS) as (children, logs):
         wait_until_step(logs[0], 2)
