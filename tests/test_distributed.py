@@ -116,7 +116,9 @@ def test_while_they_compile_they_stop_at_once(data_dir, tmp_path):
         wait_until(logs[0], 'clips per statistic')
         for child in children:
             child.send_signal(signal.SIGTERM)
-        assert [child.wait(30) for child in children] == [143, 143], logs[0].read_text()
+        leader, other = (child.wait(30) for child in children)
+        assert leader == 143, logs[0].read_text()
+        assert other in (143, -signal.SIGABRT), logs[1].read_text()  # JAX ends one that compiles on without its leader
     assert 'before there was anything to save' in logs[0].read_text()
 
 
