@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
@@ -24,6 +25,7 @@ import jax
 from jax.experimental import multihost_utils
 
 EXIT_STATUS = 128 + signal.SIGTERM
+LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they are asked to stop when it is, or just after
 
 
 class Stopped(Exception):
@@ -91,6 +93,8 @@ class StopRequest:
                     self._requested.set()
                     if self._at_once:
                         print('stopped as asked, before there was anything to save', file=sys.stderr, flush=True)
+                        if not self._alone and jax.process_index() == 0:
+                            time.sleep(LEADER_STAYS)
                         os._exit(EXIT_STATUS)
 
     def _second_or_first(self, number: int, frame: FrameType | None) -> None:

@@ -114,11 +114,10 @@ def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
 def test_while_they_compile_they_stop_at_once(data_dir, tmp_path):
     with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS) as (children, logs):
         wait_until(logs[0], 'clips per statistic')
-        for child in children:
+        for child in children:  # the leader first, without which JAX aborts the others
             child.send_signal(signal.SIGTERM)
-        leader, other = (child.wait(30) for child in children)
-        assert leader == 143, logs[0].read_text()
-        assert other in (143, -signal.SIGABRT), logs[1].read_text()  # JAX ends one that compiles on without its leader
+            time.sleep(0.5)
+        assert [child.wait(30) for child in children] == [143, 143], logs[0].read_text()
     assert 'before there was anything to save' in logs[0].read_text()
 
 
