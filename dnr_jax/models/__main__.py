@@ -47,7 +47,7 @@ class Cost(NamedTuple):
 
 def cost(backbone: str, norms: str, sizes: tuple[int, ...]) -> Cost:
     """Parameters, and multiply-adds of a clip, without computing or compiling anything."""
-    # 8 groups divide the channels of every backbone; statistics change neither count.
+    # One group divides the channels of every backbone; statistics change neither count.
     norm = {
         'stride': 1, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
         'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 1,

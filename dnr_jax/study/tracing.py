@@ -48,7 +48,7 @@ class LayerTrace(NamedTuple):
     h: Float[Array, 'B G C']  # scale
     c: Float[Array, 'B G C']  # shift
     h_before: Float[Array, 'B G C']  # the state that each hop was handed, h', ...
-    c_before: Float[Array, 'B G C']  # ... and c'; zero at the first hop of a relay
+    c_before: Float[Array, 'B G C']  # ... and c'; zero at the first, but of an onward relay
     mean: Float[Array, 'B G C']  # by which x was standardized: running averages, or those of a group norm
     var: Float[Array, 'B G C']
 
