@@ -158,6 +158,33 @@ def test_keys_of_other_networks(source, key, path):
     assert path_of(key, SCHEMES[source].rules) == path
 
 
+@pytest.mark.parametrize(
+    'wrapped',
+    ['module.{}', '_orig_mod.{}', 'module._orig_mod.{}', '_orig_mod.module.{}', 'model.{}', 'model._orig_mod.{}'],
+)
+@pytest.mark.parametrize('source', SCHEMES)
+def test_what_a_network_was_wrapped_in_is_taken_off(source, wrapped):
+    keys = [
+        'backbone.conv1.weight',
+        'backbone.layer1.ModuleList.0.bn2.lstm.w_ih.0.seq.0.weight',
+        'layer1.0.conv1.weight',
+        'features.1.conv.1.weight',
+        'base_model.layer1.0.conv1.net.weight',
+        'stem.3.weight',
+        's1.pathway0_stem.conv.weight',
+        's1_fuse.conv_f2s.weight',
+        'blocks.3.res_blocks.0.branch2.conv_b.weight',
+        'backbone.conv1.conv.bn_s.weight',
+    ]
+    rules = SCHEMES[source].rules
+    assert [path_of(wrapped.format(key), rules) for key in keys] == [path_of(key, rules) for key in keys]
+
+
+def test_parts_may_be_wrapped_too():
+    assert path_of('layer1._orig_mod.0.conv1.module.weight', ()) == 'params/stage1/block1/conv1/kernel'
+    assert path_of('submodule.weight', ()) == 'params/submodule/kernel'
+
+
 @pytest.mark.parametrize('file', ['resnet50_stage1_dnr'])
 def test_keys_of_the_released_code(file):
     """As in the files of golden values, whose keys that code has written."""
@@ -308,6 +335,30 @@ def test_what_is_unexplained_is_refused(tmp_path, change, words):
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.parametrize(
+    ('spelled', 'words'),
+    [
+        (of_mmaction2, r"has the keys of 'mmaction2', by which 32 of 32 are those of the network, by 'torchvision' 0"),
+        (lambda key: f'encoder.{key}', r"has keys of which none is of 'torchvision': 'encoder.conv1.weight'"),
+    ],
+)
+def test_the_cause_comes_first(tmp_path, spelled, words):
+    """With other names of its arrays, a source has no classifier either; but that is not what is wrong."""
+    config = make_config('resnet6,batch')
+    arrays = torchvision_file(tmp_path / 'a.npz', config)
+    np.savez(tmp_path / 'b.npz', **{spelled(k): a for k, a in arrays.items() if not k.endswith('tracked')})
+    with pytest.raises(ValueError, match=words):
+        conversion.convert('torchvision', tmp_path / 'b.npz', config, None, tmp_path / 'run')
+
+
+def test_whole_numbers_are_no_weights(tmp_path):
+    config = make_config('resnet6,batch')
+    arrays = torchvision_file(tmp_path / 'a.npz', config)
+    np.savez(tmp_path / 'b.npz', **arrays | {'conv1.weight': arrays['conv1.weight'].astype(np.int8)})
+    with pytest.raises(ValueError, match="floating-point numbers at 'conv1.weight'"):
+        conversion.convert('torchvision', tmp_path / 'b.npz', config, None, tmp_path / 'run')
+
+
 def test_a_relay_of_the_released_code_must_be_there(tmp_path):
     config = make_config('resnet8,dnr')
     file_of(config, tmp_path / 'a.npz', keep=lambda key: 'layer2.lstm' not in key)
@@ -349,6 +400,71 @@ def test_pixels_of_video_networks_of_torchvision():
     np.testing.assert_allclose(np.divide(pixels['std'], 255), [0.22803, 0.22145, 0.216989])
     assert SCHEMES['torchvision'].pixels is None
     assert path_of('stem.3.weight', SCHEMES['torchvision'].rules) not in shapes(make_config('r2plus1d_18,batch'))
+
+
+WEIGHT = {'w': np.ones(2, np.float32)}
+STEPS = {'state': {0: {'momentum': np.ones(2)}}, 'param_groups': [{'lr': 0.1}]}
+
+
+@pytest.mark.parametrize(
+    ('loaded', 'keys', 'taken'),
+    [
+        (WEIGHT, [''], ''),
+        ({'epoch': 3, 'state_dict': WEIGHT, 'optimizer': STEPS}, ['state_dict'], 'state_dict'),
+        ({'model_ema': WEIGHT, 'model': WEIGHT, 'args': None}, ['model_ema', 'model'], 'model'),
+        ({'state_dict_ema': WEIGHT, 'state_dict': WEIGHT}, ['state_dict_ema', 'state_dict'], 'state_dict'),
+        (
+            {'ema': {'decay': 0.9, 'shadow': WEIGHT}, 'model_state': WEIGHT},
+            ['ema.shadow', 'model_state'],
+            'model_state',
+        ),
+        ({'state_dict': WEIGHT, 'best_acc1': np.array(7.0)}, ['state_dict'], 'state_dict'),
+        ({'net': WEIGHT, 'epoch': 1}, ['net'], 'net'),
+    ],
+)
+def test_sets_of_arrays_in_a_checkpoint(loaded, keys, taken):
+    found = dict(files.sets_within(loaded, '', set()))
+    assert list(found) == keys
+    assert files.chosen(found, None, 'a.pth') == taken
+    assert [files.chosen(found, key, 'a.pth') for key in keys] == keys
+
+
+def test_several_sets_of_which_none_stands_out():
+    found = {'student': WEIGHT, 'teacher': WEIGHT}
+    with pytest.raises(ValueError, match='weights under student, teacher; say which: --key=student'):
+        files.chosen(found, None, 'a.pth')
+    with pytest.raises(ValueError, match="Unknown key of weights in 'a.pth' 'teachr'. Did you mean 'teacher'"):
+        files.chosen(found, 'teachr', 'a.pth')
+
+
+def test_a_checkpoint_within_itself():
+    loaded = {'a': WEIGHT}
+    loaded['again'] = loaded
+    assert list(files.sets_within(loaded, '', set())) == [('a', WEIGHT)]
+
+
+def test_a_moving_average_is_told_and_chosen(tmp_path, monkeypatch):
+    config = make_config('resnet6,batch')
+    arrays = torchvision_file(tmp_path / 'a.npz', config)
+    average = {f'module.{key}': np.asarray(array + 1) for key, array in arrays.items()} | {'n_averaged': np.array(9)}
+    monkeypatch.setitem(files.READERS, '.npz', lambda path: {'model': arrays, 'model_ema': average, 'epoch': 3})
+    told = conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'one')
+    assert told.splitlines()[-1] == "beside 'model', the file holds model_ema: --key=model_ema takes that"
+    told = conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'two', key='model_ema')
+    assert 'skipped 1 n_averaged: a counter that nothing reads' in told
+    biases = [
+        trained.load(tmp_path / run, 'last', lambda config: config, parallel.make_mesh()).variables['params']['head']
+        for run in ('one', 'two')
+    ]
+    np.testing.assert_array_equal(biases[0]['linear']['bias'], arrays['fc.bias'])
+    np.testing.assert_array_equal(biases[1]['linear']['bias'], arrays['fc.bias'] + 1)
+
+
+@pytest.mark.parametrize('array', [np.array(['text']), np.ones(2, complex), np.array([None]), np.zeros(2, 'i4,f4')])
+def test_what_is_no_number(tmp_path, array):
+    np.savez(tmp_path / 'a.npz', a=array)
+    with pytest.raises(ValueError, match="Expected numbers at 'a'|Object arrays cannot be loaded"):
+        files.read(tmp_path / 'a.npz')
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -6,6 +6,8 @@ The network is that of the config:
 
     --config=configs/kinetics400.py:tsm_resnet50,batch --config.clip.frames=8
 
+A checkpoint of a training often holds a moving average beside its weights, which is told: --key=model_ema takes that.
+
 torchvision_video is its R(2+1)D, which reads pixels by the mean of Kinetics, not of ImageNet; those of a source come
 with its weights.
 
@@ -22,6 +24,7 @@ CONFIG = command.define_config('configs/kinetics400.py:resnet50,batch', 'Config 
 OUT = flags.DEFINE_string('out', None, 'Folder for the checkpoint, to score and to begin trainings with.')
 CLASSES = flags.DEFINE_string('classes', None, 'File with the name of one class a line, in the order of the labels.')
 DATA = flags.DEFINE_bool('data', False, 'Take the names of classes from the data set of the config, as prepared.')
+KEY = flags.DEFINE_string('key', None, "What to take of a file that holds several: 'model_ema'; default: the weights.")
 TO_TORCH = flags.DEFINE_string('to-torch', None, 'File for the weights of a work folder: .pth, .safetensors or .npz.')
 CHECKPOINT = flags.DEFINE_string('checkpoint', 'last', "Which one of a work folder: 'last', 'best' or a step.")
 
@@ -35,7 +38,7 @@ def main(arguments: list[str]) -> None:
     from dnr_jax.convert import conversion
 
     if OUT.value:
-        return print(conversion.convert(source, file, CONFIG.value, label_names(), OUT.value))
+        return print(conversion.convert(source, file, CONFIG.value, label_names(), OUT.value, key=KEY.value))
     if source != 'dnr':
         command.refuse(f"the way back knows the keys of 'dnr' only, got '{source}'")
     print(conversion.to_torch(file, CHECKPOINT.value, TO_TORCH.value))

@@ -4,7 +4,7 @@ Nothing is written where an array is unexplained.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -40,7 +40,13 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def convert(
-    source: str, file: str | Path, config: ConfigDict, label_names: Sequence[str] | None, out: str | Path
+    source: str,
+    file: str | Path,
+    config: ConfigDict,
+    label_names: Sequence[str] | None,
+    out: str | Path,
+    *,
+    key: str | None = None,
 ) -> str:
     """Writes the weights of a file as OUT/checkpoints/0, and returns the account of them, to read.
 
@@ -48,20 +54,28 @@ def convert(
       source: a key of SCHEMES, how the keys of the file are named.
       config: of the network, kept with the checkpoint; `pixels` become those of the source.
       label_names: of the classes in the order of the labels; None numbers them.
+      key: of the set of arrays, where a file holds several, see `files`; None takes the weights.
     Raises ValueError for what is unexplained, for a number of names other than that of the classes, and for an `out`
     that holds checkpoints.
     """
     scheme, out = choose(SCHEMES, source, 'source of weights'), Path(out).expanduser()
     if (out / 'checkpoints').exists():
         raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
-    arrays = by_path(files.read(file), scheme)
-    label_names = names_of_classes(arrays, label_names)
+    sets = files.sets(file)
+    taken = files.chosen(sets, key, file)
+    found = by_path(files.as_numpy(sets[taken], file), scheme)
+    classes = found[HEAD_BIAS][1].size if HEAD_BIAS in found else None
     config = config.copy_and_resolve_references()
     if scheme.pixels:
         config.pixels.update(scheme.pixels)
-    variables, entries = fit(arrays, config, len(label_names), scheme, str(file))
+    expect_keys_of(source, [name for name, _ in found.values()], config, str(file))
+    label_names = names_of_classes(classes, label_names)
+    variables, entries = fit(found, config, len(label_names), scheme, str(file))
     save(variables, {'config': config.to_dict(), 'label_names': label_names}, out)
-    return f'{file} as {config.model.backbone}, norms {config.model.norms}:\n{account.to_text(entries)}'
+    lines = [f'{file} as {config.model.backbone}, norms {config.model.norms}:', account.to_text(entries)]
+    if others := [name for name in sets if name != taken]:
+        lines.append(f"beside '{taken}', the file holds {', '.join(others)}: --key={others[0]} takes that")
+    return '\n'.join(lines)
 
 
 def by_path(arrays: Arrays, scheme: Scheme) -> dict[str, tuple[str, np.ndarray]]:
@@ -75,11 +89,8 @@ def by_path(arrays: Arrays, scheme: Scheme) -> dict[str, tuple[str, np.ndarray]]
     return found
 
 
-def names_of_classes(
-    arrays: Mapping[str, tuple[str, np.ndarray]], label_names: Sequence[str] | None
-) -> tuple[str, ...]:
-    """One name for each class of the classifier; numbers where none are given."""
-    classes = len(arrays[HEAD_BIAS][1]) if HEAD_BIAS in arrays else None
+def names_of_classes(classes: int | None, label_names: Sequence[str] | None) -> tuple[str, ...]:
+    """One name for each class of the source's classifier, if it has one; numbers where none are given."""
     if label_names is None and classes is None:
         raise ValueError('The source has no classifier: give the classes of a new one, --classes=FILE.')
     if label_names is None:
@@ -92,22 +103,41 @@ def names_of_classes(
     return tuple(label_names)
 
 
+def initializer(config: ConfigDict, classes: int) -> Callable[[], dict[str, jax.Array]]:
+    """What makes the initial variables of the network of a config, by path."""
+    model = models.build(**config.model.to_dict(), classes=classes)
+    clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
+    return lambda: account.flat(model.init(jax.random.key(config.seed), clip, train=False))
+
+
+def expect_keys_of(source: str, keys: Sequence[str], config: ConfigDict, file: str) -> None:
+    """ValueError if more keys have their place in the network of a config by another source, or none has any."""
+    wanted = jax.eval_shape(initializer(config, classes=1)).keys()
+    known = {name: sum(path_of(key, scheme.rules) in wanted for key in keys) for name, scheme in SCHEMES.items()}
+    best = max(known, key=known.get)
+    if known[best] > known[source]:
+        raise ValueError(
+            f"{file} has the keys of '{best}', by which {known[best]} of {len(keys)} are those of the network, by "
+            f"'{source}' {known[source]}: python -m dnr_jax.convert {best} FILE."
+        )
+    if not known[source]:
+        raise ValueError(f"{file} has keys of which none is of '{source}': '{keys[0]}', ... {REMEDY}")
+
+
 def fit(
     found: Mapping[str, tuple[str, np.ndarray]], config: ConfigDict, classes: int, scheme: Scheme, file: str
 ) -> tuple[dict, list[Entry]]:
     """Variables of the network of a config with the arrays in their places; ValueError for what is unexplained."""
-    model = models.build(**config.model.to_dict(), classes=classes)
-    clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
-
-    def create():
-        return account.flat(model.init(jax.random.key(config.seed), clip, train=False))
-
+    create = initializer(config, classes)
     wanted = account.shapes(jax.eval_shape(create))
     arrays = {path: layout.to_ours(array, wanted.get(path, array.shape)) for path, (_, array) in found.items()}
     arrays |= at_our_epsilon(arrays, scheme, config.model.norm.epsilon)
     entries = account.compare(wanted, account.shapes(arrays), skip=SKIP, fresh=scheme.fresh)
     entries = [described(entry, found, arrays) for entry in entries]
     account.expect_explained(entries, file, REMEDY)
+    for path in wanted:
+        if path in arrays and np.issubdtype(arrays[path].dtype, np.integer):
+            raise ValueError(f"Expected floating-point numbers at '{found[path][0]}' in {file}, got whole ones.")
     fresh = [path for path in wanted if path not in arrays]
     initial = jax.jit(lambda: {path: array for path, array in create().items() if path in fresh})() if fresh else {}
     variables = {path: initial[path] if path in initial else jnp.asarray(arrays[path]) for path in wanted}

@@ -1,7 +1,8 @@
 """How networks elsewhere name their arrays, as rules that turn a key into a path of ours.
 
-Rules are regular expressions and replacements, all applied in their order, never by the order of arrays. A scheme
-first brings its names to those of torchvision's ResNet, which `OURS` then turns into paths:
+Rules are regular expressions and replacements, all applied in their order, never by the order of arrays. What a network
+was wrapped in is taken off; a scheme then brings its names to those of torchvision's ResNet, which `OURS` turns into
+paths:
 
     module.base_model.layer1.0.conv1.net.weight     tsm
     layer1.0.conv1.weight                           torchvision
@@ -19,7 +20,14 @@ from dnr_jax.models.mobilenet import BLOCKS
 
 Rule = tuple[str, str | Callable[[re.Match], str]]
 
-SKIP = ((r'/num_batches_tracked$', 'a counter that nothing reads'),)
+# What a training wraps a network in, whole or in parts: data parallelism, compilation, sharding, Lightning.
+WRAPPERS = (
+    (r'(?<![^.])(module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.', ''),
+    (r'^model\.', ''),
+)
+
+# The latter two are of a moving average, by PyTorch and by MMEngine.
+SKIP = ((r'/num_batches_tracked$|^params/(n_averaged|steps)$', 'a counter that nothing reads'),)
 NEW_HEAD = (HEAD, 'the source has no classifier')
 NEW_RELAY = (RELAY, 'the source has no relays')
 NEW_TAM = (r'^.*/tam/', 'the source has no temporal adaptive modules')
@@ -44,7 +52,7 @@ class Scheme(NamedTuple):
 
 def path_of(key: str, rules: Sequence[Rule]) -> str:
     """The path of a key in the variables of our models, 'params/head/linear/kernel'; of unknown ones, some path."""
-    key = replaced(key, (*rules, *OURS))
+    key = replaced(key, (*WRAPPERS, *rules, *OURS))
     collection = 'batch_stats' if '.statistics.' in key else 'params'
     return f'{collection}.{key}'.replace('.', '/')
 
@@ -126,7 +134,7 @@ TAM = (
 )
 
 # github.com/mit-han-lab/temporal-shift-module, and what builds on it: `.net` is what a temporal module wraps
-AUTHORS = ((r'^module\.', ''), (r'^base_model\.', ''), (r'^new_fc\.', 'fc.'), (r'\.net\.', '.'))
+AUTHORS = ((r'^base_model\.', ''), (r'^new_fc\.', 'fc.'), (r'\.net\.', '.'))
 
 # github.com/Phoenix1327/tea-action-recognition; Res2Net without its temporal modules
 TEA = (
@@ -182,7 +190,6 @@ MOBILE = (
 
 # github.com/open-mmlab/mmaction2: a convolution, its norm and its activation are one module
 MMACTION2 = (
-    (r'^module\.', ''),
     (r'^backbone\.', ''),
     (r'^cls_head\.fc_cls\.', 'fc.'),
     (r'^(slow|fast)_path\.', r'\1.'),
@@ -211,7 +218,6 @@ PATHWAYS = {'0': 'slow.', '1': 'fast.'}
 
 # github.com/facebookresearch/SlowFast; the pathway of a network that has only one is its `pathway0`
 PYSLOWFAST = (
-    (r'^module\.', ''),
     (r'^head\.projection\.', 'fc.'),
     (r'\bs1\.pathway0_stem\.conv\.', 'conv1.'),
     (r'\bs1\.pathway0_stem\.bn\.', 'bn1.'),
@@ -223,7 +229,6 @@ PYSLOWFAST = (
 )
 
 PYSLOWFAST_OF_TWO = (
-    (r'^module\.', ''),
     (r'^s(\d)_fuse\.conv_f2s\.', number('lateral{}.', -1)),
     (r'^s(\d)_fuse\.bn\.', number('norm_lateral{}.', -1)),
     (r'^(s\d)\.pathway([01])_', lambda match: f'{PATHWAYS[match[2]]}{match[1]}.pathway0_'),
