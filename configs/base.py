@@ -2,6 +2,9 @@
 
 Source of the values: github.com/caidonkey/dnr, Kinetics-400 with ResNet-50 from scratch.
 
+Beside the value of a key stands what it may be, in the words of dnr_jax/ranges.py: all are checked before anything
+starts. What fits together is checked by those who take it.
+
 Sections are passed on as keyword arguments, so a key that nobody takes is an error. `model`, `data`, `clip`,
 `pixels`, `augment`, `schedule`, `optimizer`, `regularization`, `train`, `seed` and `init_from` say what is trained; a
 work folder belongs to one such choice. `recipe`, `validation`, `test` and `run` may change between one run and its
@@ -10,160 +13,150 @@ continuation.
 
 from ml_collections import ConfigDict
 
+KEYS = {
+    'seed': (0, '0..4294967295'),
+    'init_from': ('', 'text'),  # folder of a checkpoint whose weights a new training begins with, see dnr_jax.convert
+    'model': {
+        'backbone': ('', 'text'),  # a key of dnr_jax.models.MODELS
+        'norms': ('', 'text'),  # a preset (dnr, dnr_temporal, dnr_layer, dnr_group, batch, group, none), or one word of
+                                # normalization.NORMS per convolution of a block: 'cross_layer,cross_temporal,batch'
+        'norm': {
+            'stride': (2, '1..'),  # frames per hop of a cross-temporal relay
+            'reduction': (4, '1..'),  # of the hidden layers of a relay cell
+            'statistics_scope': ('device', 'text'),  # of clips: each 'device' its own, 'global', or in sets of a
+                                                     # number: '8'
+            'momentum': (0.9, '[0, 1)'),  # share of the old running statistics kept at each update
+            'running_per_hop': (False, 'bool'),  # running statistics of every hop by itself; released: one pair for all
+            'frozen_statistics': ('', 'pattern'),  # of norms that keep their running statistics: 'stem|stage1'
+            'epsilon': (1e-5, '(0, 1)'),  # added to variances
+            'groups': (32, '1..'),  # of channels, in group statistics
+        },
+        'width': (64, '1..'),  # channels of the first stage
+        'dropout': (0.4, '[0, 1)'),  # before the linear layer
+        'remat': (False, 'bool'),  # compute activations within a stage again in the backward pass, to save memory
+        'dtype': ('float32', 'float32 | bfloat16'),  # of activations; parameters and statistics are float32. On GPUs
+                                                     # and TPUs convolutions of float32 round more, but with
+                                                     # JAX_DEFAULT_MATMUL_PRECISION=highest
+    },
+    'data': {
+        'name': ('', 'text'),  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
+        'dir': ('~/tensorflow_datasets', 'text'),  # where `python -m dnr_jax.data.prepare` put it
+        'train_split': ('train', 'text'),
+        'damaged': ('stop', 'stop | skip'),  # at a record that cannot be read, or skip it, counted; scores say what is
+                                             # missing
+    },
+    'clip': {
+        'sampling': ('dense', 'text'),  # which frames, a key of dnr_jax.data.sampling.SAMPLINGS
+        'frames': (8, '1..'),  # T
+        'stride': (8, '1..'),  # from one sampled frame to the next, where they are dense
+    },
+    'pixels': {
+        'mean': ((123.675, 116.28, 103.53), '3 of [0, 255]'),  # of red, green, blue, taken off on the device
+        'std': ((58.395, 57.12, 57.375), '3 of (0, 255]'),
+    },
+    'augment': {
+        'crop': ('multi_scale', 'multi_scale | random_resized | scale_jitter'),
+        'short_side': (256, '1..'),  # frames are resized to this first
+        'scales': ((1.0, 0.875, 0.75, 0.66), 'some of (0, 1]'),  # multi_scale: heights and widths, of the short side
+        'max_scale_gap': (1, '0..'),  # multi_scale: places in `scales` that height and width may lie apart
+        'positions': (5, '5 | 13'),  # multi_scale: corners and centre, or more
+        'snap': (0, '0..'),  # multi_scale: heights and widths so many pixels from `size` become `size`
+        'area': ((0.08, 1.0), '2 of (0, 1]'),  # random_resized: share of the frame, least and largest
+        'ratio': ((0.75, 4 / 3), '2 of (0, inf)'),  # random_resized: width to height
+        'short_sides': ((256, 320), '2 of 1..'),  # scale_jitter: the short side is drawn, in place of `short_side`
+        'size': (224, '1..'),  # crops are resized to this square
+        'flip': (0.5, '[0, 1]'),  # probability of a left-right flip of the whole clip
+        'flip_labels': (True, 'bool'),  # a flipped clip takes the class whose name has left and right exchanged, if any
+        'color_jitter': ((0.0, 0.0, 0.0, 0.0), '[0, inf); [0, inf); [0, inf); [0, 0.5]'),  # strengths of brightness,
+                                                                                           # contrast, saturation, hue
+        'rand_augment': {  # operations on a clip
+            'layers': (0, '0..'),  # how many; 0 does none
+            'magnitude': (7.0, '[0, 10]'),
+            'deviation': (0.5, '[0, inf)'),
+        },
+        'erasing': (0.0, '[0, 1]'),  # probability that a box of the clip becomes noise
+        'repeats': (1, '1..'),  # clips taken from a video each time it comes up
+    },
+    'schedule': {
+        'learning_rate': (0.1, '(0, inf)'),  # for the total batch of the recipe
+        'warmup_steps': (127_840, '0..'),  # 34 epochs of the recipe; linear, from warmup_start; multiplies what falls
+        'warmup_start': (0.01, '[0, 1]'),  # share of the learning rate at step 0
+        'decay': ('cosine', 'cosine | steps | constant'),
+        'fall_by': ('epoch', 'epoch | step'),  # how often the cosine falls
+        'milestones': ((), 'any of 1..'),  # epochs at which 'steps' multiplies the rate by gamma
+        'gamma': (0.1, '(0, 1]'),
+    },
+    'optimizer': {
+        'momentum': (0.9, '[0, 1)'),
+        'nesterov': (False, 'bool'),
+        'weight_decay': (1e-4, '[0, 1)'),  # on every parameter, scales and biases too
+        'clip_norm': (40.0, '[0, inf)'),  # global norm of the averaged gradient; 0 does not clip
+        'groups': ((), 'any of pattern; [0, inf); [0, inf)'),  # by path, factors of rate and decay, see tsn.GROUPS
+        'frozen': ((), 'any of pattern'),  # parameters that stay as they are: ('stem', 'stage1')
+    },
+    'regularization': {
+        'label_smoothing': (0.0, '[0, 1)'),  # share of a label spread over all classes
+        'mixup': (0.0, '[0, inf)'),  # alpha of its Beta distribution; 0 does not mix
+        'cutmix': (0.0, '[0, inf)'),  # likewise; with both, each step takes one of them
+    },
+    'train': {
+        'batch_size': (64, '1..'),  # clips per step over all devices; statistics are taken per device
+        'epochs': (196, '1..'),
+        'micro_batches': (1, '1..'),  # parts in which a device passes its clips, to save memory; statistics are of one
+        'ema_decay': (0.0, '[0, 1)'),  # of a moving average of the parameters, used to evaluate; 0 keeps none
+        'max_skipped_steps': (0, '0..'),  # updates that are not finite and are left out, before the run stops
+    },
+    'recipe': {
+        'batch_size': (64, '1..'),  # what the learning rate was found for; a run that leaves it is told so
+        'learning_rate': (0.1, '(0, inf)'),
+        'clips_per_statistic': (8, '1..'),
+    },
+    # How a score is taken: `validation` while training, `test` at its end and by eval.py.
+    'validation': {
+        'split': ('validation', 'text'),
+        'clips': (1, '1..'),  # views along time
+        'crops': (1, '1 | 3 | 5 | 10'),  # views in space: centre, along the long side, corners and centre, and mirrored
+        'short_side': (256, '1..'),
+        'size': (224, '1..'),
+        'average': ('logits', 'logits | probabilities'),  # over views
+        'views_at_once': (0, '0..'),  # clips of a device that pass the network at once, to save memory; 0 passes all
+        'batch_size': (64, '1..'),  # videos per step over all devices
+    },
+    'test': {
+        'split': ('validation', 'text'),
+        'clips': (10, '1..'),
+        'crops': (3, '1 | 3 | 5 | 10'),
+        'short_side': (256, '1..'),
+        'size': (256, '1..'),
+        'average': ('logits', 'logits | probabilities'),
+        'views_at_once': (0, '0..'),
+        'batch_size': (8, '1..'),
+    },
+    'run': {
+        'workers': (8, '0..'),  # loader processes; 0 reads in threads of this one
+        'prefetch': (2, '0..'),  # batches placed on the devices ahead of their step
+        'log_every_steps': (50, '0..'),  # 0, here and in the next two: at the end only
+        'validate_every_epochs': (5, '0..'),
+        'checkpoint_every_steps': (2000, '0..'),
+        'keep': (2, '2..'),  # latest checkpoints, one to fall back to; the best one by validation top-1 stays too
+        'watchdog_seconds': (300, '0..'),  # a step or batch that takes longer ends the run; 0 waits for ever
+        'precise_batches': (0, '0..'),  # training batches whose statistics replace the running ones for every score
+        'compilation_cache': ('', 'text'),  # folder that keeps compiled programs of train.py from run to run
+        'profile_steps': (0, '0..'),  # steps traced into WORKDIR/profile, from the third on
+    },
+}  # fmt: skip
+
 
 def get_config(model: str = 'resnet50,dnr') -> ConfigDict:
     """The base config, locked; `model` is what stands after the colon of --config, see `choose_model`."""
-    config = ConfigDict()
-    config.seed = 0
-    config.init_from = ''  # folder of a checkpoint whose weights a new training begins with, see dnr_jax.convert
-
-    config.model = ConfigDict({
-        'backbone': '',  # a key of dnr_jax.models.MODELS
-        'norms': '',  # a preset (dnr, dnr_temporal, dnr_layer, dnr_group, batch, group, none), or one word of
-                      # normalization.NORMS per convolution of a block: 'cross_layer,cross_temporal,batch'
-        'norm': {
-            'stride': 2,  # frames per hop of a cross-temporal relay
-            'reduction': 4,  # of the hidden layers of a relay cell
-            'statistics_scope': 'device',  # of clips: each 'device' its own, 'global', or in sets of a number: '8'
-            'momentum': 0.9,  # share of the old running statistics kept at each update
-            'running_per_hop': False,  # running statistics of every hop by itself; released: one pair for all hops
-            'frozen_statistics': '',  # pattern of norms that keep their running statistics: 'stem|stage1'
-            'epsilon': 1e-5,  # added to variances
-            'groups': 32,  # of channels, in group statistics
-        },
-        'width': 64,  # channels of the first stage
-        'dropout': 0.4,  # before the linear layer
-        'remat': False,  # compute activations within a stage again in the backward pass, to save memory
-        'dtype': 'float32',  # of activations: float32 or bfloat16; parameters and statistics are float32. On GPUs and
-                             # TPUs convolutions of float32 round more, but with JAX_DEFAULT_MATMUL_PRECISION=highest
-    })  # fmt: skip
-
-    config.data = ConfigDict(
-        {
-            'name': '',  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
-            'dir': '~/tensorflow_datasets',  # where `python -m dnr_jax.data.prepare` put it
-            'train_split': 'train',
-            'damaged': 'stop',  # at a record that cannot be read, or 'skip' it, counted; scores say what is missing
-        }
-    )
-    config.clip = ConfigDict(
-        {
-            'sampling': 'dense',  # which frames, a key of dnr_jax.data.sampling.SAMPLINGS
-            'frames': 8,  # T
-            'stride': 8,  # from one sampled frame to the next, where they are dense
-        }
-    )
-    config.pixels = ConfigDict(
-        {
-            'mean': (123.675, 116.28, 103.53),  # of red, green, blue, taken off on the device
-            'std': (58.395, 57.12, 57.375),
-        }
-    )
-    config.augment = ConfigDict({
-        'crop': 'multi_scale',  # or 'random_resized', or 'scale_jitter'
-        'short_side': 256,  # frames are resized to this first
-        'scales': (1.0, 0.875, 0.75, 0.66),  # multi_scale: heights and widths, relative to the short side
-        'max_scale_gap': 1,  # multi_scale: places in `scales` that height and width may lie apart
-        'positions': 5,  # multi_scale: corners and centre, or 13
-        'snap': 0,  # multi_scale: heights and widths so many pixels from `size` become `size`
-        'area': (0.08, 1.0),  # random_resized: share of the frame
-        'ratio': (0.75, 4 / 3),  # random_resized: width to height
-        'short_sides': (256, 320),  # scale_jitter: the short side is drawn, in place of `short_side`
-        'size': 224,  # crops are resized to this square
-        'flip': 0.5,  # probability of a left-right flip of the whole clip
-        'flip_labels': True,  # a flipped clip takes the class whose name has left and right exchanged, if there is one
-        'color_jitter': (0.0, 0.0, 0.0, 0.0),  # strengths of brightness, contrast, saturation and hue
-        'rand_augment': {'layers': 0, 'magnitude': 7.0, 'deviation': 0.5},  # operations on a clip; 0 does none
-        'erasing': 0.0,  # probability that a box of the clip becomes noise
-        'repeats': 1,  # clips taken from a video each time it comes up
-    })  # fmt: skip
-
-    config.schedule = ConfigDict(
-        {
-            'learning_rate': 0.1,  # for the total batch of the recipe
-            'warmup_steps': 127_840,  # 34 epochs of the recipe; linear, from warmup_start; multiplies what falls
-            'warmup_start': 0.01,  # share of the learning rate at step 0
-            'decay': 'cosine',  # 'cosine', 'steps' or 'constant'
-            'fall_by': 'epoch',  # the cosine falls once an epoch, or every 'step'
-            'milestones': (),  # epochs at which 'steps' multiplies the rate by gamma
-            'gamma': 0.1,
-        }
-    )
-    config.optimizer = ConfigDict(
-        {
-            'momentum': 0.9,
-            'nesterov': False,
-            'weight_decay': 1e-4,  # on every parameter, scales and biases too
-            'clip_norm': 40.0,  # global norm of the averaged gradient; 0 does not clip
-            'groups': (),  # (pattern, factor of the rate, factor of the decay) by path, see tsn.GROUPS
-            'frozen': (),  # patterns of parameters that stay as they are: ('stem', 'stage1')
-        }
-    )
-    config.regularization = ConfigDict(
-        {
-            'label_smoothing': 0.0,  # share of a label spread over all classes
-            'mixup': 0.0,  # alpha of its Beta distribution; 0 does not mix
-            'cutmix': 0.0,  # likewise; with both, each step takes one of them
-        }
-    )
-    config.train = ConfigDict(
-        {
-            'batch_size': 64,  # clips per step over all devices; statistics are taken per device
-            'epochs': 196,
-            'micro_batches': 1,  # parts in which a device passes its clips, to save memory; statistics are of a part
-            'ema_decay': 0.0,  # of a moving average of the parameters, used to evaluate; 0 keeps none
-            'max_skipped_steps': 0,  # updates that are not finite and are left out, before the run stops
-        }
-    )
-    config.recipe = ConfigDict(
-        {
-            'batch_size': 64,  # what the learning rate was found for; a run that leaves it is told so
-            'learning_rate': 0.1,
-            'clips_per_statistic': 8,
-        }
-    )
-
-    # How a score is taken: `validation` while training, `test` at its end and by eval.py.
-    config.validation = ConfigDict(
-        {
-            'split': 'validation',
-            'clips': 1,  # views along time
-            'crops': 1,  # views in space: 1 (centre), 3 (along the long side), 5 (corners, centre), 10 (and mirrored)
-            'short_side': 256,
-            'size': 224,
-            'average': 'logits',  # over views: 'logits' or 'probabilities'
-            'views_at_once': 0,  # clips of a device that pass the network at once, to save memory; 0 passes all
-            'batch_size': 64,  # videos per step over all devices
-        }
-    )
-    config.test = ConfigDict(
-        {
-            'split': 'validation',
-            'clips': 10,
-            'crops': 3,
-            'short_side': 256,
-            'size': 256,
-            'average': 'logits',
-            'views_at_once': 0,
-            'batch_size': 8,
-        }
-    )
-
-    config.run = ConfigDict(
-        {
-            'workers': 8,  # loader processes; 0 reads in threads of this one
-            'prefetch': 2,  # batches placed on the devices ahead of their step
-            'log_every_steps': 50,  # 0, here and in the next two: at the end only
-            'validate_every_epochs': 5,
-            'checkpoint_every_steps': 2000,
-            'keep': 2,  # latest checkpoints; the best one by validation top-1 stays too
-            'watchdog_seconds': 300,  # a step or batch that takes longer ends the run; 0 waits for ever
-            'precise_batches': 0,  # training batches whose statistics replace the running ones for every score
-            'compilation_cache': '',  # folder that keeps compiled programs of train.py from run to run
-            'profile_steps': 0,  # steps traced into WORKDIR/profile, from the third on
-        }
-    )
+    config = ConfigDict(column(KEYS, 0))
+    config.ranges = ConfigDict(column(KEYS, 1))
     return choose_model(config, model).lock()
+
+
+def column(keys: dict, number: int) -> dict:
+    """Of all keys the value, or what it may be."""
+    return {name: column(of, number) if isinstance(of, dict) else of[number] for name, of in keys.items()}
 
 
 def choose_model(config: ConfigDict, model: str) -> ConfigDict:

@@ -5,6 +5,7 @@ from typing import Any
 
 # Sections and keys that may change between one run in a work folder and its continuation.
 CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.damaged')
+RANGES = 'ranges'  # of a config: what its keys may be, which is no setting itself
 
 
 def differences(
@@ -14,7 +15,7 @@ def differences(
     for name in sorted({*there, *here}):
         key = f'{within}{name}'
         one, other = there.get(name), here.get(name)
-        if key in changeable or one == other:
+        if key in (*changeable, RANGES) or one == other:
             continue
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             yield from differences(one, other, changeable, f'{key}.')

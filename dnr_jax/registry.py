@@ -1,7 +1,7 @@
 """Choosing by name: plain dicts, and one clear error when the name is unknown."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 Entry = TypeVar('Entry')
@@ -11,6 +11,10 @@ def choose(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
     """Returns `table[name]`; raises ValueError with the nearest and all known names of this `kind`."""
     if name in table:
         return table[name]
-    near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.4)
-    hint = f" Did you mean '{near[0]}'?" if near else ''
-    raise ValueError(f"Unknown {kind} '{name}'.{hint} Known: {', '.join(table)}.")
+    raise ValueError(f"Unknown {kind} '{name}'.{nearest(table, name)} Known: {', '.join(table)}.")
+
+
+def nearest(names: Iterable[str], name: str) -> str:
+    """' Did you mean ...?' with the one of the names that is most like this one; '' where none is."""
+    near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    return f" Did you mean '{near[0]}'?" if near else ''

@@ -14,8 +14,8 @@ import optax
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from dnr_jax import models, optimizers, parallel, precise, steps, views
-from dnr_jax.checkpoints import abstract, expect_enough_kept
+from dnr_jax import models, optimizers, parallel, precise, ranges, steps, views
+from dnr_jax.checkpoints import abstract
 from dnr_jax.data import pipeline
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import VideoSource, find_folder, open_split
@@ -27,7 +27,7 @@ from dnr_jax.statistics import clips_of_scope
 PyTree = Any
 
 SCORED = ('validation', 'test')  # sections of the config that say how a score is taken
-LEAST = {'seed': 0, 'train.epochs': 1, 'augment.repeats': 1}  # numbers of config.run start at 0
+UNTRAINED_SHARE = 0.01  # that a moving average of the parameters may hold of those it began with
 LOW_PEAK = 0.9  # of the learning rate; the released warm-up, which multiplies a cosine, lets it reach 0.93
 
 
@@ -69,10 +69,11 @@ def resolved(config: ConfigDict) -> ConfigDict:
 
 def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
+    ranges.expect(config)
     if config.run.compilation_cache:
         jax.config.update('jax_compilation_cache_dir', str(Path(config.run.compilation_cache).expanduser()))
     mesh = parallel.make_mesh()
-    expect_in_range(config, mesh)
+    expect_divisible(config, mesh)
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
     expect_labels(train)
@@ -134,14 +135,8 @@ def make_observe(
     return precise.compile_observe(precise.of_whole_batches(model), variables, config.pixels.to_dict(), mesh)
 
 
-def expect_in_range(config: ConfigDict, mesh: parallel.Mesh) -> None:
-    """Raises ValueError for settings that are wrong whatever the data are."""
-    expect_enough_kept(config.run.keep)
-    values = flatten_dict(config.to_dict(), sep='.')
-    of_run = {key: 0 for key, value in values.items() if key.startswith('run.') and not isinstance(value, str)}
-    for key, least in (of_run | LEAST).items():
-        if values[key] < least:
-            raise ValueError(f'config.{key}: expected {least} or more, got {values[key]}.')
+def expect_divisible(config: ConfigDict, mesh: parallel.Mesh) -> None:
+    """Raises ValueError for batches that devices cannot share, and for views that are not within their frames."""
     for section in ('train', *SCORED):
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
     for section in SCORED:
@@ -171,9 +166,9 @@ def expect_clips(config: ConfigDict, label_names: Sequence[str]) -> None:
 def expect_warmed_up(config: ConfigDict, total_steps: int) -> None:
     """Raises ValueError for a warm-up that the training does not see the end of."""
     warmup_steps = config.schedule.warmup_steps
-    if warmup_steps and not 0 < warmup_steps < total_steps:
+    if warmup_steps and warmup_steps >= total_steps:
         raise ValueError(
-            f'config.schedule.warmup_steps: expected 0 or more, and fewer than the {total_steps:,} of the training, '
+            f'config.schedule.warmup_steps: expected fewer than the {total_steps:,} of the training, '
             f'got {warmup_steps:,}. Give fewer, in proportion to a larger batch or a shorter training.'
         )
 
@@ -203,7 +198,7 @@ def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
     """How many clips share batch statistics; ValueError if devices or micro-batches cannot be divided like that."""
     on_device = config.train.batch_size // mesh.size
     parts = config.train.micro_batches
-    if parts < 1 or on_device % parts:
+    if on_device % parts:
         raise ValueError(
             f'config.train.micro_batches divides the {on_device} clips of a device: expected a divisor, got {parts}.'
         )
@@ -269,4 +264,12 @@ def notes(config: ConfigDict, setup: Setup) -> Iterator[str]:
         yield (
             f'note: a warm-up of {epochs:.1f} of {config.train.epochs} epochs lets the learning rate reach {peak:.3g} '
             f'of {rate:g}; fewer config.schedule.warmup_steps raise it'
+        )
+    decay, last = config.train.ema_decay, setup.total_steps
+    if decay**last > UNTRAINED_SHARE:
+        needed = math.ceil(math.log(UNTRAINED_SHARE) / math.log(decay))
+        yield (
+            f'note: after {last:,} steps the moving average, which is scored, still holds {decay**last:.0%} of the '
+            f'untrained parameters; config.train.ema_decay={decay:g} needs {needed:,} steps, '
+            f'{UNTRAINED_SHARE ** (1 / last):.3g} is for {last:,}'
         )

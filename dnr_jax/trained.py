@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from dnr_jax import checkpoints, models, parallel
+from dnr_jax import checkpoints, models, parallel, ranges
 from dnr_jax.identity import CHANGEABLE, differences
 
 # What may differ from the config of the checkpoint when the model is used.
@@ -37,13 +37,14 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     Args:
       which: 'last', 'best' or a step.
       adapt: changes of the stored config what says how to use it, see USE.
-    Raises ValueError if there is no such checkpoint, if `adapt` changes what was trained, or if the model cannot take
-    clips of so many frames.
+    Raises ValueError if there is no such checkpoint, if `adapt` changes what was trained or leaves the range of a key,
+    or if the model cannot take clips of so many frames.
     """
     folder = Path(workdir) / 'checkpoints'
     found = checkpoints.find(folder, which)
     stored, label_names = found.about['config'], tuple(found.about['label_names'])
     config = adapt(ConfigDict(stored))
+    ranges.expect(config)
     names = {of['data']['name'].partition('/')[0] for of in (stored, config.to_dict())}
     same_data = ('data.name',) if len(names) == 1 else ()  # however its videos are stored
     for changed in differences(stored, config.to_dict(), (*USE, *same_data)):

@@ -28,7 +28,6 @@ from scipy.special import log_softmax, logsumexp
 
 from dnr_jax import figures, metrics
 from dnr_jax.data.transforms import mirrored_crops, mirrored_labels
-from dnr_jax.registry import choose
 
 CENTRE = {1: 0, 3: 1, 5: 4, 10: 4}  # which of so many crops of `eval_views` it is
 AT_ONCE = 64  # videos, to bound the memory that a curve takes
@@ -49,18 +48,11 @@ AVERAGES = {'logits': mean_logits, 'probabilities': log_mean_probabilities}
 
 
 def expect(section: ConfigDict, name: str) -> None:
-    """Raises ValueError for values that config.{name} cannot have; how many clips there are is for its sampling."""
-    choose(AVERAGES, section.average, f'config.{name}.average')
-    mirrored_crops(section.crops)
-    if not 1 <= section.size <= section.short_side:
+    """Raises ValueError for crops of config.{name} that are larger than their frames."""
+    if section.size > section.short_side:
         raise ValueError(
             f'config.{name}.size is cut out of frames whose short side is config.{name}.short_side: expected 1 to '
             f'{section.short_side}, got {section.size}.'
-        )
-    if section.views_at_once < 0:
-        raise ValueError(
-            f'config.{name}.views_at_once is how many clips pass the network at once, 0 for all of a device: expected '
-            f'0 or more, got {section["views_at_once"]}.'
         )
 
 

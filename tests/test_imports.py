@@ -11,7 +11,7 @@ ROOT = PACKAGE.parent
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
     {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account'},
-    {'figures', 'relay', 'statistics', 'manifest', 'predictions'},
+    {'ranges', 'figures', 'relay', 'statistics', 'manifest', 'predictions'},
     {'normalization'},
     {'models', 'parallel'},
     {'data', 'metrics', 'losses', 'mixing', 'optimizers', 'reporting'},

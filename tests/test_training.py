@@ -185,6 +185,16 @@ def test_a_warm_up_that_keeps_the_rate_low_is_told(config):
     assert 'note: a warm-up of 2.0 of 3 epochs lets the learning rate reach' in told
 
 
+def test_a_moving_average_that_holds_the_untrained_parameters_is_told(config):
+    """0.9^9 = 39 %; ln 0.01 / ln 0.9 = 43.7 steps leave 1 %, and so do 9 of 0.01^(1/9) = 0.599."""
+    config.train.ema_decay = 0.9
+    told = setup.introduce(config, setup.prepare(config), 0)
+    assert 'after 9 steps the moving average' in told and 'still holds 39% of the untrained' in told
+    assert 'ema_decay=0.9 needs 44 steps, 0.599 is for 9' in told
+    config.train.ema_decay = 0.59
+    assert 'moving average' not in setup.introduce(config, setup.prepare(config), 0)
+
+
 class Told(training.Guards):
     """Guards that remember their words."""
 
@@ -300,13 +310,19 @@ def precise_statistics_of_none(config):
         (lambda config: config.train.update({'micro_batches': 3}), 'micro_batches divides the 16 clips of a device'),
         (lambda config: config.schedule.update({'decay': 'cosin'}), "Did you mean 'cosine'"),
         (lambda config: config.schedule.update({'warmup_steps': 9}), 'fewer than the 9 of the training, got 9'),
-        (lambda config: config.run.update({'keep': 1}), 'config.run.keep is 2 or more'),
-        (lambda config: config.run.update({'log_every_steps': -1}), 'run.log_every_steps: expected 0 or more, got -1'),
+        (lambda config: config.run.update({'keep': 1}), 'run.keep: expected a whole number, 2 or more, got 1'),
+        (lambda config: config.run.update({'log_every_steps': -1}), 'log_every_steps: expected .*, 0 or more, got -1'),
         (lambda config: config.augment.update({'crop': 'multi_scal'}), "Did you mean 'multi_scale'"),
-        (lambda config: config.augment.update({'flip': 1.5}), 'flip and erasing are probabilities'),
+        (
+            lambda config: config.augment.update({'flip': 1.5}),
+            r'config.augment.flip: expected a number in \[0, 1\], got 1.5',
+        ),
         (lambda config: config.clip.update({'sampling': 'dens'}), "Did you mean 'dense'"),
         (segments_with_three_clips, "'segments' has 1 or 2 clips of a video, got 3"),
-        (lambda config: config.validation.update({'crops': 4}), 'crops is 1 .centre.*got 4'),
+        (
+            lambda config: config.validation.update({'crops': 4}),
+            'config.validation.crops: expected 1, 3, 5 or 10, got 4',
+        ),
         (lambda config: config.test.update({'size': 37}), 'config.test.size.*1 to 36, got 37'),
         (one_clip_to_mix, 'expected 2 or more, got 1.*config.train.batch_size'),
         (precise_statistics_of_none, 'Expected a model with running statistics'),

@@ -127,11 +127,8 @@ def test_mirrored_crops_speak_of_mirrored_classes():
 def test_mistakes():
     section = base.get_config().test
     views.expect(section, 'test')
-    section.views_at_once = -1
-    with pytest.raises(ValueError, match=r'config.test.views_at_once.*0 or more, got -1'):
-        views.expect(section, 'test')
-    section.average = 'logit'
-    with pytest.raises(ValueError, match=r"config.test.average 'logit'.*Did you mean 'logits'"):
+    section.size = section.short_side + 1
+    with pytest.raises(ValueError, match=r'config.test.size.*1 to 256, got 257'):
         views.expect(section, 'test')
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from dnr_jax import account, models, parallel, trained
+from dnr_jax import account, models, parallel, ranges, trained
 from dnr_jax.account import Entry
 from dnr_jax.checkpoints import LEAST_KEPT, Checkpoints
 from dnr_jax.convert import files, layout
@@ -58,6 +58,7 @@ def convert(
     Raises ValueError for what is unexplained, for a number of names other than that of the classes, and for an `out`
     that holds checkpoints.
     """
+    ranges.expect(config)
     scheme, out = choose(SCHEMES, source, 'source of weights'), Path(out).expanduser()
     if (out / 'checkpoints').exists():
         raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
