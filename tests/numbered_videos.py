@@ -27,14 +27,25 @@ def read(frames):
 
 
 def make_video(
-    frames, *, format='mp4', codec='libx264', gop=12, b_frames=0, x264='', pix_fmt='yuv420p', rotation=0, times=None
+    frames,
+    *,
+    format='mp4',
+    codec='libx264',
+    gop=12,
+    b_frames=0,
+    x264='',
+    x265='',
+    pix_fmt='yuv420p',
+    rotation=0,
+    times=None,
+    first=0,
 ):
     file = io.BytesIO()
     with av.open(file, 'w', format=format) as container:
         params = f'bframes={b_frames}:b-adapt=0:scenecut=0:{x264}'
         options = {
             'libx264': {'x264-params': params},
-            'libx265': {'preset': 'ultrafast', 'x265-params': f'bframes={b_frames}:log-level=none:pools=none'},
+            'libx265': {'preset': 'ultrafast', 'x265-params': f'bframes={b_frames}:log-level=none:pools=none:{x265}'},
             'libvpx-vp9': {'deadline': 'realtime', 'cpu-used': '8'},
         }
         stream = container.add_stream(codec, rate=12, options=options.get(codec, {}))
@@ -45,7 +56,7 @@ def make_video(
         if rotation:
             stream.set_display_rotation(rotation)
         for index in range(frames):
-            frame = av.VideoFrame.from_ndarray(draw(index), format='rgb24')
+            frame = av.VideoFrame.from_ndarray(draw(first + index), format='rgb24')
             if times:
                 frame.pts = times(index)
             container.mux(stream.encode(frame))

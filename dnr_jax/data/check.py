@@ -3,6 +3,8 @@
 python -m dnr_jax.data.check kinetics400 --source DIR    # as `prepare` would, but nothing is written but failures.csv
 python -m dnr_jax.data.check kinetics400/jpeg256 --out DIR    # decodes every frame of every record
 
+Every group of pictures is read twice, after all that is before it and by itself, as training reads it.
+
 Ends with status 1 where something is wrong.
 """
 
@@ -43,7 +45,7 @@ def check_source(options: argparse.Namespace) -> list[Rejected]:
     annotated = builder.annotated
     records, rejected = {}, list(annotated.rejected)
     with bar(len(annotated.rows), builder.info.full_name, ' clips', leave=True) as progress:
-        outcomes = builder.converter()(annotated.rows, workers=options.workers, seconds=options.seconds)
+        outcomes = builder.converter(thorough=True)(annotated.rows, workers=options.workers, seconds=options.seconds)
         for row, outcome in zip(annotated.rows, outcomes, strict=True):
             if isinstance(outcome, Record):
                 records.setdefault(row.split, []).append((outcome.id, outcome.label))

@@ -18,10 +18,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from dnr_jax.data import matroska
-
-# In these codecs and containers a packet holds one shown frame, so packets can be counted instead of frames.
-_COUNTABLE_CODECS = frozenset({'h264', 'hevc', 'mjpeg', 'vp9', 'av1'})
-_COUNTABLE_CONTAINERS = frozenset({'mov', 'mp4', 'matroska', 'webm'})
+from dnr_jax.data.groups import closed_groups, needed
 
 
 class Reason(enum.StrEnum):
@@ -109,16 +106,22 @@ def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarr
         yield to_rgb(frame, reformatter)
 
 
-def inspect(video: bytes, limits: Limits) -> Inspected:
+def inspect(video: bytes, limits: Limits, *, groups: int = 0) -> Inspected:
     """Decodes every frame once, counts them and measures them: headers are often wrong.
 
     That a file was cut right between two frames shows in mp4, mov, mkv and webm only, and not in streamed ones.
 
+    Args:
+      video: the whole file.
+      limits: what it may cost.
+      groups: so many groups of pictures are read once more by themselves, as `read_frames` does.
+
     Raises:
-      VideoError: if the file is damaged, truncated, no video, beyond the limits, or of frames of several sizes.
+      VideoError: if the file is damaged, truncated, no video, beyond the limits, of frames of several sizes, or of
+        frames that are others when read by themselves.
     """
     count, sizes = 0, set()
-    for frame in _limited(video, limits):
+    for frame in _compared(_limited(video, limits), _from_some_groups(video, groups) if groups else iter(())):
         count += 1
         sizes.add((frame.width, frame.height) if _quarter_turns(frame) % 2 else (frame.height, frame.width))
         check_sizes(sizes)
@@ -200,7 +203,7 @@ def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
     frames, reformatter = {}, VideoReformatter()
     with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
         start = 0
-        for group in _closed_groups(container, stream):
+        for group in closed_groups(container, stream):
             ranks = {index - start for index in wanted.intersection(range(start, start + len(group)))}
             if ranks:
                 for rank, frame in _frames_of_group(stream, group, ranks):
@@ -209,29 +212,37 @@ def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
     return frames
 
 
-def _closed_groups(container: av.container.InputContainer, stream: av.VideoStream) -> list[list[av.Packet]]:
-    """Cuts a video into runs of packets that decode by themselves to consecutive frames, where that is provable.
+def _from_some_groups(video: bytes, most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Every second frame, with its index, of so many closed groups, in order; to each its own decoder."""
+    reformatter = VideoReformatter()
+    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+        groups = closed_groups(container, stream)
+    starts = itertools.accumulate(map(len, groups), initial=0)
+    chosen = range(len(groups) - 1, -1, -max(1, -(-len(groups) // most)))
+    for position, (start, group) in enumerate(zip(starts, groups, strict=False)):
+        if position not in chosen:
+            continue
+        # What cannot be decoded in this way, `read_frames` decodes from the beginning.
+        with contextlib.suppress(VideoError), _opened(video, pixels=UNLIMITED.pixels) as (_, stream):
+            for rank, frame in _frames_of_group(stream, group, set(range(len(group) - 1, -1, -2))):
+                yield start + rank, to_rgb(frame, reformatter)
 
-    Such a run begins with a keyframe whose rank in presentation time is its position in the file: what comes
-    before it is shown before it. The video has to begin with one, its packets must each hold one shown frame,
-    and its presentation times must be all there and all different; otherwise there are no groups.
-    """
-    known = stream.codec_context.codec.canonical_name in _COUNTABLE_CODECS
-    if not known or _COUNTABLE_CONTAINERS.isdisjoint(container.format.name.split(',')):
-        return []
-    packets = [packet for packet in container.demux(stream) if packet.size]
-    times = [packet.pts for packet in packets]
-    if None in times or len(set(times)) < len(times) or any(p.is_discard or p.is_corrupt for p in packets):
-        return []
-    latest = itertools.accumulate(times, max)
-    starts = [
-        position
-        for position, (packet, time, latest) in enumerate(zip(packets, sorted(times), latest, strict=True))
-        if packet.is_keyframe and packet.pts == time == latest
-    ]
-    if not starts or starts[0] != 0:
-        return []
-    return [packets[start:end] for start, end in itertools.pairwise([*starts, len(packets)])]
+
+def _compared(frames: Iterable[av.VideoFrame], others: Iterator[tuple[int, np.ndarray]]) -> Iterator[av.VideoFrame]:
+    """Hands on all frames; VideoError where one of the `others`, images by their index, is another one."""
+    reformatter = VideoReformatter()
+    for index, frame in enumerate(frames):
+        if index == 0:
+            at, other = next(others, (-1, None))
+        if index == at:
+            if not np.array_equal(to_rgb(frame, reformatter), other):
+                raise VideoError(
+                    f'frame {index} is another one when its group of pictures is decoded by itself: store the video '
+                    'as --form video or jpeg, for which all is decoded from the beginning.',
+                    Reason.DAMAGED,
+                )
+            at, other = next(others, (-1, None))
+        yield frame
 
 
 def _frames_of_group(
@@ -249,7 +260,7 @@ def _frames_of_group(
     # An H.264 picture says whether any other needs it. But some containers have lost the order of reordered pictures:
     # where they tell of none, every frame has to come out to see that it is the next one.
     may_skip = codec.codec.canonical_name == 'h264' and times != sorted(times)
-    packets = _needed(codec, group, [rank_of[time] for time in times], ranks) if may_skip else [*group, None]
+    packets = needed(codec, group, [rank_of[time] for time in times], ranks) if may_skip else [*group, None]
     latest = -1
     for frame in decoded(stream, packets):
         rank = rank_of.get(frame.pts, -1)
@@ -260,17 +271,6 @@ def _frames_of_group(
         if rank == max(ranks) and not may_skip:
             return
         latest = rank
-
-
-def _needed(
-    codec: av.VideoCodecContext, group: list[av.Packet], order: list[int], ranks: set[int]
-) -> Iterator[av.Packet | None]:
-    """The packets of all frames up to the last of `ranks`; the decoder skips unwanted ones that no other refers to."""
-    end = 1 + max(position for position, rank in enumerate(order) if rank <= max(ranks))
-    for packet, rank in zip(group[:end], order[:end], strict=True):
-        codec.skip_frame = 'DEFAULT' if rank in ranks else 'NONREF'
-        yield packet
-    yield None
 
 
 def _limited(video: bytes, limits: Limits) -> Iterator[av.VideoFrame]:

@@ -8,6 +8,7 @@ stored has been decoded completely once.
 import errno
 import pathlib
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from dnr_jax.registry import choose
 
 # What may be wrong with a path; any other error of reading is one of the machine.
 ERRORS_OF_PATHS = {errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP}
+
+FEW_GROUPS, ALL_GROUPS = 3, sys.maxsize  # of pictures, read by themselves to see that they are the same frames
 
 Packed = tuple[bytes, np.ndarray, int]  # video, frame_ends, num_frames
 
@@ -57,7 +60,7 @@ def name(storage: Storage) -> str:
     return f'{storage.form}{side}' + (f'step{storage.frame_step}' if storage.frame_step > 1 else '')
 
 
-def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any]:
+def store(path: pathlib.Path, storage: Storage, limits: Limits, *, groups: int = FEW_GROUPS) -> dict[str, Any]:
     """Reads a video and brings it to the form of the data set.
 
     Args:
@@ -65,6 +68,7 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any
         beside them, 'flow_x_00001.jpg', is left out.
       storage: the form.
       limits: what the video may cost.
+      groups: of pictures in what is stored, which are read by themselves too, see `decoding.inspect`.
 
     Returns:
       A record: `video`, `frame_ends` and `num_frames`.
@@ -76,7 +80,7 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits) -> dict[str, Any
     """
     check(storage)
     try:
-        video, frame_ends, num_frames = FORMS[storage.form](path, storage, limits)
+        video, frame_ends, num_frames = FORMS[storage.form](path, storage, limits, groups)
     except FileNotFoundError as error:
         raise VideoError(f"there is no '{path}'.", Reason.MISSING) from error
     except OSError as error:
@@ -113,16 +117,16 @@ def verify(record: Mapping[str, Any], frame_step: int) -> None:
     if len(record['frame_ends']):
         found = jpegs.inspect(record['video'], record['frame_ends'], decoding.UNLIMITED).num_frames
     else:
-        found = decoding.inspect(record['video'], decoding.UNLIMITED).num_frames
+        found = decoding.inspect(record['video'], decoding.UNLIMITED, groups=ALL_GROUPS).num_frames
     expected = -(-record['num_frames'] // frame_step)
     if found != expected:
         raise VideoError(f'{expected} frames expected, {found} found.', Reason.DAMAGED)
 
 
-def _as_original(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
+def _as_original(path: pathlib.Path, storage: Storage, limits: Limits, groups: int) -> Packed:
     if not path.is_dir():
         video = _read(path, limits)
-        return video, _NO_FRAMES, decoding.inspect(video, limits).num_frames
+        return video, _NO_FRAMES, decoding.inspect(video, limits, groups=groups).num_frames
     frames = []
     for file in _frame_files(path, limits):
         data = file.read_bytes()
@@ -133,7 +137,7 @@ def _as_original(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed
     return video, frame_ends, jpegs.inspect(video, frame_ends, limits).num_frames
 
 
-def _as_video(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
+def _as_video(path: pathlib.Path, storage: Storage, limits: Limits, groups: int) -> Packed:
     num_frames, frames = _open(path, storage.frame_step, limits)
     video = reencode(
         frames,
@@ -141,18 +145,19 @@ def _as_video(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
         keyframe_interval=storage.keyframe_interval,
         quality=storage.quality,
     )
-    assert decoding.count_frames(video) == -(-num_frames // storage.frame_step)
+    stored = decoding.inspect(video, decoding.UNLIMITED, groups=groups).num_frames
+    assert stored == -(-num_frames // storage.frame_step)
     return video, _NO_FRAMES, num_frames
 
 
-def _as_jpeg(path: pathlib.Path, storage: Storage, limits: Limits) -> Packed:
+def _as_jpeg(path: pathlib.Path, storage: Storage, limits: Limits, groups: int) -> Packed:
     num_frames, frames = _open(path, storage.frame_step, limits)
     video, frame_ends = jpegs.pack(to_jpegs(frames, short_side=storage.short_side, quality=storage.quality))
     assert jpegs.inspect(video, frame_ends, decoding.UNLIMITED).num_frames == -(-num_frames // storage.frame_step)
     return video, frame_ends, num_frames
 
 
-FORMS: dict[str, Callable[[pathlib.Path, Storage, Limits], Packed]] = {
+FORMS: dict[str, Callable[[pathlib.Path, Storage, Limits, int], Packed]] = {
     'original': _as_original,
     'video': _as_video,
     'jpeg': _as_jpeg,

@@ -3,8 +3,9 @@ import shutil
 
 import pytest
 from data.test_prepare import arguments, kinetics, prepared  # noqa: F401  (fixtures)
+from joined_videos import join
 
-from dnr_jax.data import check
+from dnr_jax.data import check, groups, prepare
 
 
 def test_a_folder_before_preparing(kinetics, tmp_path, capsys):  # noqa: F811
@@ -15,6 +16,23 @@ def test_a_folder_before_preparing(kinetics, tmp_path, capsys):  # noqa: F811
     assert found == kinetics[1].faults
     assert '408 rows = 400 records + 8 rejected' in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ['failures.csv']
+
+
+@pytest.mark.parametrize('what', ['source', 'prepared'])
+def test_groups_of_pictures_are_read_by_themselves(what, tmp_path, monkeypatch, capsys):
+    for label in ('a', 'b'):
+        (tmp_path / 'source' / label).mkdir(parents=True)
+        (tmp_path / 'source' / label / 'video.mp4').write_bytes(join('libx264', told='once'))
+    options = ['--out', str(tmp_path / 'out'), '--workers', '0']
+    source = ['videos', '--variant', 'joined', '--source', str(tmp_path / 'source'), *options]
+    if what == 'prepared':
+        assert prepare.main(source) == 0
+    arguments = [*(source if what == 'source' else ['videos/joined-original', *options]), '--failures']
+    arguments.append(str(tmp_path / 'failures.csv'))
+    assert check.main(arguments) == 0
+    monkeypatch.setattr(groups, '_know_all', lambda packets, stream: [True] * len(packets))
+    assert check.main(arguments) == 1
+    assert 'another one when its group of pictures is decoded by itself' in capsys.readouterr().out
 
 
 def test_a_prepared_set(tiny_dir, capsys, tmp_path):

@@ -6,9 +6,10 @@ import av
 import cv2
 import numpy as np
 import pytest
+from joined_videos import FRAMES, JOINT, RECORDINGS, join
 from numbered_videos import decode_everything, make_video, read, remux
 
-from dnr_jax.data import decoding
+from dnr_jax.data import decoding, groups
 from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError, count_frames, every_frame, inspect, read_frames
 
 FILES = {
@@ -94,7 +95,7 @@ def test_without_a_proof_decoding_starts_at_the_beginning(files, decoded, name):
 
 
 def test_open_groups_are_entered_at_closed_ones_only(files, decoded, monkeypatch):
-    monkeypatch.setattr(decoding, '_needed', lambda codec, group, order, ranks: [*group, None])
+    monkeypatch.setattr(decoding, 'needed', lambda codec, group, order, ranks: [*group, None])
     read_frames(files['B-frames, open groups'], [59])
     assert len(decoded) == 60
 
@@ -132,20 +133,48 @@ def test_a_file_that_begins_without_a_keyframe(files, name, skipped):
 
 
 def test_what_groups_do_not_give_is_decoded_from_the_beginning(files, decoded, monkeypatch):
-    groups = decoding._closed_groups
+    closed_groups = decoding.closed_groups
 
     def groups_without_keyframes(container, stream):
-        return [group[1:] for group in groups(container, stream)]
+        return [group[1:] for group in closed_groups(container, stream)]
 
-    monkeypatch.setattr(decoding, '_closed_groups', groups_without_keyframes)
+    monkeypatch.setattr(decoding, 'closed_groups', groups_without_keyframes)
     assert read(read_frames(files['keyframe every 12'], [30])) == [30]
     assert len(decoded) >= 31
+
+
+JOINED = [('described', 'mp4'), ('once', 'mp4'), ('once', 'matroska'), ('again', 'mp4'), ('again', 'matroska')]
+
+
+@pytest.mark.parametrize('codec', RECORDINGS)
+@pytest.mark.parametrize(('told', 'format'), JOINED)
+def test_parameter_sets_that_were_told_before_a_group(decoded, codec, told, format):
+    video = join(codec, told=told, format=format)
+    everything = decode_everything(video)
+    assert read(everything) == list(range(FRAMES))
+    for indices in ([FRAMES - 1], [JOINT], [JOINT + 13, 3], [JOINT - 1, JOINT + 20]):
+        np.testing.assert_array_equal(read_frames(video, indices), everything[indices])
+    assert inspect(video, UNLIMITED, groups=FRAMES).num_frames == FRAMES
+    decoded.clear()
+    read_frames(video, [JOINT + 13])
+    assert len(decoded) == (2 if told == 'again' else 14)  # from the keyframe before it, or from the joint
+
+
+@pytest.mark.parametrize('codec', RECORDINGS)
+def test_frames_that_differ_when_read_by_themselves_are_found(codec, monkeypatch):
+    monkeypatch.setattr(groups, '_know_all', lambda packets, stream: [True] * len(packets))
+    video = join(codec, told='once')
+    inspect(video, UNLIMITED)
+    for most in (1, FRAMES):
+        with pytest.raises(VideoError, match=f'frame {JOINT + 13} is another one') as error:
+            inspect(video, UNLIMITED, groups=most)
+        assert error.value.reason == Reason.DAMAGED
 
 
 @pytest.mark.parametrize('name', FILES)
 def test_every_frame_is_counted_and_measured(files, name):
     assert count_frames(files[name]) == 60
-    assert inspect(files[name], UNLIMITED) == (60, 32, 64)
+    assert inspect(files[name], UNLIMITED, groups=3) == inspect(files[name], UNLIMITED, groups=60) == (60, 32, 64)
     assert read(np.stack(list(every_frame(files[name], step=7, limits=UNLIMITED)))) == list(range(0, 60, 7))
 
 

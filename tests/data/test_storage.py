@@ -7,8 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from joined_videos import FRAMES, join
 from numbered_videos import decode_everything, draw, make_video, read, remux
 
+from dnr_jax.data import groups
 from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError
 from dnr_jax.data.storage import FORMS, Storage, check, name, read_frames, store, verify
 
@@ -285,6 +287,24 @@ def test_limits(sources, source, form, limit, at_most):
     with pytest.raises(VideoError) as error:
         store(sources[source], STORAGES[form], UNLIMITED._replace(**{limit: at_most}))
     assert error.value.reason == Reason.TOO_LARGE
+
+
+def test_what_is_stored_is_read_as_a_training_reads_it(tmp_path, monkeypatch):
+    path = tmp_path / 'video.mp4'
+    path.write_bytes(join('libx264', told='once'))
+    record = store(path, ORIGINAL, UNLIMITED)
+    verify(record, 1)
+    monkeypatch.setattr(groups, '_know_all', lambda packets, stream: [True] * len(packets))
+    for read_it in (
+        lambda: store(path, ORIGINAL, UNLIMITED, groups=1),
+        lambda: store(path, ORIGINAL, UNLIMITED),
+        lambda: verify(record, 1),
+    ):
+        with pytest.raises(VideoError, match='another one when its group of pictures is decoded by itself') as error:
+            read_it()
+        assert error.value.reason == Reason.DAMAGED
+    for form in ('video', 'jpeg'):  # for which all is decoded from the beginning
+        assert read(read_frames(store(path, STORAGES[form], UNLIMITED), range(FRAMES), 1)) == list(range(FRAMES))
 
 
 def test_too_few_frames(sources):

@@ -40,7 +40,7 @@ class MovingShapes(VideoBuilder):
         )
         return Annotated(names, tuple(rows), ())
 
-    def maker(self):
+    def maker(self, *, thorough=False):
         """Draws the clip of a row."""
         return make_hard if self.builder_config.name == 'hard' else make
 

@@ -58,9 +58,10 @@ class RecordedBuilder(VideoBuilder):
         """Rows of the official files."""
         return self.reader(self._origin.source, annotations=self._origin.annotations, **self._reading)
 
-    def maker(self) -> Callable[[Row], dict]:
+    def maker(self, *, thorough: bool = False) -> Callable[[Row], dict]:
         """Stores the video of a row."""
-        return partial(store_row, storage=self._origin.storage, limits=self._origin.limits)
+        groups = storage.ALL_GROUPS if thorough else storage.FEW_GROUPS
+        return partial(store_row, storage=self._origin.storage, limits=self._origin.limits, groups=groups)
 
     def about(self) -> dict[str, Any]:
         """How the videos are stored."""
@@ -68,9 +69,9 @@ class RecordedBuilder(VideoBuilder):
         return {'storage': storage._asdict(), 'limits': limits._asdict(), 'frame_step': storage.frame_step}
 
 
-def store_row(row: Row, *, storage: Storage, limits: Limits) -> dict:
+def store_row(row: Row, *, storage: Storage, limits: Limits, groups: int) -> dict:
     """The features of a row's video."""
-    record = store(row.path, storage, limits)
+    record = store(row.path, storage, limits, groups=groups)
     if record['num_frames'] < FEWEST_FRAMES:
         raise VideoError(f'{record["num_frames"]} frame is no video.', Reason.TOO_SHORT)
     return record

@@ -74,10 +74,11 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         """Class names, rows and what is rejected before anything is decoded."""
         raise NotImplementedError
 
-    def maker(self) -> Callable[[Row], Example]:
+    def maker(self, *, thorough: bool = False) -> Callable[[Row], Example]:
         """A function that can be sent to other processes and makes the features of a row, but for `id` and `label`.
 
-        It raises VideoError for a row that cannot become a record.
+        It raises VideoError for a row that cannot become a record. A thorough one reads every group of pictures in the
+        way of a training, and not a few.
         """
         raise NotImplementedError
 
@@ -151,9 +152,9 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             planned += shards.plan(self.name, split, here, size=size, settings=settings)
         return planned
 
-    def converter(self) -> 'Converter':
+    def converter(self, *, thorough: bool = False) -> 'Converter':
         """What makes records of rows, with or without writing them."""
-        return Converter(self.maker(), self.info.features, self.annotated.label_names)
+        return Converter(self.maker(thorough=thorough), self.info.features, self.annotated.label_names)
 
     def differences(self, found: Mapping[str, Any]) -> list[str]:
         """In what a data set with that inventory is not what this builder would prepare; empty where it is."""
