@@ -1,9 +1,13 @@
 """Frames of a source that need not end: a file, a pipe, a camera, an address. One by one, and none is kept.
 
 They are the frames that `decoding.every_frame` hands out, which takes all bytes of a video before the first of them.
+
+FFmpeg opens whatever a source names: a playlist is a list of other files and addresses. So a source is opened by the
+protocols of its own address and by no other, and a list is none, unless more protocols are given.
 """
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
@@ -16,18 +20,36 @@ Frame = UInt8[np.ndarray, 'H W C']
 
 STANDARD_INPUT = '-'
 
+# FFmpeg's protocols that an address takes.
+ADDRESSES = {
+    'http': ('http', 'tcp'),
+    'https': ('https', 'tls', 'tcp'),
+    'rtmp': ('rtmp', 'tcp'),
+    'rtmps': ('rtmps', 'tls', 'tcp'),
+    'rtp': ('rtp', 'udp'),
+    'rtsp': ('rtsp', 'rtp', 'udp', 'tcp'),
+    'rtsps': ('rtsps', 'rtsp', 'rtp', 'udp', 'tls', 'tcp'),
+    'srt': ('srt',),
+    'tcp': ('tcp',),
+    'udp': ('udp',),
+}
+LISTS = ('concat', 'dash', 'hls', 'imf', 'sdp', 'webm_dash_manifest')  # formats that are nothing but other sources
 
-def frames(source: str, *, format: str) -> Iterator[Frame]:
+
+def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterator[Frame]:
     """Decodes a source frame by frame, as they come: RGB, uint8 [H W C].
 
     Args:
-      source: a file, '-' for standard input, or what else FFmpeg opens: 'rtsp://...', or of its devices '/dev/video0'.
+      source: a file, '-' for standard input, one of ADDRESSES, 'rtsp://...', or what a device of FFmpeg's takes:
+        '/dev/video0'.
       format: FFmpeg's name of the container or device, where the source does not tell: 'v4l2'. Empty: it does.
+      protocols: of FFmpeg, by which lists of other sources are followed, beside those of the source: 'file', 'http'.
+        None: lists are not read.
     Raises VideoError, with its reason, where the source cannot be opened, or be read any further.
     """
     count, reformatter = 0, VideoReformatter()
     try:
-        with av.open('pipe:0' if source == STANDARD_INPUT else source, format=format or None) as container:
+        with opened(source, format, protocols) as container:
             if not container.streams.video:
                 raise VideoError('a video was expected, there is no video stream.', Reason.NO_VIDEO_STREAM)
             stream = container.streams.video[0]
@@ -35,12 +57,42 @@ def frames(source: str, *, format: str) -> Iterator[Frame]:
             for frame in decoded(stream, container.demux(stream)):
                 count += 1
                 yield to_rgb(frame, reformatter)
-    except av.error.FFmpegError as error:
+    except (av.error.FFmpegError, OSError) as error:
         reason = Reason.MISSING if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
         after = f' after {count} frames' if count else ''
         remedy = (
             '; a pipe takes what can be read forwards, such as -f nut or matroska' if source == STANDARD_INPUT else ''
         )
+        refers = (
+            isinstance(error, av.error.ArgumentError) or ':' in source or source.endswith(('.m3u', '.m3u8', '.mpd'))
+        )
+        if refers and not protocols:
+            remedy += '; a list of other sources, or an unusual address, takes --protocols=file,http,tcp'
         raise VideoError(f'the source cannot be read{after}: {error.strerror}{remedy}.', reason) from error
     if count == 0:
         raise VideoError('the source holds no frame.', Reason.EMPTY)
+
+
+@contextlib.contextmanager
+def opened(source: str, format: str, protocols: Sequence[str]) -> Iterator[av.container.InputContainer]:
+    """Opens a source, and of what it refers to nothing but by these protocols."""
+    scheme, options = source.partition('://')[0], {}
+    with contextlib.ExitStack() as stack:
+        if source == STANDARD_INPUT:
+            url, own = 'pipe:0', ('pipe',)
+        elif scheme in ADDRESSES:
+            url, own = source, ADDRESSES[scheme]
+        elif protocols or is_device(format):
+            url, own = source, ('file',) if protocols else ('none',)
+        else:
+            file = stack.enter_context(open(source, 'rb', buffering=0))
+            url, own, options['fd'] = 'fd:', ('fd',), str(file.fileno())
+        options['protocol_whitelist'] = ','.join((*own, *protocols))
+        if not protocols:
+            options['format_whitelist'] = ','.join(sorted(av.formats_available - set(LISTS)))
+        yield stack.enter_context(av.open(url, format=format or None, options=options))
+
+
+def is_device(format: str) -> bool:
+    """Whether FFmpeg opens what is of that format by other means than its protocols."""
+    return bool(format) and bool(av.format.ContainerFormat(format, 'r').flags & av.format.Flags.no_file.value)

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> None:
         output = Output(found.label_names, given.top, machines is not sys.stdout, machines)
         if given.stream:
             how = {'horizon': given.horizon, 'every': given.every, 'chunk': given.chunk, 'format': given.format}
-            failed = print_streams(found, sources, output, **how)
+            failed = print_streams(found, sources, output, **how, protocols=given.protocols)
         else:
             paths = whole.find(sources)
             failed = print_videos(found, paths, output, drawings(given, found, paths, mesh), mesh)
@@ -104,13 +104,21 @@ def drawings(given, found, paths: Sequence[Path], mesh) -> list:
 
 
 def print_streams(
-    found, sources: Sequence[str], output, *, horizon: int | None, every: int, chunk: int, format: str
+    found,
+    sources: Sequence[str],
+    output,
+    *,
+    horizon: int | None,
+    every: int,
+    chunk: int,
+    format: str,
+    protocols: Sequence[str] = (),
 ) -> int:
     """Predicts every source while it goes on, until it ends or Ctrl-C; returns how many could not be read so far.
 
     Args:
       horizon: see `turns`; None for the groups of a clip. every: groups from one line to the next. chunk: groups that
-        pass the network at once. format: see `live`.
+        pass the network at once. format, protocols: see `live`.
     """
     from dnr_jax.data import live
     from dnr_jax.data.decoding import VideoError
@@ -121,7 +129,7 @@ def print_streams(
     failed = 0
     for source in sources:
         try:
-            for some in running.parts(predict(live.frames(source, format=format)), every):
+            for some in running.parts(predict(live.frames(source, format=format, protocols=protocols)), every):
                 frames, logits = some[-1]
                 output.prediction(source, logits, frames=frames)
         except VideoError as error:
@@ -148,5 +156,10 @@ if __name__ == '__main__':
     )
     flags.DEFINE_integer('chunk', 8, 'Frame groups that pass the network at once; fewer answer sooner.', lower_bound=1)
     flags.DEFINE_string('format', '', "FFmpeg's name for the source of a stream that does not tell: 'v4l2'.")
+    flags.DEFINE_list(
+        'protocols',
+        [],
+        "FFmpeg's protocols by which a stream may open what it refers to, such as the files of a playlist.",
+    )
     flags.FLAGS.set_gnu_getopt()
     command.run(main)
