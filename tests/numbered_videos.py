@@ -37,6 +37,7 @@ def make_video(
     x265='',
     pix_fmt='yuv420p',
     rotation=0,
+    matrix=None,
     times=None,
     first=0,
 ):
@@ -55,6 +56,8 @@ def make_video(
         stream.codec_context.thread_count = 1
         if rotation:
             stream.set_display_rotation(rotation)
+        if matrix:
+            stream.set_display_matrix(matrix)
         for index in range(frames):
             frame = av.VideoFrame.from_ndarray(draw(first + index), format='rgb24')
             if times:

@@ -19,6 +19,7 @@ from av.video.reformatter import VideoReformatter
 
 from dnr_jax.data import matroska
 from dnr_jax.data.groups import closed_groups, needed
+from dnr_jax.data.orientation import is_transposed, of_frame, of_image, upright
 
 
 class Reason(enum.StrEnum):
@@ -73,7 +74,7 @@ def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray
     """Decodes the frames at `indices` (0-based, in any order, repeats allowed) of an encoded video.
 
     Where the container proves which frames follow a keyframe, only the groups of pictures that hold wanted
-    frames are decoded, otherwise everything up to the last frame needed. Display rotation is applied.
+    frames are decoded, otherwise everything up to the last frame needed. The display matrix is applied.
 
     Args:
       video: the whole file.
@@ -106,6 +107,18 @@ def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarr
         yield to_rgb(frame, reformatter)
 
 
+def image(file: bytes, limits: Limits) -> np.ndarray:
+    """Decodes a file of one image, PNG or WebP or another, as it is to be shown: RGB, uint8 [H W C].
+
+    Raises:
+      VideoError: if the file is damaged, no image, or beyond the limits.
+    """
+    frame = next(_limited(file, limits), None)
+    if frame is None:
+        raise VideoError('the file holds no image.', Reason.EMPTY)
+    return upright(_as_stored(frame, VideoReformatter()), of_image(file))
+
+
 def inspect(video: bytes, limits: Limits, *, groups: int = 0) -> Inspected:
     """Decodes every frame once, counts them and measures them: headers are often wrong.
 
@@ -123,7 +136,8 @@ def inspect(video: bytes, limits: Limits, *, groups: int = 0) -> Inspected:
     count, sizes = 0, set()
     for frame in _compared(_limited(video, limits), _from_some_groups(video, groups) if groups else iter(())):
         count += 1
-        sizes.add((frame.width, frame.height) if _quarter_turns(frame) % 2 else (frame.height, frame.width))
+        size = frame.height, frame.width
+        sizes.add(size[::-1] if is_transposed(of_frame(frame)) else size)
         check_sizes(sizes)
     if count == 0:
         raise VideoError('the video holds no frame.', Reason.EMPTY)
@@ -309,13 +323,11 @@ def decoded(stream: av.VideoStream, packets: Iterable[av.Packet | None]) -> Iter
 
 def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
     """The frame as it is to be shown, RGB, uint8 [H W C]."""
-    image = reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
-    quarter_turns = _quarter_turns(frame)
-    return np.rot90(image, quarter_turns) if quarter_turns else image
+    return upright(_as_stored(frame, reformatter), of_frame(frame))
 
 
-def _quarter_turns(frame: av.VideoFrame) -> int:
-    return round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90 counts
+def _as_stored(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    return reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
 
 
 def _stack(frames: dict[int, np.ndarray], indices: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dnr_jax.data import decoding, jpegs
+from dnr_jax.data import decoding, jpegs, orientation
 from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
 from dnr_jax.data.decoding import Limits, Reason, VideoError, check_pixels
 from dnr_jax.data.encoding import reencode, to_jpegs
@@ -34,7 +34,9 @@ class Storage(NamedTuple):
     form: str  # a key of FORMS
     short_side: int  # pixels; of 'video' and 'jpeg'. 0 keeps the size; frames are never enlarged
     keyframe_interval: int  # frames from one keyframe to the next; of 'video'
-    quality: int  # of 'video' 0 (best) to 51; of 'jpeg', and of original frames that are no JPEG, 1 to 100 (best)
+    quality: (
+        int  # of 'video' 0 (best) to 51; of 'jpeg', and of original frames that are no upright JPEG, 1 to 100 (best)
+    )
     frame_step: int  # every how many frames one is stored; 1 for 'original'
 
 
@@ -130,7 +132,7 @@ def _as_original(path: pathlib.Path, storage: Storage, limits: Limits, groups: i
     frames = []
     for file in _frame_files(path, limits):
         data = file.read_bytes()
-        if not data.startswith(jpegs.START):
+        if not data.startswith(jpegs.START) or orientation.of_image(data) != orientation.AS_STORED:
             data, *_ = to_jpegs([_image(file, limits)], short_side=0, quality=storage.quality)
         frames.append(data)
     video, frame_ends = jpegs.pack(frames)
@@ -225,15 +227,12 @@ def _image(file: pathlib.Path, limits: Limits) -> np.ndarray:
     try:
         data = _read(file, limits)
         if not data.startswith(jpegs.START):
-            image = next(decoding.every_frame(data, step=1, limits=limits), None)
-            if image is None:
-                raise VideoError('the file holds no image.', Reason.EMPTY)
-            return image
+            return decoding.image(data, limits)
         height, width = jpegs.size(data)
         check_pixels(height, width, limits.pixels)
         image = np.empty((height, width, 3), np.uint8)
         jpegs.decode(data, into=image)
-        return image
+        return orientation.upright(image, orientation.of_image(data))
     except VideoError as error:
         raise VideoError(f"'{file.name}': {error}", error.reason) from error
 
