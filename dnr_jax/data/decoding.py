@@ -20,6 +20,7 @@ from av.video.reformatter import VideoReformatter
 from dnr_jax.data import matroska
 from dnr_jax.data.groups import closed_groups, needed
 from dnr_jax.data.orientation import is_transposed, of_frame, of_image, upright
+from dnr_jax.data.streams import best_video
 
 
 class Reason(enum.StrEnum):
@@ -175,18 +176,19 @@ def check_pixels(height: int, width: int, pixels: int) -> None:
 
 @contextlib.contextmanager
 def _opened(video: bytes, *, pixels: int) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """Opens the first video stream for one thread; every failure inside leaves as a VideoError."""
+    """Opens the video stream for one thread; every failure inside leaves as a VideoError."""
     if not video:
         raise VideoError('a video was expected, the file is empty: 0 bytes.', Reason.EMPTY)
     limit = {'max_pixels': str(pixels)}
     try:
         # Some formats are lists of other files, which are not to be opened.
         with av.open(io.BytesIO(video), options={'protocol_whitelist': 'none', **limit}) as container:
-            if not container.streams.video:
+            stream = best_video(container)
+            if stream is None:
                 raise VideoError(
-                    f'a video was expected, the {len(video)} bytes hold no video stream.', Reason.NO_VIDEO_STREAM
+                    f'a video was expected, the {len(video)} bytes hold no video stream that can be decoded.',
+                    Reason.NO_VIDEO_STREAM,
                 )
-            stream = container.streams.video[0]
             codec = stream.codec_context
             check_pixels(codec.height, codec.width, pixels)
             codec.options = limit

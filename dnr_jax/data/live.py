@@ -15,6 +15,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from dnr_jax.data.decoding import Reason, VideoError, decoded, to_rgb
+from dnr_jax.data.streams import best_video
 
 Frame = UInt8[np.ndarray, 'H W C']
 
@@ -50,9 +51,11 @@ def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterat
     count, reformatter = 0, VideoReformatter()
     try:
         with opened(source, format, protocols) as container:
-            if not container.streams.video:
-                raise VideoError('a video was expected, there is no video stream.', Reason.NO_VIDEO_STREAM)
-            stream = container.streams.video[0]
+            stream = best_video(container)
+            if stream is None:
+                raise VideoError(
+                    'a video was expected, there is no video stream that can be decoded.', Reason.NO_VIDEO_STREAM
+                )
             stream.codec_context.thread_count = 1  # threads hold frames back
             for frame in decoded(stream, container.demux(stream)):
                 count += 1
