@@ -11,6 +11,7 @@ from functools import partial
 from absl import flags
 
 from dnr_jax import command
+from dnr_jax.terminal import tell
 
 CONNECT = command.define_distributed()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
@@ -27,7 +28,7 @@ def main(arguments: list[str]) -> None:
     adapt = partial(command.override, arguments=arguments)
     results = evaluate_checkpoint(WORKDIR.value, CHECKPOINT.value, adapt, OUT.value)
     if is_leader():
-        print(to_text('test', results))
+        tell(to_text('test', results))
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ its newest checkpoint.
 from absl import flags
 
 from dnr_jax import command
+from dnr_jax.terminal import tell
 
 CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
 CONNECT = command.define_distributed()
@@ -21,7 +22,7 @@ def main(arguments: list[str]) -> None:
     if DRY_RUN.value:
         from dnr_jax.dry_run import dry_run
 
-        return print(dry_run(CONFIG.value))
+        return tell(dry_run(CONFIG.value))
     if WORKDIR.value is None:
         command.refuse('expected --workdir=FOLDER, for checkpoints, logs and results; see --help')
     from dnr_jax.training import train_and_evaluate

@@ -20,6 +20,7 @@ from orbax.checkpoint import v1 as ocp
 
 from dnr_jax import account, manifest, parallel
 from dnr_jax.state import TrainState, byte_count
+from dnr_jax.terminal import printable
 
 PyTree = Any
 policies = ocp.training.preservation_policies
@@ -216,7 +217,7 @@ def _step_folders(folder: Path) -> list[Path]:
 def _undamaged(folder: Path) -> Iterator[Path]:
     for path in _step_folders(folder):
         if found := manifest.damage(path):
-            logging.warning('The checkpoint %s is damaged and is not used: %s.', path, found)
+            logging.warning('%s', printable(f'The checkpoint {path} is damaged and is not used: {found}.'))
         else:
             yield path
 

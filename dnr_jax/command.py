@@ -11,6 +11,7 @@ from ml_collections import ConfigDict, config_flags
 
 from dnr_jax import stopping
 from dnr_jax.stopping import Stopped
+from dnr_jax.terminal import tell
 
 HERE = Path(__file__).parent
 
@@ -31,7 +32,7 @@ def run(main: Callable[[list[str]], None]) -> None:
             end(f'{stopped}; the same command goes on from here', stopping.EXIT_STATUS)
         except Exception as error:
             if not raised_here(error):
-                traceback.print_exc()
+                tell(traceback.format_exc().rstrip(), file=sys.stderr)
                 end('this is a bug, or another process of the run has died; what it was doing is above', 1)
             end(str(error), 2)
 
@@ -43,7 +44,7 @@ def define_config(default: str, help: str) -> flags.FlagHolder:
     try:
         return config_flags.DEFINE_config_file('config', default, help, lock_config=True)
     except (flags.Error, AttributeError, OSError) as error:
-        refuse(' '.join(str(error).split()))
+        refuse(str(error))
 
 
 def define_distributed() -> Callable[[], None]:
@@ -68,7 +69,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     try:
         return flags.FLAGS([at_home(argument) for argument in argv], known_only=True)
     except (flags.Error, AttributeError, OSError) as error:
-        refuse(' '.join(str(error).split()))
+        refuse(str(error))
 
 
 def at_home(argument: str) -> str:
@@ -100,13 +101,18 @@ def raised_here(error: BaseException) -> bool:
 
 def refuse(message: str) -> None:
     """Prints the message as one line and exits with status 2."""
-    print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr, flush=True)
+    tell(as_line(message), file=sys.stderr)
     sys.exit(2)
+
+
+def as_line(message: str) -> str:
+    """What this command says, on one line."""
+    return f'{Path(sys.argv[0]).name}: {" ".join(message.split())}'
 
 
 def end(message: str, status: int) -> None:
     """Prints the message as one line and ends the process; one of several at once, for the others may be gone."""
     from dnr_jax.parallel import leave
 
-    print(f'{Path(sys.argv[0]).name}: {message}', file=sys.stderr, flush=True)
+    tell(as_line(message), file=sys.stderr)
     leave(status)

@@ -31,6 +31,7 @@ import numpy as np
 from dnr_jax import figures, metrics
 from dnr_jax.files import written_whole
 from dnr_jax.predictions import Stored, read
+from dnr_jax.terminal import tell
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -237,11 +238,11 @@ def main(arguments: list[str] | None = None) -> int:
     names = options.a, options.b
     try:
         comparison = match(*map(read, names))
-        print(to_text(comparison, names))
+        tell(to_text(comparison, names))
         if options.out:
             write(options.out, comparison, names)
     except (ValueError, OSError) as error:
-        print(error, file=sys.stderr)
+        tell(str(error), file=sys.stderr)
         return 2
     return 0
 

@@ -19,6 +19,7 @@ from dnr_jax.profiling import peak_bytes
 from dnr_jax.reporting import as_time
 from dnr_jax.setup import Setup, compiled, introduce, prepare, read, views_shape
 from dnr_jax.state import byte_count
+from dnr_jax.terminal import tell
 
 TIMED_STEPS = 2
 TIMED_BATCHES = 8  # of the loader, after as many that fill its queues
@@ -27,7 +28,7 @@ TIMED_BATCHES = 8  # of the loader, after as many that fill its queues
 def dry_run(config: ConfigDict) -> str:
     """The findings, to read; nothing is written. Raises ValueError for what does not fit, as training does."""
     setup = prepare(config)
-    print(introduce(config, setup, 0), flush=True)
+    tell(introduce(config, setup, 0))
     state = jax.jit(setup.create, out_shardings=parallel.replicated(setup.mesh))(jax.random.key(config.seed))
     with closing(read(config, setup.train, setup.mesh, 0)) as batches:
         loader = loader_pace(config, batches)

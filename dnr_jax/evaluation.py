@@ -28,6 +28,7 @@ from dnr_jax.files import folder_written_whole
 from dnr_jax.precise import of_whole_batches, precise_statistics
 from dnr_jax.predictions import FILES, Missing, Predictions, save
 from dnr_jax.setup import read
+from dnr_jax.terminal import tell
 
 PROTOCOL = ('clip.', 'data.name', 'run.precise_batches', 'test.')  # keys of a config that make a score another one,
 PACE = ('test.batch_size', 'test.views_at_once')  # all but these
@@ -54,7 +55,7 @@ def evaluate_checkpoint(
     folder = Path(out) if out else Path(workdir) / folder_name(which, found, source)
     expect_replaceable(folder)
     if parallel.is_leader():
-        print(f'results go to {folder}', flush=True)
+        tell(f'results go to {folder}')
     found = as_scored(found, mesh)
     predict = steps.make_predict(config, found.model, mesh, config.test.views_at_once)
     predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)

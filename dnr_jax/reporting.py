@@ -8,6 +8,7 @@ from pathlib import Path
 from tensorboardX import SummaryWriter
 
 from dnr_jax.files import written_whole
+from dnr_jax.terminal import tell
 
 
 class Reporter:
@@ -43,9 +44,9 @@ class Reporter:
         self._tensorboard.flush()
 
     def line(self, text: str) -> None:
-        """Prints a line at once."""
+        """Tells a line, or several."""
         if self._writes:
-            print(text, flush=True)
+            tell(text)
 
 
 def as_time(seconds: float) -> str:

@@ -23,6 +23,7 @@ from dnr_jax import command, evaluation, figures, metrics, parallel, precise, st
 from dnr_jax.bars import bar
 from dnr_jax.data.source import open_split
 from dnr_jax.files import written_whole
+from dnr_jax.terminal import tell
 
 WAYS = {
     'training': 'training mode, statistics of the batch',
@@ -206,7 +207,7 @@ def draw(path: Path, layers: Sequence[precise.Layer], title: str) -> None:
 def main(arguments: list[str]) -> None:
     given = flags.FLAGS
     adapt = partial(command.override, arguments=arguments)
-    print(to_text(report(given.workdir, given.checkpoint, adapt, given.batches, given.out)))
+    tell(to_text(report(given.workdir, given.checkpoint, adapt, given.batches, given.out)))
 
 
 if __name__ == '__main__':

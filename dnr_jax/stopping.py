@@ -24,6 +24,8 @@ from types import FrameType
 import jax
 from jax.experimental import multihost_utils
 
+from dnr_jax.terminal import tell
+
 EXIT_STATUS = 128 + signal.SIGTERM
 LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they are asked to stop when it is, or just after
 
@@ -92,7 +94,7 @@ class StopRequest:
                 if signal.SIGTERM in numbers:
                     self._requested.set()
                     if self._at_once:
-                        print('stopped as asked, before there was anything to save', file=sys.stderr, flush=True)
+                        tell('stopped as asked, before there was anything to save', file=sys.stderr)
                         if not self._alone and jax.process_index() == 0:
                             time.sleep(LEADER_STAYS)
                         os._exit(EXIT_STATUS)

@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from dnr_jax.terminal import tell
+
 EXIT_STATUS = 3
 
 
@@ -43,12 +45,11 @@ class Watchdog:
         while not self._closed.wait(min(1.0, self._seconds / 4)):
             if (expected := self._expected) and time.monotonic() - expected[1] > self._seconds:
                 faulthandler.dump_traceback(all_threads=True)
-                print(
+                tell(
                     f'waited {self._seconds:g} s for {expected[0]}: a loader process, a file system or another process '
                     'of this run is stalled. Where it stands is above. The same command goes on from the newest '
                     'checkpoint; if it is only slow, raise config.run.watchdog_seconds.',
                     file=sys.stderr,
-                    flush=True,
                 )
                 for child in multiprocessing.active_children():
                     child.kill()  # a stalled loader process cannot see that its parent is gone

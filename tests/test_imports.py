@@ -10,6 +10,7 @@ ROOT = PACKAGE.parent
 
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
+    {'terminal'},
     {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account'},
     {'ranges', 'figures', 'relay', 'statistics', 'manifest', 'predictions'},
     {'normalization'},

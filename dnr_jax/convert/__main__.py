@@ -19,6 +19,7 @@ from pathlib import Path
 from absl import flags
 
 from dnr_jax import command
+from dnr_jax.terminal import tell
 
 CONFIG = command.define_config('configs/kinetics400.py:resnet50,batch', 'Config file; after a colon: BACKBONE,NORMS.')
 OUT = flags.DEFINE_string('out', None, 'Folder for the checkpoint, to score and to begin trainings with.')
@@ -38,10 +39,11 @@ def main(arguments: list[str]) -> None:
     from dnr_jax.convert import conversion
 
     if OUT.value:
-        return print(conversion.convert(source, file, CONFIG.value, label_names(), OUT.value, key=KEY.value))
+        account = conversion.convert(source, file, CONFIG.value, label_names(), OUT.value, key=KEY.value)
+        return tell(account)
     if source != 'dnr':
         command.refuse(f"the way back knows the keys of 'dnr' only, got '{source}'")
-    print(conversion.to_torch(file, CHECKPOINT.value, TO_TORCH.value))
+    tell(conversion.to_torch(file, CHECKPOINT.value, TO_TORCH.value))
 
 
 def label_names() -> list[str] | None:

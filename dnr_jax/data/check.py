@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from dnr_jax.bars import bar
 from dnr_jax.data import inventory, prepare
 from dnr_jax.data.annotations.rows import Rejected
+from dnr_jax.terminal import tell
 
 RECORDS_PER_TASK = 16
 
@@ -52,7 +53,7 @@ def check_source(options: argparse.Namespace) -> list[Rejected]:
             else:
                 rejected.append(outcome)
             progress.update()
-    print(inventory.to_text(inventory.take(records, rejected)))
+    tell(inventory.to_text(inventory.take(records, rejected)))
     return rejected
 
 
@@ -86,7 +87,7 @@ def check_prepared(name: str, out: str, *, workers: int, seconds: float | int) -
         if not here and inventory.fingerprint(records) != expected['fingerprint']:
             what = 'ids or labels are not those of the inventory'
             here.append(Rejected(split, '', str(folder), 'other videos', what))
-        print(f'{split:<12}{size:>9,} records, {len(here):,} problems')
+        tell(f'{split:<12}{size:>9,} records, {len(here):,} problems')
         problems += here
     return problems
 
@@ -130,14 +131,14 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             problems = check_prepared(options.name, options.out, workers=options.workers, seconds=options.seconds)
     except (ValueError, OSError) as error:
-        print(error, *getattr(error, '__notes__', ()), sep=', ', file=sys.stderr)
+        tell(', '.join([str(error), *getattr(error, '__notes__', ())]), file=sys.stderr)
         return 2
     if not problems:
-        print('Nothing is wrong.')
+        tell('Nothing is wrong.')
         return 0
     inventory.write_failures(Path(options.failures), problems)
     first = problems[0]
-    print(f'{len(problems):,} problems, listed in {options.failures}; first {first.id}, {first.reason}: {first.detail}')
+    tell(f'{len(problems):,} problems, listed in {options.failures}; first {first.id}, {first.reason}: {first.detail}')
     return 1
 
 

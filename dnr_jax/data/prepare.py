@@ -21,6 +21,7 @@ from absl import logging
 from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.data.annotations.rows import overlaps
 from dnr_jax.registry import choose
+from dnr_jax.terminal import tell
 
 # What can be said of each form, and what holds where nothing is said.
 STORAGES = {
@@ -49,16 +50,16 @@ def prepare(builder, effort, *, refresh: bool) -> Path:
         if refresh:
             builder.prepare(effort)
         else:
-            print(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
+            tell(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
             if late:
-                print(f'note: {late:,} rejected rows could become records now: --refresh tries them again')
-    print(report(*inventory.read(folder), folder))
+                tell(f'note: {late:,} rejected rows could become records now: --refresh tries them again')
+    tell(report(*inventory.read(folder), folder))
     for (one, other), count in overlaps(builder.annotated).items():
-        print(f'note: {count:,} ids stand in {one} and in {other}')
+        tell(f'note: {count:,} ids stand in {one} and in {other}')
     if left_out := builder.annotated.left_out:
         told = ', '.join(f'{count:,} {suffix or "without suffix"}' for suffix, count in left_out)
         total = sum(count for _, count in left_out)
-        print(f'note: {total:,} files are neither videos nor images by their names: {told}')
+        tell(f'note: {total:,} files are neither videos nor images by their names: {told}')
     return folder
 
 
@@ -233,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
         effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
         prepare(open_builder(options), effort, refresh=options.refresh)
     except (ValueError, OSError) as error:
-        print(error, *getattr(error, '__notes__', ()), sep=', ', file=sys.stderr)
+        tell(', '.join([str(error), *getattr(error, '__notes__', ())]), file=sys.stderr)
         return 2
     return 0
 

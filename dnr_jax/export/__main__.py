@@ -13,6 +13,7 @@ from absl import flags
 
 from dnr_jax import command
 from dnr_jax.export import artefact
+from dnr_jax.terminal import tell
 
 
 def main(arguments: list[str]) -> None:
@@ -28,7 +29,7 @@ def main(arguments: list[str]) -> None:
         horizon=given.horizon,
         check_clips=given.check_clips,
     )
-    print(artefact.to_text(about))
+    tell(artefact.to_text(about))
 
 
 if __name__ == '__main__':

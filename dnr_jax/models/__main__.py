@@ -17,6 +17,7 @@ from dnr_jax.bars import bar
 from dnr_jax.models import MODELS, build
 from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.registry import choose
+from dnr_jax.terminal import tell
 
 CLASSES = 400
 FRAMES = {'i3d_resnet50': 32} | dict.fromkeys(SLOWFASTS, 32)  # 8 of all others
@@ -117,7 +118,7 @@ def main() -> None:
         for line in table(backbones, tuple(options.sizes)):
             lines.append(line)
             progress.update()
-    print('\n'.join(lines))
+    tell('\n'.join(lines))
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from dnr_jax import command
+from dnr_jax.terminal import tell
 
 
 def main(arguments: list[str]) -> None:
@@ -96,7 +97,7 @@ def drawings(given, found, paths: Sequence[Path], mesh) -> list:
     draws = []
     if given.annotate:
         draw, way = pictures.annotating(found, top=given.top, mesh=mesh)
-        print(f'running predictions: {way}', file=sys.stderr)
+        tell(f'running predictions: {way}', file=sys.stderr)
         draws.append(partial(into, given.annotate, draw))
     if given.maps:
         draws.append(partial(into, given.maps, pictures.mapping(found, layer=given.layer, label=given['class'].value)))

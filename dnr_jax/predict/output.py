@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.special import softmax
 
 from dnr_jax.data.decoding import VideoError
+from dnr_jax.terminal import printable, tell
 
 DIGITS = 6  # of probabilities, in JSON
 
@@ -41,9 +42,9 @@ class Output:
 
     def _print(self, line: str, row: dict[str, Any]) -> None:
         if self.people:
-            print(line, flush=True)
+            tell(printable(line))
         if self.machines:
-            print(json.dumps(row, allow_nan=False), file=self.machines, flush=True)
+            tell(json.dumps(row, allow_nan=False), file=self.machines)
 
 
 def best_classes(logits: Float[np.ndarray, 'K'], label_names: Sequence[str], top: int) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from dnr_jax import command
 from dnr_jax.registry import choose
 from dnr_jax.study import commands
 from dnr_jax.study.asking import Asked
+from dnr_jax.terminal import tell
 
 flags.DEFINE_multi_string('workdir', None, 'Folder of a training; order takes several.', required=True)
 flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
@@ -70,8 +71,8 @@ def main(arguments: list[str]) -> None:
         layers=tuple(given.layers),
         ablations=tuple(given.ablations),
     )
-    print(question.answer(asked))
-    print(f'\nmore in {asked.folder}')
+    tell(question.answer(asked))
+    tell(f'\nmore in {asked.folder}')
 
 
 def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
