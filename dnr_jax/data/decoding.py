@@ -61,6 +61,7 @@ class Limits(NamedTuple):
 
 
 UNLIMITED = Limits(pixels=2**31 - 1, frames=sys.maxsize, bytes=sys.maxsize)  # the decoder's own limit of pixels
+FILMED = UNLIMITED._replace(pixels=8192 * 4320, bytes=2**32)  # what is filmed; larger ones are made to fill memories
 
 
 class Inspected(NamedTuple):

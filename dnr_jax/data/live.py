@@ -14,7 +14,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from dnr_jax.data.decoding import Reason, VideoError, decoded, to_rgb
+from dnr_jax.data.decoding import FILMED, Reason, VideoError, decoded, to_rgb
 from dnr_jax.data.streams import best_video
 
 Frame = UInt8[np.ndarray, 'H W C']
@@ -57,6 +57,7 @@ def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterat
                     'a video was expected, there is no video stream that can be decoded.', Reason.NO_VIDEO_STREAM
                 )
             stream.codec_context.thread_count = 1  # threads hold frames back
+            stream.codec_context.options = {'max_pixels': str(FILMED.pixels)}
             for frame in decoded(stream, container.demux(stream)):
                 count += 1
                 yield to_rgb(frame, reformatter)
@@ -90,6 +91,7 @@ def opened(source: str, format: str, protocols: Sequence[str]) -> Iterator[av.co
         else:
             file = stack.enter_context(open(source, 'rb', buffering=0))
             url, own, options['fd'] = 'fd:', ('fd',), str(file.fileno())
+        options['max_pixels'] = str(FILMED.pixels)
         options['protocol_whitelist'] = ','.join((*own, *protocols))
         if not protocols:
             options['format_whitelist'] = ','.join(sorted(av.formats_available - set(LISTS)))

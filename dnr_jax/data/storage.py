@@ -131,7 +131,7 @@ def _as_original(path: pathlib.Path, storage: Storage, limits: Limits, groups: i
         return video, _NO_FRAMES, decoding.inspect(video, limits, groups=groups).num_frames
     frames = []
     for file in _frame_files(path, limits):
-        data = file.read_bytes()
+        data = _read(file, limits)
         if not data.startswith(jpegs.START) or orientation.of_image(data) != orientation.AS_STORED:
             data, *_ = to_jpegs([_image(file, limits)], short_side=0, quality=storage.quality)
         frames.append(data)
@@ -178,6 +178,8 @@ def _open(path: pathlib.Path, step: int, limits: Limits) -> tuple[int, Iterator[
 
 
 def _read(path: pathlib.Path, limits: Limits) -> bytes:
+    if not path.is_file() and path.exists():  # a pipe may never end
+        raise VideoError('a file was expected, it is a pipe or a device.', Reason.UNREADABLE)
     _check_bytes(path.stat().st_size, limits)
     return path.read_bytes()
 

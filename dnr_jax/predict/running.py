@@ -56,7 +56,7 @@ def every_frame(path: Path) -> Iterator[Frame]:
     record = read(path)
     if path.is_dir():
         return (storage.read_frames(record, [i], AS_IT_IS.frame_step)[0] for i in range(record['num_frames']))
-    return decoding.every_frame(record['video'], step=1, limits=decoding.UNLIMITED)
+    return decoding.every_frame(record['video'], step=1, limits=decoding.FILMED)
 
 
 def centre(clip: UInt8[np.ndarray, 'T H W C'], config: ConfigDict) -> UInt8[np.ndarray, 'T S S C']:

@@ -20,7 +20,7 @@ from scipy.special import softmax
 from dnr_jax import evaluation, parallel, steps, trained, views
 from dnr_jax.data import pipeline, storage
 from dnr_jax.data.annotations.clips import clips
-from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError
+from dnr_jax.data.decoding import FILMED, Reason, VideoError
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
 from dnr_jax.trained import Trained
@@ -70,7 +70,7 @@ class Files(VideoSource):
 
 def read(path: Path) -> dict[str, Any]:
     """The record of a file or a folder of frames, see `storage`; VideoError, with its reason, if it cannot be read."""
-    return storage.store(path, AS_IT_IS, UNLIMITED)
+    return storage.store(path, AS_IT_IS, FILMED)
 
 
 def find(paths: Sequence[str | Path]) -> list[Path]:
