@@ -15,6 +15,7 @@ from dnr_jax.data.decoding import Reason, VideoError
 from dnr_jax.predict import whole
 
 SIDE = 30_000  # of an image of 2.7 GB
+SIDE_OF_PNG = 8_192  # much larger ones FFmpeg refuses by itself
 
 
 def jpeg():
@@ -27,8 +28,8 @@ def png():
     def chunk(kind, data):
         return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data))
 
-    header = struct.pack('>IIBBBBB', SIDE, SIDE, 1, 0, 0, 0, 0)  # one bit for a pixel
-    rows = zlib.compress(bytes(SIDE * (1 + SIDE // 8)), 1)
+    header = struct.pack('>IIBBBBB', SIDE_OF_PNG, SIDE_OF_PNG, 1, 0, 0, 0, 0)  # one bit for a pixel
+    rows = zlib.compress(bytes(SIDE_OF_PNG * (1 + SIDE_OF_PNG // 8)), 1)
     return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', rows) + chunk(b'IEND', b'')
 
 
@@ -44,16 +45,13 @@ def video(width, height):
     return written.getvalue()
 
 
-# The decoder of PNG does not tell why it refuses one.
-@pytest.mark.parametrize(
-    ('make', 'suffix', 'reason'), [(jpeg, '.jpg', Reason.TOO_LARGE), (png, '.png', Reason.DAMAGED)]
-)
-def test_images(tmp_path, make, suffix, reason):
+@pytest.mark.parametrize(('make', 'suffix'), [(jpeg, '.jpg'), (png, '.png')])
+def test_images(tmp_path, make, suffix):
     for number in range(2):
         (tmp_path / f'{number}{suffix}').write_bytes(make())
     with pytest.raises(VideoError) as caught:
         whole.read(tmp_path)
-    assert caught.value.reason == reason
+    assert caught.value.reason == Reason.TOO_LARGE
 
 
 def test_frames(tmp_path):
