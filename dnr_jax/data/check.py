@@ -54,6 +54,7 @@ def check_source(options: argparse.Namespace) -> list[Rejected]:
                 rejected.append(outcome)
             progress.update()
     tell(inventory.to_text(inventory.take(records, rejected)))
+    prepare.print_notes(annotated, inventory.unseen(records, annotated.label_names))
     return rejected
 
 

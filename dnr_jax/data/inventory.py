@@ -43,6 +43,12 @@ def take(records: Mapping[str, Sequence[tuple[str, int]]], rejected: Sequence[Re
     return splits
 
 
+def unseen(records: Mapping[str, Sequence[tuple[str, int]]], label_names: Sequence[str]) -> list[str]:
+    """The classes without a record to learn from: in 'train', or in all splits where there is no such split."""
+    seen = {label for split in records if split == 'train' or 'train' not in records for _, label in records[split]}
+    return [name for label, name in enumerate(label_names) if label not in seen]
+
+
 def write(folder: Path, inventory: Mapping[str, Any], rejected: Sequence[Rejected]) -> None:
     """Writes both files, each whole or not at all."""
     write_failures(folder / FAILURES, rejected)

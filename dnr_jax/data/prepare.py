@@ -13,13 +13,13 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import logging
 
 from dnr_jax.data import DATASETS, builder_class, inventory
-from dnr_jax.data.annotations.rows import overlaps
+from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.registry import choose
 from dnr_jax.terminal import tell
 
@@ -53,14 +53,24 @@ def prepare(builder, effort, *, refresh: bool) -> Path:
             tell(f'Already prepared: {builder.info.full_name}. To prepare it anew, delete its folder.')
             if late:
                 tell(f'note: {late:,} rejected rows could become records now: --refresh tries them again')
-    tell(report(*inventory.read(folder), folder))
-    for (one, other), count in overlaps(builder.annotated).items():
+    found, rejected = inventory.read(folder)
+    tell(report(found, rejected, folder))
+    print_notes(builder.annotated, found.get('unseen', []))
+    return folder
+
+
+def print_notes(annotated: Annotated, unseen: Sequence[str]) -> None:
+    """What is to be known of the rows, though nothing may be wrong with it; `unseen` are classes without a record."""
+    if unseen:
+        tell(f'note: {len(unseen)} of {len(annotated.label_names)} classes have no video to learn from: {some(unseen)}')
+    for (one, other), count in overlaps(annotated).items():
         tell(f'note: {count:,} ids stand in {one} and in {other}')
-    if left_out := builder.annotated.left_out:
+    for note in annotated.notes:
+        tell(f'note: {note}')
+    if left_out := annotated.left_out:
         told = ', '.join(f'{count:,} {suffix or "without suffix"}' for suffix, count in left_out)
         total = sum(count for _, count in left_out)
         tell(f'note: {total:,} files are neither videos nor images by their names: {told}')
-    return folder
 
 
 def compare(builder, folder: Path, refresh: bool) -> int:

@@ -24,6 +24,12 @@ def test_counts_add_up():
     ]
 
 
+def test_classes_that_nothing_is_learnt_of():
+    names = ['run', 'sit', 'walk']
+    assert inventory.unseen({'train': [('a', 1)], 'validation': [('b', 0)]}, names) == ['run', 'walk']
+    assert inventory.unseen({'validation': [('b', 0), ('c', -1)]}, names) == ['sit', 'walk']
+
+
 def test_the_fingerprint_is_of_ids_and_labels_in_any_order():
     assert inventory.fingerprint([('a', 0), ('b', 1)]) == inventory.fingerprint([('b', 1), ('a', 0)])
     others = [[('a', 0)], [('a', 1), ('b', 0)], [('a', 0), ('c', 1)], [('a', 0), ('b', 1), ('b', 1)]]

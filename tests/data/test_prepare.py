@@ -10,8 +10,9 @@ import sys
 import pytest
 from data.kinetics_tree import plant
 from data.test_workers import wait_until
+from numbered_videos import make_video
 
-from dnr_jax.data import DATASETS, builder_class, inventory, prepare, shards
+from dnr_jax.data import DATASETS, builder_class, check, inventory, prepare, shards
 from dnr_jax.data.builders import moving_shapes, shapes
 from dnr_jax.data.source import open_split
 
@@ -131,6 +132,19 @@ def test_videos_of_ones_own_in_every_form(form, kinetics, tmp_path, capsys):
     assert train.label_names == ('even', 'odd') and (len(train), len(validation), validation.expected) == (4, 3, 5)
     assert train.frame_step == (2 if 'jpeg' in form else 1)
     assert {train[index]['num_frames'] for index in range(4)} == {10}
+
+
+@pytest.mark.parametrize('command', [prepare, check])
+def test_classes_without_a_video_are_told(command, tmp_path, capsys):
+    for number in range(3):
+        (tmp_path / f'{number}.mp4').write_bytes(make_video(3) if number else b'no video')
+    (tmp_path / 'list.txt').write_text('path,label\n0.mp4,1\n1.mp4,2\n2.mp4,4\nnone.mp4,9\n')
+    options = ['--source', str(tmp_path), f'--list=train={tmp_path}/list.txt', '--out', str(tmp_path / 'out')]
+    more = ['--failures', str(tmp_path / 'failures.csv')] if command is check else []
+    command.main(['videos', '--variant', 'mine', *options, '--workers', '0', *more])
+    told = capsys.readouterr().out
+    assert "note: 3 of 5 classes have no video to learn from: '0', '1', '3'\n" in told
+    assert "note: labels without any video, which are no classes therefore: '9'\n" in told
 
 
 def test_all_clips_are_written_as_drawn(tiny_dir):

@@ -7,13 +7,16 @@ has no labels.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from unicodedata import normalize
 
-from dnr_jax.data.annotations.clips import VIDEO_SUFFIXES, clip_id, is_clip
-from dnr_jax.data.annotations.reading import fields, lines
+from dnr_jax.data.annotations.clips import clip_id, is_clip
+from dnr_jax.data.annotations.list_lines import Line, parse
+from dnr_jax.data.annotations.reading import lines
 from dnr_jax.data.annotations.rows import (
+    MISSING,
     OUTSIDE,
     Annotated,
     Rejected,
@@ -22,25 +25,20 @@ from dnr_jax.data.annotations.rows import (
     collect,
     located,
     malformed,
+    some,
 )
 
-PATH_COLUMNS = ('path', 'video', 'file', 'filename')
-LABEL_COLUMNS = ('label', 'class')
 MOST_CLASSES = 100_000  # a number above is no label, but something else in its place
-_VIDEO_FILE = re.compile(rf'.+({"|".join(map(re.escape, VIDEO_SUFFIXES))})(?=\s|$)', re.IGNORECASE)
-
-
-class _Line(NamedTuple):
-    path: str  # as written
-    label: str | None
+_NUMBER = re.compile(r'\d+(\.0*)?')  # with a point where a table was of floats
+_NO_LABEL = re.compile(r'[^a-zA-Z\x80-\U0010ffff]*|.*\s#.*')  # other numbers, several of them; a comment behind it
 
 
 def read(source: Path, *, lists: Mapping[str, Path], label_names: Path | None) -> Annotated:
     """Reads one list file for each split.
 
     A label is a class name or the number of one, from 0. Without `label_names` the class names are the labels of
-    the training list, sorted, or '0', '1', ... up to the largest if all of them are numbers. Ids are paths without
-    the extension, relative to `source`.
+    the videos that are there, of the training list or else of all, sorted; or '0', '1', ... up to the largest if all
+    of them are numbers. Ids are paths without the extension, relative to `source`.
 
     Args:
       source: the folder of the videos; paths are relative to it, or absolute and inside it.
@@ -48,7 +46,8 @@ def read(source: Path, *, lists: Mapping[str, Path], label_names: Path | None) -
       label_names: file with one class name a line, in the order of the labels.
 
     Raises:
-      ValueError: if a file is missing or unreadable, for an unknown split, or if the training list has no labels.
+      ValueError: if a file is missing or unreadable, for an unknown split, or if the labels do not tell the classes:
+        there are none, names beside numbers, or numbers from 1 beside `label_names`.
     """
     unknown = lists.keys() - {'train', 'validation', 'test'}
     if unknown or not lists:
@@ -56,116 +55,38 @@ def read(source: Path, *, lists: Mapping[str, Path], label_names: Path | None) -
     for file in (*lists.values(), *([label_names] if label_names else [])):
         if not file.is_file():
             raise ValueError(f"No list file '{file}'.")
-    parsed = {split: _parse(file, split, source) for split, file in lists.items()}
-    names = _read_names(label_names) if label_names else _derive_names(parsed)
-    return collect(
-        names, (entry for split, entries in parsed.items() for entry in _rows(source, split, entries, names))
-    )
-
-
-def _parse(file: Path, split: str, source: Path) -> list[_Line | Rejected]:
-    """Reads a list as csv if most of its lines hold a comma."""
-    found = lines(file)
-    if 2 * sum(',' in line for line in found) > len(found):
-        entries = _parse_csv(found, split)
-    else:
-        if found and _is_header(found[0].split()):
-            found = found[1:]
-        entries = [_split_at_spaces(line, source) for line in found]
-    if any(isinstance(entry, _Line) and entry.label for entry in entries):
-        return [_labelled(entry, split) for entry in entries]
-    return entries
-
-
-def _is_header(columns: list[str]) -> bool:
-    first, *others = (column.lower() for column in columns)
-    return first in PATH_COLUMNS and all(column in LABEL_COLUMNS for column in others)
-
-
-def _split_at_spaces(line: str, source: Path) -> _Line:
-    file = _VIDEO_FILE.match(line)
-    if file:
-        match line[file.end() :].split():
-            case [frames, label] if frames.isdecimal():
-                return _Line(file[0], label)
-            case words:
-                return _Line(file[0], ' '.join(words) or None)
-    path, *label = line.rsplit(None, 1)
-    if not label:
-        return _Line(line, None)
-    folder, *frames = path.rsplit(None, 1)
-    if frames and frames[0].isdecimal() and not is_clip(source / path):
-        path = folder
-    return _Line(path, label[0])
-
-
-def _parse_csv(found: list[str], split: str) -> list[_Line | Rejected]:
-    header = [column.lower() for column in fields(found[0], ',')]
-    path = next((column for column in header if column in PATH_COLUMNS), None)
-    if path is None:
-        return [_csv_line(line, split) for line in found]
-    label = next((column for column in header if column in LABEL_COLUMNS), None)
-    entries = []
-    for line in found[1:]:
-        values = fields(line, ',')
-        if len(values) == len(header):
-            record = dict(zip(header, values, strict=True))
-            entries.append(_Line(record[path], record.get(label) or None))
-        else:
-            entries.append(malformed(split, line, f'expected: {len(header)} fields, as in the header'))
-    return entries
-
-
-def _csv_line(line: str, split: str) -> _Line | Rejected:
-    """A line of a csv file without header."""
-    match fields(line, ','):
-        case [path, label]:
-            return _Line(path, label or None)
-        case [path, frames, label] if frames.isdecimal():
-            return _Line(path, label or None)
-        case _:
-            return malformed(split, line, 'expected: path,label')
-
-
-def _labelled(entry: _Line | Rejected, split: str) -> _Line | Rejected:
-    if isinstance(entry, _Line) and not entry.label:
-        return malformed(split, entry.path, 'no label, though other lines of its list have one')
-    return entry
-
-
-def _read_names(file: Path) -> list[str]:
-    names = lines(file)
-    check_label_names(names, count=len(names), origin=f"'{file}'")
-    return names
-
-
-def _derive_names(parsed: Mapping[str, list[_Line | Rejected]]) -> list[str]:
-    labels = {entry.label for entry in parsed.get('train', []) if isinstance(entry, _Line) and entry.label}
-    if not labels:
-        raise ValueError("Class names come from the list of 'train', which has no label; give a file of label names.")
-    if not all(label.isdecimal() for label in labels):
-        return sorted(labels)
-    largest = max(map(int, labels))
-    if largest > MOST_CLASSES:
-        raise ValueError(f"The labels of 'train' are numbers up to {largest}, which are no labels of {MOST_CLASSES}.")
-    return [str(number) for number in range(largest + 1)]
-
-
-def _rows(
-    source: Path, split: str, entries: Sequence[_Line | Rejected], names: Sequence[str]
-) -> Iterator[Row | Rejected]:
+    find = cache(lambda written: _find(written, source))
+    given = _read_names(label_names) if label_names else None
+    told = [
+        (split, line)
+        for split, file in lists.items()
+        for line in parse(lines(file), split, lambda written: find(written) is not None)
+    ]
+    entries = [_entry(split, line, source, find, given or ()) for split, line in told]
+    names = given or _derive_names(entries, 'train' if 'train' in lists else None, source)
     by_label = {str(number): name for number, name in enumerate(names)} | {name: name for name in names}
-    for entry in entries:
-        if isinstance(entry, Rejected):
-            yield entry
-            continue
-        path = _inside(entry.path, source)
-        if path is None:
-            yield Rejected(split, entry.path, entry.path, OUTSIDE, f"not below '{source}'")
-            continue
-        label = by_label.get(entry.label, entry.label)
-        found = path if is_clip(path) else None
-        yield located(split, clip_id(path, source), found, label, expected=entry.path)
+    if given:
+        _check_start(entries, names)
+    rows = (
+        entry._replace(label=by_label.get(entry.label, entry.label)) if isinstance(entry, Row) else entry
+        for entry in entries
+    )
+    missing = [
+        _plain(line.label, ())
+        for (_, line), entry in zip(told, entries, strict=True)
+        if isinstance(entry, Rejected) and entry.reason == MISSING and line.label
+    ]
+    absent = [] if given else [label for label in dict.fromkeys(missing) if label not in by_label]
+    notes = [f'labels without any video, which are no classes therefore: {some(absent)}'] if absent else []
+    return collect(names, rows, notes=notes)
+
+
+def _find(written: str, source: Path) -> Path | None:
+    """The video at a path; also where the list was written on Windows, or with accents as letters of their own."""
+    slashes = written.replace('\\', '/')
+    spellings = (written, slashes, *(normalize(form, text) for form in ('NFC', 'NFD') for text in (written, slashes)))
+    paths = (_inside(spelling, source) for spelling in dict.fromkeys(spellings))
+    return next((path for path in paths if path is not None and is_clip(path)), None)
 
 
 def _inside(written: str, source: Path) -> Path | None:
@@ -175,3 +96,70 @@ def _inside(written: str, source: Path) -> Path | None:
         if root in path.parents:
             return source / path.relative_to(root)
     return None
+
+
+def _entry(
+    split: str, line: Line | Rejected, source: Path, find: Callable[[str], Path | None], names: Sequence[str]
+) -> Row | Rejected:
+    """A line as a row with its label as it stands in the list, or why it cannot be one."""
+    if isinstance(line, Rejected):
+        return line
+    label = line.label and _plain(line.label, names)
+    if label and label not in names and _NO_LABEL.fullmatch(label) and not _NUMBER.fullmatch(label):
+        return malformed(split, line.path, f"expected: a class name or the number of one from 0, got '{label}'")
+    found = find(line.path)
+    expected = found or _inside(line.path, source)
+    if expected is None:
+        return Rejected(split, line.path, line.path, OUTSIDE, f"not below '{source}'")
+    return located(split, clip_id(expected, source), found, label, expected=line.path)
+
+
+def _plain(label: str, names: Collection[str]) -> str:
+    """A label in one spelling: letters with accents as one and, unless it is a name, '07' and '7.0' as '7'."""
+    label = normalize('NFC', label)
+    return str(int(label.split('.')[0])) if label not in names and _NUMBER.fullmatch(label) else label
+
+
+def _read_names(file: Path) -> list[str]:
+    names = [normalize('NFC', name) for name in lines(file)]
+    check_label_names(names, count=len(names), origin=f"'{file}'")
+    return names
+
+
+def _derive_names(entries: Sequence[Row | Rejected], split: str | None, source: Path) -> list[str]:
+    """The classes of the videos of a split, or of all."""
+    here = [entry for entry in entries if split in (None, entry.split)]
+    labels = {entry.label for entry in here if isinstance(entry, Row) and entry.label}
+    if not labels:
+        lost = here[0] if here and all(isinstance(entry, Rejected) for entry in here) else None
+        origin = f"the list of '{split}'" if split else 'the lists'
+        if lost is None:
+            raise ValueError(f'Class names come from {origin}, which has no label; give a file of label names.')
+        detail = f', {lost.detail}' if lost.reason != MISSING else f' as {source / lost.path}'
+        raise ValueError(
+            f"Class names come from {origin}, of which no row can be read. The first is '{lost.id}', "
+            f'{lost.reason}{detail}. Mend the list, or --source.'
+        )
+    numbers = {label for label in labels if _NUMBER.fullmatch(label)}
+    if not numbers:
+        return sorted(labels)
+    if numbers != labels:
+        raise ValueError(
+            f'Labels are either names or numbers, got numbers beside {some(sorted(labels - numbers))}. Give --labels, '
+            'with all class names in the order of their numbers, or mend these lines.'
+        )
+    largest = max(map(int, numbers))
+    if largest > MOST_CLASSES:
+        raise ValueError(f"The labels of 'train' are numbers up to {largest}, which are no labels of {MOST_CLASSES}.")
+    return [str(number) for number in range(largest + 1)]
+
+
+def _check_start(entries: Sequence[Row | Rejected], names: Sequence[str]) -> None:
+    """Raises ValueError where labels are numbers that start at 1."""
+    labels = {entry.label for entry in entries if isinstance(entry, Row) and entry.label} - set(names)
+    numbers = {int(label) for label in labels if _NUMBER.fullmatch(label)}
+    if numbers and min(numbers) > 0 and max(numbers) == len(names):
+        raise ValueError(
+            f'Labels are numbers from 0, got {min(numbers)} to {max(numbers)} for {len(names)} class names. Subtract 1 '
+            'from each, or write names in their place.'
+        )

@@ -40,6 +40,7 @@ class Annotated(NamedTuple):
     rows: tuple[Row, ...]  # in the order of the files
     rejected: tuple[Rejected, ...]
     left_out: tuple[tuple[str, int], ...] = ()  # suffixes, and how many files of them lie among the videos
+    notes: tuple[str, ...] = ()  # what else is to be told
 
 
 def located(split: str, id: str, path: Path | None, label: str | None, *, expected: str) -> Row | Rejected:
@@ -54,7 +55,12 @@ def malformed(split: str, line: str, detail: str) -> Rejected:
     return Rejected(split, line, '', MALFORMED, detail)
 
 
-def collect(label_names: Iterable[str], entries: Iterable[Row | Rejected], left_out: Iterable[Path] = ()) -> Annotated:
+def collect(
+    label_names: Iterable[str],
+    entries: Iterable[Row | Rejected],
+    left_out: Iterable[Path] = (),
+    notes: Iterable[str] = (),
+) -> Annotated:
     """Keeps the rows whose label is known and whose id is new in its split; rejects the others.
 
     Names of files may hold bytes that are no UTF-8, which no record and no report can hold: rows with them are
@@ -78,7 +84,12 @@ def collect(label_names: Iterable[str], entries: Iterable[Row | Rejected], left_
             rows.append(entry)
     suffixes = Counter(_escaped(path.suffix.lower()) for path in left_out)
     told = tuple(Rejected(*map(_escaped, entry)) for entry in rejected)
-    return Annotated(names, tuple(rows), told, tuple(suffixes.most_common()))
+    return Annotated(names, tuple(rows), told, tuple(suffixes.most_common()), tuple(map(_escaped, notes)))
+
+
+def some(items: Sequence[object], most: int = 5) -> str:
+    """The first of many items, to be read."""
+    return ', '.join(f"'{item}'" for item in items[:most]) + (', ...' if len(items) > most else '')
 
 
 def overlaps(annotated: Annotated) -> dict[tuple[str, str], int]:

@@ -204,6 +204,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             'labels': self.annotated.label_names,
             **self._told(),
             'splits': inventory.take(records, lost),
+            'unseen': inventory.unseen(records, self.annotated.label_names),
         }
         inventory.write(folder, found, lost)
         return found

@@ -1,4 +1,6 @@
 import errno
+import re
+from unicodedata import normalize
 
 import pytest
 
@@ -55,6 +57,113 @@ def test_labels_of_several_words(read):
         ('-e/é.mp4', 'run'),
         ('a.MP4 b.mp4', '3 point shot'),
     ]
+
+
+TWELVE = [f'{number}.mp4' for number in range(12)]
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        ['file_name,label', *(f'{file},{i}' for i, file in enumerate(TWELVE))],
+        ['Video Path;Class-ID', *(f'{file};{i}' for i, file in enumerate(TWELVE))],
+        [',path,target', *(f'{i},{file},{i}.0' for i, file in enumerate(TWELVE))],
+        ['# path label', '#0.mp4 0', *(f'{file} {i}' for i, file in enumerate(TWELVE))],
+        ['# path,label', '#', *(f'{file},{i}.0' for i, file in enumerate(TWELVE))],
+        [f'{file} {i}.00' for i, file in enumerate(TWELVE)],
+        [f'{file}\t{i:02}' for i, file in enumerate(TWELVE)],
+        [f'"{file}" "{i}"' for i, file in enumerate(TWELVE)],
+        [f'"{file}","{i}"' for i, file in enumerate(TWELVE)],
+        [f'.\\{file} {i}' for i, file in enumerate(TWELVE)],
+        ['klass,item', *(f'{file},{i}' for i, file in enumerate(TWELVE))],
+        ['12.mp4 word', '13.mp4 1.5', '14.mp4 3,4', *(f'{file} {i}' for i, file in enumerate(TWELVE))],
+    ],
+)
+def test_number_i_is_class_i(read, lines):
+    names, rows, _ = read(*lines, more=dict.fromkeys(TWELVE, ''))
+    assert names == tuple(map(str, range(12)))
+    assert [row[2:] for row in rows] == [(file, str(i)) for i, file in enumerate(TWELVE)]
+
+
+@pytest.mark.parametrize(
+    ('line', 'told'),
+    [
+        ('{} 1 17 3', 'more numbers'),
+        ('{} 1.5 9.25 run', 'more numbers'),
+        ('{} 3 4', 'more numbers'),
+        ('{},3,4', 'expected: path,label'),
+        ('{},3,4,5', 'expected: path,label'),
+        ('{} 3,4', "one from 0, got '3,4'"),
+        ('{} 3/4', "one from 0, got '3/4'"),
+        ('{};"3 4"', "one from 0, got '3 4'"),
+        ('{} -1', "one from 0, got '-1'"),
+        ('{},0.5', "one from 0, got '0.5'"),
+        ('{} 3 # three', "one from 0, got '3 # three'"),
+        ('{} run # slowly', "one from 0, got 'run # slowly'"),
+        ('7 {}', 'missing'),
+        ('{}', 'has no label'),
+    ],
+)
+def test_what_is_not_understood_is_no_class(read, line, told):
+    with pytest.raises(ValueError, match=f"list of 'train', .*{re.escape(told)}"):
+        read(*(line.format(file) for file in TWELVE), more=dict.fromkeys(TWELVE, ''))
+
+
+def test_a_folder_with_more_than_its_frames(read):
+    with pytest.raises(ValueError, match="'clip 1 120 5', malformed row, expected: path label, got more numbers"):
+        read('clip 1 120 5')
+
+
+def test_names_beside_numbers(read):
+    with pytest.raises(ValueError, match="numbers beside 'run'. Give --labels"):
+        read('a.mp4 1', 'clip run')
+    assert read('a.mp4 1', 'none.mp4 run')[0] == ('0', '1')
+    with pytest.raises(ValueError, match=r"one column each .* got \['label', 'class_id'\]"):
+        read('path,label,class_id', 'a.mp4,run,0')
+
+
+def test_a_comment_that_is_a_video(read):
+    names, rows, _ = read('#1 best.mp4 run', '# a.mp4 sit', '#no.mp4 sit', more={'#1 best.mp4': ''})
+    assert names == ('run',) and [row[1] for row in rows] == ['#1 best']
+
+
+def test_commas_in_the_names_of_most_videos(read):
+    videos = [f'a, {number}.mp4' for number in range(3)]
+    names, rows, rejected = read(*(f'{video} pull up' for video in videos), more=dict.fromkeys(videos, ''))
+    assert names == ('pull up',) and [row[2] for row in rows] == videos and rejected == []
+
+
+def test_spaces_in_the_names_of_folders(read):
+    folders = {f'my clip {number}/1.jpg': '' for number in range(3)}
+    _, rows, _ = read(*(f'my clip {number}\tpull up' for number in range(3)), more=folders)
+    assert [row[2:] for row in rows] == [(f'my clip {number}', 'pull up') for number in range(3)]
+    _, rows, _ = read('my clip 1', 'my clip 2', more=folders, split='test', names=['run'])
+    assert [row[2:] for row in rows] == [('my clip 1', None), ('my clip 2', None)]
+
+
+@pytest.mark.parametrize(('on_disk', 'in_list'), [('NFC', 'NFD'), ('NFD', 'NFC')])
+def test_letters_with_accents(read, on_disk, in_list):
+    disk, line = normalize(on_disk, 'é/Läufe.mp4'), normalize(in_list, 'é/Läufe.mp4 Läufe')
+    names, rows, _ = read(line, more={disk: ''}, names=[normalize(on_disk, 'Läufe')])
+    assert names == ('Läufe',) and [row[2:] for row in rows] == [(disk, 'Läufe')]
+
+
+def test_a_label_without_any_video_is_no_class(put):
+    source = put(VIDEOS | {'list.txt': 'a.mp4 run\nnone.mp4 sit\nnone.mp4 run\ngone.mp4 sit\n'})
+    annotated = listing.read(source, lists={'train': source / 'list.txt'}, label_names=None)
+    assert annotated.label_names == ('run',) and [row.reason for row in annotated.rejected] == ['missing'] * 3
+    assert annotated.notes == ("labels without any video, which are no classes therefore: 'sit'",)
+
+
+def test_numbers_from_1(read):
+    assert read('a.mp4 1', 'clip 2')[0] == ('0', '1', '2')
+    with pytest.raises(ValueError, match='numbers from 0, got 1 to 2 for 2 class names. Subtract 1'):
+        read('a.mp4 1', 'clip 2', names=['sit', 'run'])
+    assert [row[3] for row in read('a.mp4 01', 'clip 02', names=['01', '02'])[1]] == ['01', '02']
+
+
+def test_a_test_list_alone(read):
+    assert read('a.mp4 run', 'clip sit', split='test')[0] == ('run', 'sit')
 
 
 def test_a_folder_whose_name_ends_in_a_number(read):

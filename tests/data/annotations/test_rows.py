@@ -15,7 +15,7 @@ def test_what_is_no_utf8_is_rejected_and_escaped():
         Row('train', 'a', Path('é.mp4'), 'run'),
         Rejected('train', LATIN, f'{LATIN}.mp4', 'missing', f'no {LATIN}'),
     ]
-    names, rows, rejected, _ = collect(['run', LATIN], entries)
+    names, rows, rejected, *_ = collect(['run', LATIN], entries)
     assert names == ('run', ESCAPED) and rows == (entries[3],)
     assert [entry[1:4] for entry in rejected] == [
         (ESCAPED, 'a.mp4', 'malformed row'),
