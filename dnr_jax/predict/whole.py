@@ -83,7 +83,7 @@ def find(paths: Sequence[str | Path]) -> list[Path]:
         raise ValueError('Expected videos to predict, files or folders, got none.')
     found = {}
     for path in map(Path, paths):
-        inside = list(clips(path)) if path.is_dir() else [path]
+        inside = clips(path) if path.is_dir() else [path]
         if not inside:
             raise ValueError(f"Expected videos or frames in the folder '{path}', got none.")
         found |= dict.fromkeys(inside)

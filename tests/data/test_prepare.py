@@ -147,6 +147,23 @@ def test_classes_without_a_video_are_told(command, tmp_path, capsys):
     assert "note: labels without any video, which are no classes therefore: '9'\n" in told
 
 
+@pytest.mark.parametrize('command', [prepare, check])
+def test_links_are_told(command, tmp_path, tmp_path_factory, capsys):
+    elsewhere = tmp_path_factory.mktemp('elsewhere') / 'video.mp4'
+    elsewhere.write_bytes(make_video(3))
+    links = {'a/1.mp4': elsewhere, 'b/2.mp4': tmp_path / 'none', 'b/frames/1.jpg': tmp_path / 'none'}
+    for link, target in links.items():
+        (tmp_path / 'source' / link).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / 'source' / link).symlink_to(target)
+    options = ['--source', str(tmp_path / 'source'), '--out', str(tmp_path / 'out'), '--workers', '0']
+    more = ['--failures', str(tmp_path / 'failures.csv')] if command is check else []
+    assert command.main(['videos', '--variant', 'mine', *options, *more]) == (1 if command is check else 0)
+    told = capsys.readouterr().out
+    assert '3 rows = 1 records + 2 rejected (2 missing)' in told
+    assert "note: 1 of 2 classes have no video to learn from: 'b'\n" in told
+    assert f"note: 1 videos lie outside the source folder, where links lead: '{elsewhere}'\n" in told
+
+
 def test_all_clips_are_written_as_drawn(tiny_dir):
     for split, count in moving_shapes.SIZES['tiny'].items():
         source = open_split('moving_shapes/tiny', tiny_dir, split)

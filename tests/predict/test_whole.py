@@ -57,8 +57,9 @@ def test_videos_are_found_in_folders_by_name_and_once(tmp_path):
     for name in ('b.mp4', 'a.avi', 'note.txt', 'more/c.webm', 'more/.hidden.mp4'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / 'more' / 'unmounted.mp4').symlink_to(tmp_path / 'nothing' / 'there.mp4')
     found = whole.find([tmp_path / 'more', tmp_path])
-    assert [path.name for path in found] == ['c.webm', 'a.avi', 'b.mp4']
+    assert [path.name for path in found] == ['c.webm', 'unmounted.mp4', 'a.avi', 'b.mp4']
     (tmp_path / 'none').mkdir()
     with pytest.raises(ValueError, match="in the folder '.*none', got none"):
         whole.find([tmp_path / 'none'])

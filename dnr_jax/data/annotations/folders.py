@@ -1,10 +1,11 @@
 """Data of one's own, as a tree of folders: `train/<class>/`, `validation/<class>/`, `test/`, or `<class>/` alone."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dnr_jax.data.annotations.clips import clip_id, clips, others
-from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row, collect
+from dnr_jax.data.annotations.clips import Tree, clip_id, clips, survey
+from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row, collect, located, some
 
 # The names of the folder of each split, in small letters or in capitals.
 SPLITS = {'train': ('train', 'training'), 'validation': ('validation', 'valid', 'val'), 'test': ('test', 'testing')}
@@ -13,39 +14,64 @@ SPLITS = {'train': ('train', 'training'), 'validation': ('validation', 'valid', 
 def read(source: Path) -> Annotated:
     """Reads every video, file or folder of frame images, of a tree.
 
-    With a folder `train` there, a video belongs to the split whose folder it is in; without it, all of them are
-    training videos. The class is the first folder below. The class names are those of the training videos, sorted.
-    A split none of whose videos is in a class folder has no labels. Ids are paths without the extension, relative
-    to `source`.
+    With folders of splits there, a video belongs to the split whose folder it is in; without them, all are training
+    videos. The class is the first folder below. The class names are those of the training videos, sorted; or of all
+    videos, where no split is for training. A split none of whose videos is in a class folder has no labels. Ids are
+    paths without the extension, relative to `source`.
 
     Raises:
-      ValueError: if there is no training video in a class folder, if there are two folders for one split, or if
-        there are videos in other folders beside those of splits.
+      ValueError: if there is no video in a class folder, if there are two folders for one split, if one is a link
+        that leads nowhere, or if there are videos in other folders beside those of splits.
     """
-    videos, labels, left_out = {}, {}, []
-    for split, folder in _split_folders(source).items():
-        videos[split] = list(clips(folder))
-        labels[split] = [_label(path, folder) for path in videos[split]]
-        left_out += others(folder)
-    names = sorted({label for label in labels['train'] if label is not None})
+    folders = _split_folders(source)
+    trees = {split: survey(folder) for split, folder in folders.items()}
+    labels = {
+        split: [_label(path, folders[split]) for path in (*trees[split].clips, *trees[split].lost)] for split in folders
+    }
+    named = labels['train'] if 'train' in labels else itertools.chain.from_iterable(labels.values())
+    names = sorted({label for label in named if label is not None})
     if not names:
         raise ValueError(f"Expected videos in '{source}/train/<class>/' or '{source}/<class>/', there are none.")
-    entries = (entry for split in videos for entry in _entries(source, split, videos[split], labels[split]))
-    return collect(names, entries, left_out)
+    entries = (entry for split in folders for entry in _entries(source, split, trees[split], labels[split]))
+    left_out = itertools.chain.from_iterable(tree.others for tree in trees.values())
+    return collect(names, entries, left_out, _notes(source, folders, trees, labels))
+
+
+def _notes(
+    source: Path, folders: Mapping[str, Path], trees: Mapping[str, Tree], labels: Mapping[str, list[str | None]]
+) -> Iterator[str]:
+    """What lies in the folders of splits and becomes no row."""
+    empty = [
+        path
+        for split, folder in folders.items()
+        for path in sorted(folder.glob('[!.]*'))
+        if path.is_dir() and any(labels[split]) and path.name not in labels[split]
+    ]
+    told = {
+        'folders without any video': empty,
+        'folders of images beside one of RGB frames, left out': [p for tree in trees.values() for p in tree.parts],
+        'images beside videos or folders, left out': [p for tree in trees.values() for p in tree.images],
+    }
+    for what, paths in told.items():
+        if paths:
+            yield f'{len(paths):,} {what}: {some([path.relative_to(source).as_posix() for path in paths])}'
 
 
 def _split_folders(source: Path) -> dict[str, Path]:
-    folders = sorted(path for path in source.glob('[!.]*') if path.is_dir())
+    entries = sorted(source.glob('[!.]*'))
+    folders = [path for path in entries if path.is_dir()]
     found = {split: [folder for folder in folders if folder.name.lower() in words] for split, words in SPLITS.items()}
     of_splits = [folder for same in found.values() for folder in same]
+    lost = [path for path in entries if not path.exists()]
+    for path in lost:
+        if any(path.name.lower() in words for words in SPLITS.values()):
+            raise ValueError(f"'{path}' is a link that leads nowhere. Mount its disk, or remove it.")
     if not of_splits:
         return {'train': source}
     twice = [str(folder) for same in found.values() for folder in same if len(same) > 1]
     if twice:
         raise ValueError(f'One folder for each split expected, got {twice}. Rename or move one of them.')
-    if not found['train']:
-        raise ValueError(f"'{source}' has folders of other splits, but no folder 'train'.")
-    beside = [folder.name for folder in folders if folder not in of_splits and any(clips(folder))]
+    beside = [folder.name for folder in folders if folder not in of_splits and clips(folder)]
     if beside:
         raise ValueError(
             f"'{source}' has folders of splits, {[folder.name for folder in of_splits]}, and other folders with "
@@ -60,10 +86,13 @@ def _label(path: Path, folder: Path) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def _entries(source: Path, split: str, paths: list[Path], labels: list[str | None]) -> Iterator[Row | Rejected]:
-    for path, label in zip(paths, labels, strict=True):
+def _entries(source: Path, split: str, tree: Tree, labels: list[str | None]) -> Iterator[Row | Rejected]:
+    lost = set(tree.lost)
+    for path, label in zip((*tree.clips, *tree.lost), labels, strict=True):
         id = clip_id(path, source)
-        if label is None and any(labels):
+        if path in lost:
+            yield located(split, id, None, label, expected=str(path))
+        elif label is None and any(labels):
             yield Rejected(split, id, str(path), UNKNOWN_LABEL, 'the video is in no class folder')
         else:
             yield Row(split, id, path, label)

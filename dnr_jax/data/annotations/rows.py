@@ -1,5 +1,7 @@
 """What every reader returns: for each annotated video a row, or the reason why it cannot become a record."""
 
+import functools
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -90,6 +92,14 @@ def collect(
 def some(items: Sequence[object], most: int = 5) -> str:
     """The first of many items, to be read."""
     return ', '.join(f"'{item}'" for item in items[:most]) + (', ...' if len(items) > most else '')
+
+
+def outside(rows: Iterable[Row], source: Path) -> list[Path]:
+    """The videos that links lead to, out of the source folder."""
+    real = functools.cache(os.path.realpath)
+    top = Path(real(source))
+    places = (Path(os.path.realpath(r.path) if os.path.islink(r.path) else real(r.path.parent)) for r in rows)
+    return [place for place in places if not place.is_relative_to(top)]
 
 
 def overlaps(annotated: Annotated) -> dict[tuple[str, str], int]:

@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from dnr_jax.data import storage
 from dnr_jax.data.annotations import folders, hmdb51, kinetics, listing, something, ucf101
-from dnr_jax.data.annotations.rows import Annotated, Row
+from dnr_jax.data.annotations.rows import Annotated, Row, outside, some
 from dnr_jax.data.builders.video import VideoBuilder
 from dnr_jax.data.decoding import Limits, Reason, VideoError
 from dnr_jax.data.storage import Storage, store
@@ -55,6 +55,13 @@ class RecordedBuilder(VideoBuilder):
         super().__init__(config=tfds.core.BuilderConfig(name=name), file_format='array_record', **kwargs)
 
     def list_rows(self) -> Annotated:
+        """Rows of the annotations, with a note of videos that lie elsewhere."""
+        annotated = self.read_annotations()
+        found = outside(annotated.rows, self._origin.source)
+        note = f'{len(found):,} videos lie outside the source folder, where links lead: {some(found)}'
+        return annotated._replace(notes=(*annotated.notes, note)) if found else annotated
+
+    def read_annotations(self) -> Annotated:
         """Rows of the official files."""
         return self.reader(self._origin.source, annotations=self._origin.annotations, **self._reading)
 
@@ -141,7 +148,7 @@ class Videos(RecordedBuilder):
         self.variants = {variant: {}}
         super().__init__(origin=origin, variant=variant, **kwargs)
 
-    def list_rows(self) -> Annotated:
+    def read_annotations(self) -> Annotated:
         """Rows of the list files, or of the folders where there are none."""
         source, lists, labels = self._origin.source, self._origin.lists, self._origin.labels
         return listing.read(source, lists=lists, label_names=labels) if lists else folders.read(source)

@@ -1,3 +1,6 @@
+import errno
+import os
+
 import pytest
 
 from dnr_jax.data.annotations import folders
@@ -77,8 +80,68 @@ def test_links_are_followed_but_not_in_circles(put, tmp_path_factory):
     source = put({'a/2.mp4': ''})
     (source / 'b').symlink_to(elsewhere)
     (source / 'a' / 'up').symlink_to(source)
-    (source / 'a' / 'broken.mp4').symlink_to(source / 'nowhere.mp4')
     assert [row.id for row in folders.read(source).rows] == ['a/2', 'b/1']
+
+
+def test_links_that_lead_nowhere_are_missing(put):
+    source = put({'a/1.mp4': '', 'c/frames/2.jpg': ''})
+    for link in ('a/file.mp4', 'a/folder', 'a/v1.2', 'a/loop.mp4', 'b/only.mkv', 'class', 'd/notes.txt', 'd/v/3.jpg'):
+        (source / link).parent.mkdir(parents=True, exist_ok=True)
+        (source / link).symlink_to(source / (link if 'loop' in link else 'unmounted') / 'x')
+    annotated = folders.read(source)
+    assert annotated.label_names == ('a', 'b', 'c', 'd') and annotated.left_out == (('.txt', 1),)
+    assert [row.id for row in annotated.rows] == ['a/1', 'c/frames', 'd/v']
+    assert [(row.id, row.reason) for row in annotated.rejected] == [
+        (id, 'missing') for id in ('class', 'a/file', 'a/folder', 'a/loop', 'a/v1.2', 'b/only')
+    ]
+
+
+def test_a_split_that_leads_nowhere(put):
+    source = put({'test/a/1.mp4': ''})
+    (source / 'train').symlink_to(source / 'unmounted')
+    with pytest.raises(ValueError, match="train' is a link that leads nowhere"):
+        folders.read(source)
+
+
+def test_trouble_of_the_machine_is_no_missing_video(put, monkeypatch):
+    source = put({'a/1.mp4': ''})
+    (source / 'a' / '2.mp4').symlink_to(source / 'a' / '1.mp4')
+
+    stat = os.stat
+
+    def fail(path, **options):
+        if str(path).endswith('2.mp4'):
+            raise OSError(errno.ESTALE, 'stale')
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, 'stat', fail)
+    with pytest.raises(OSError, match='stale'):
+        folders.read(source)
+
+
+def test_other_pictures_of_the_same_video_are_no_videos(put):
+    source = put(
+        {f'{label}/v{n}/{part}/00001.jpg': '' for label in 'ab' for n in (1, 2) for part in ('RGB', 'flow_x', 'flow_y')}
+        | {'a/v3/1.jpg': '', 'a/v3/audio/sound.wav': '', 'a/x/1.jpg': '', 'a/y/1.jpg': ''}
+    )
+    (source / 'empty' / 'deep').mkdir(parents=True)
+    annotated = folders.read(source)
+    videos = ['a/v1/RGB', 'a/v2/RGB', 'a/x', 'a/y', 'b/v1/RGB', 'b/v2/RGB']
+    assert [row.id for row in annotated.rows] == videos
+    assert annotated.notes == (
+        "1 folders without any video: 'empty'",
+        "8 folders of images beside one of RGB frames, left out: 'a/v1/flow_x', 'a/v1/flow_y', 'a/v2/flow_x', "
+        "'a/v2/flow_y', 'b/v1/flow_x', ...",
+        "1 images beside videos or folders, left out: 'a/v3/1.jpg'",
+    )
+
+
+@pytest.mark.parametrize('split', ['test', 'val'])
+def test_one_split_that_is_not_for_training(read, split):
+    names, rows, rejected = read(f'{split}/b/1.mp4', f'{split}/a/2.mp4')
+    assert names == ('a', 'b') and rejected == []
+    of = {'test': 'test', 'val': 'validation'}[split]
+    assert [(row[0], row[3]) for row in rows] == [(of, 'a'), (of, 'b')]
 
 
 def test_folders_that_link_to_each_other(put):
@@ -115,7 +178,7 @@ def test_suffixes_of_frames(read, suffix):
         (['a.mp4'], "Expected videos in '.*/train/<class>/'"),
         (['00001.jpg'], 'Expected videos'),
         (['train/1.mp4', 'val/a/1.mp4'], 'Expected videos'),
-        (['val/a/1.mp4'], "no folder 'train'"),
+        (['val/1.mp4'], 'Expected videos'),
         (['train/a/1.mp4', 'val/a/1.mp4', 'validation/a/1.mp4'], 'One folder for each split'),
         (['train/a/1.mp4', 'Training/a/1.mp4'], 'One folder for each split'),
         (['train/a/1.mp4', 'test/a/1.mp4', 'held out/a/1.mp4'], r"\['train', 'test'\].*, \['held out'\]"),
