@@ -3,6 +3,7 @@
 Figures are made without pyplot, whose backend belongs to the notebook or script that draws beside us.
 """
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,21 @@ def show_frames(axis, clip: np.ndarray) -> None:
 
 
 def save(figure, path: Path) -> None:
-    """Writes it as a PNG, whole or not at all."""
-    with written_whole(path) as unfinished:
+    """Writes it as a PNG, whole or not at all; letters that the font lacks are boxes."""
+    _take_literally(figure)
+    with written_whole(path) as unfinished, warnings.catch_warnings():
+        warnings.filterwarnings('ignore', r'Glyph \d+')
         figure.savefig(unfinished, dpi=130, format='png')
+
+
+def _take_literally(figure) -> None:
+    """Names may hold '$': what is written is no formula, but for the powers that matplotlib writes along an axis."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter
+
+    axes = (axis for part in figure.axes for axis in (part.xaxis, part.yaxis))
+    of_powers = (axis for axis in axes if isinstance(axis.get_major_formatter(), LogFormatter))
+    numbers = {label for axis in of_powers for label in axis.get_ticklabels(which='both')}
+    for text in figure.findobj(Text):
+        if text not in numbers:
+            text.set_parse_math(False)

@@ -164,6 +164,22 @@ def test_links_are_told(command, tmp_path, tmp_path_factory, capsys):
     assert f"note: 1 videos lie outside the source folder, where links lead: '{elsewhere}'\n" in told
 
 
+def test_class_names_are_kept_or_refused(tmp_path, capsys):
+    names = ['$x_{', 'a\tb', "a'b", 'a\u2028b', 'é', '走る']
+    for name in names:
+        (tmp_path / 'source' / name).mkdir(parents=True)
+        (tmp_path / 'source' / name / '1.mp4').write_bytes(make_video(3))
+    options = ['videos', '--variant', 'mine', '--source', str(tmp_path / 'source'), '--out', str(tmp_path / 'out')]
+    assert prepare.main([*options, '--workers', '0']) == 0
+    source = open_split('videos', tmp_path / 'out', 'train')
+    assert source.label_names == tuple(names)
+    assert {source[i]['id']: source.label_names[source[i]['label']] for i in range(6)} == {f'{n}/1': n for n in names}
+    (tmp_path / 'source' / 'é\n走').mkdir()
+    (tmp_path / 'source' / 'é\n走' / '1.mp4').touch()
+    assert prepare.main([*options[:2], 'other', *options[3:]]) == 2
+    assert "got 'é\\n走', with a line break" in capsys.readouterr().err
+
+
 def test_all_clips_are_written_as_drawn(tiny_dir):
     for split, count in moving_shapes.SIZES['tiny'].items():
         source = open_split('moving_shapes/tiny', tiny_dir, split)

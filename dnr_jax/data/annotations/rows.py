@@ -66,9 +66,16 @@ def collect(
     """Keeps the rows whose label is known and whose id is new in its split; rejects the others.
 
     Names of files may hold bytes that are no UTF-8, which no record and no report can hold: rows with them are
-    rejected, and what is told of them has escapes in their place.
+    rejected, and what is told of them has escapes in their place. Raises ValueError for a class name that would not be
+    read as it is written.
     """
     names = tuple(map(_escaped, label_names))
+    for name in names:
+        if name != name.strip() or not name or '\n' in name or '\r' in name:
+            raise ValueError(
+                f'Class names are kept as lines of text: got {name!r}, with a line break or with spaces around it. '
+                'Rename the class.'
+            )
     known, seen, rows, rejected = set(names), set(), [], []
     for entry in entries:
         if isinstance(entry, Rejected):

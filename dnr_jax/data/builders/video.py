@@ -225,6 +225,8 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         info.set_file_format(tfds.core.FileFormat.ARRAY_RECORD)
         info.set_splits(tfds.core.splits.SplitDict(splits))
         info.write_to_directory(folder)
+        kept = tuple(tfds.builder_from_directory(folder).info.features['label'].names)
+        assert kept == self.annotated.label_names, f'{kept} read, {self.annotated.label_names} written'
 
 
 class Converter:

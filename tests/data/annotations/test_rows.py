@@ -1,5 +1,7 @@
 from pathlib import Path
 
+import pytest
+
 from dnr_jax.data.annotations import folders
 from dnr_jax.data.annotations.rows import Annotated, Rejected, Row, collect, overlaps
 
@@ -31,6 +33,13 @@ def test_files_that_are_no_utf8(put):
     annotated = folders.read(source)
     assert [row.id for row in annotated.rows] == ['a/1']
     assert [entry.id for entry in annotated.rejected] == [f'a/{ESCAPED}', f'{ESCAPED}/2']
+
+
+@pytest.mark.parametrize('name', ['a\nb', 'a\rb', 'walk ', ' walk', '\u00a0walk', 'walk\u2028', ''])
+def test_class_names_that_would_be_read_otherwise_are_refused(name):
+    assert collect(['$run$', 'a\u2028b'], []).label_names == ('$run$', 'a\u2028b')
+    with pytest.raises(ValueError, match='Rename the class'):
+        collect(['run', name], [])
 
 
 def test_overlaps():

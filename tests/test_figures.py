@@ -1,0 +1,23 @@
+import warnings
+
+import numpy as np
+
+from dnr_jax import figures, scores
+
+NAMES = ['cost $5 and $6', '$x_{', '$$', '走る', 'é 👍', '\\frac{a}']
+
+
+def test_names_are_drawn_as_they_are(tmp_path):
+    figure = figures.figure(4, 3)
+    axis = figure.subplots()
+    axis.set_xticks(range(6), NAMES)
+    axis.set(title=NAMES[1], xlabel=NAMES[0], yscale='log')
+    axis.plot([1, 200], label=NAMES[1])
+    axis.legend()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        figures.save(figure, tmp_path / 'names.png')
+        scores.draw_confusion(tmp_path / 'confusion.png', np.eye(6, dtype=int), NAMES, NAMES[1])
+    assert [label.get_text() for label in axis.get_xticklabels()] == NAMES
+    assert not any(label.get_parse_math() for label in axis.get_xticklabels())
+    assert all(label.get_parse_math() for label in axis.get_yticklabels())  # powers of ten
