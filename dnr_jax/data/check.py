@@ -63,11 +63,12 @@ def check_prepared(name: str, out: str, *, workers: int, seconds: float | int) -
 
     Raises ValueError if there is no such data set, or if a file of it is missing or cut short.
     """
+    from dnr_jax.data import metadata
     from dnr_jax.data.source import VideoSource, find_folder
     from dnr_jax.data.workers import GivenUp, guarded_map
 
     folder = find_folder(name, out)
-    counts, _ = inventory.read(folder)
+    counts = metadata.read(folder).inventory
     problems = []
     for split, expected in counts['splits'].items():
         if not expected['records']:

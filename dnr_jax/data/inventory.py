@@ -7,11 +7,13 @@ For every split
 and the hash of its ids and labels tells whether two copies of a data set hold the same videos.
 """
 
+import contextlib
 import csv
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.files import written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
+COUNTS = {'rows': int, 'records': int, 'unlabelled': int, 'rejected': dict, 'fingerprint': str}  # of a split
 
 
 def fingerprint(records: Iterable[tuple[str, int]]) -> str:
@@ -63,10 +66,38 @@ def write_failures(path: Path, rejected: Sequence[Rejected]) -> None:
 
 
 def read(folder: Path) -> tuple[dict[str, Any], list[Rejected]]:
-    """What `write` has written."""
-    with (folder / FAILURES).open(newline='') as file:
-        rejected = [Rejected(*row) for row in list(csv.reader(file))[1:]]
-    return json.loads((folder / INVENTORY).read_text()), rejected
+    """What `write` has written; ValueError if it is damaged."""
+    with told_as_damage(folder):
+        found = json.loads((folder / INVENTORY).read_text())
+        expect_counts(found)
+        with (folder / FAILURES).open(newline='') as file:
+            rejected = [Rejected(*row) for row in list(csv.reader(file))[1:]]
+    return found, rejected
+
+
+def expect_counts(found: Mapping[str, Any]) -> None:
+    """ValueError for an inventory without the counts that are read of it."""
+    for split, counts in found['splits'].items():
+        for key, kind in COUNTS.items():
+            if type(counts[key]) is not kind:
+                raise ValueError(f'{key} of {split} is {counts[key]}')
+        if not re.fullmatch('[0-9a-f]+', counts['fingerprint']):  # parts of it name folders
+            raise ValueError(f'the fingerprint of {split} is {counts["fingerprint"]}')
+
+
+@contextlib.contextmanager
+def told_as_damage(folder: Path) -> Iterator[None]:
+    """Whatever goes wrong inside is said in one line, but for trouble of the machine."""
+    try:
+        yield
+    except Exception as error:  # many kinds, by what is damaged
+        missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError)
+        if isinstance(error, OSError) and not missing:
+            raise
+        what = ' '.join(f'{type(error).__name__}: {error}'.removeprefix('ValueError: ').split())
+        raise ValueError(
+            f"The metadata of '{folder}' are damaged: {what[:300]}. Delete it and prepare the data set again."
+        ) from error
 
 
 def to_text(splits: Mapping[str, Any]) -> str:

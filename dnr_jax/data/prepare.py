@@ -42,10 +42,13 @@ def prepare(builder, effort, *, refresh: bool) -> Path:
       refresh: whether, where they are there, rows that were rejected and could become records now are tried again.
     Raises ValueError as `VideoBuilder.prepare` does.
     """
+    from dnr_jax.data import metadata
+
     folder = Path(builder.data_dir)
-    if not (folder / inventory.INVENTORY).exists():
+    if not folder.is_dir() or not any(folder.iterdir()):
         builder.prepare(effort)
     else:
+        metadata.read(folder)  # what is damaged is told, and not that it is prepared
         late = compare(builder, folder, refresh)
         if refresh:
             builder.prepare(effort)

@@ -127,16 +127,15 @@ def _read(shard: Shard, folder: Path) -> Written | None:
     path = folder / shard.file
     try:
         written = Written(*json.loads((folder / f'{shard.file}.json').read_text()))
+        written = written._replace(
+            records=[(id, label) for id, label in written.records],
+            rejected=[Rejected(*row) for row in written.rejected],
+            sources=[tuple(source) for source in written.sources],
+        )
         size = path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, TypeError):  # the latter of what is damaged
         return None
-    if written.file_size != size:
-        return None
-    return written._replace(
-        records=[(id, label) for id, label in written.records],
-        rejected=[Rejected(*row) for row in written.rejected],
-        sources=[tuple(source) for source in written.sources],
-    )
+    return written if written.file_size == size else None
 
 
 def _signature(row: Row | Rejected) -> tuple[int, ...]:

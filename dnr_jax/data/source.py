@@ -7,14 +7,17 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from dnr_jax.data import builder_class, inventory
+from dnr_jax.data import builder_class, inventory, metadata
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.decoding import Reason, VideoError
 from dnr_jax.registry import choose
+
+KINDS = {'video': bytes, 'frame_ends': np.ndarray, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
 
 
 class DamagedRecord(VideoError):
@@ -41,7 +44,7 @@ class VideoSource:
     """
 
     def __init__(self, folder: Path, split: str):
-        builder = tfds.builder_from_directory(folder)
+        builder, found, rejected = metadata.read(folder)
         info = builder.info
         self.name, self.split = f'{info.full_name} {split}', split
         self.label_names = tuple(info.features['label'].names)
@@ -52,7 +55,6 @@ class VideoSource:
         self._ends = list(itertools.accumulate(shard.take for shard in self._shards))
         self._records = builder.as_data_source(split)
         self._check_shards()
-        found, rejected = inventory.read(folder)
         counts = [found['splits'][part] for part in parts]
         self.frame_step = found['frame_step']
         self.fingerprint = '+'.join(count['fingerprint'] for count in counts)
@@ -68,11 +70,15 @@ class VideoSource:
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f'{self.name} has {len(self)} records, got index {index}.')
-        try:
+        try:  # ArrayRecord checks a hash of every record
             record = self._records[index]
-        except RuntimeError as error:  # ArrayRecord checks a hash of every record
+            record |= {key: record[key].decode() for key in ('id', 'parameters')}
+            self._expect_video(record)
+        except (OSError, MemoryError):  # of the machine
+            raise
+        except Exception as error:  # many kinds, by what is damaged
             raise self.damaged(index, error) from error
-        return record | {'id': record['id'].decode(), 'parameters': record['parameters'].decode()}
+        return record
 
     def damaged(self, index: int, what: object, id: str = '') -> 'DamagedRecord':
         """The error for a record that cannot be read; names its file."""
@@ -84,6 +90,14 @@ class VideoSource:
         )
         error.id = id
         return error
+
+    def _expect_video(self, record: dict[str, Any]) -> None:
+        """Raises ValueError for a record whose features are not those of a video."""
+        for key, kind in KINDS.items():
+            if not isinstance(record[key], kind):
+                raise ValueError(f'{key} is {type(record[key]).__name__}, expected {kind.__name__}.')
+        if not -1 <= record['label'] < len(self.label_names) or record['num_frames'] < 1:
+            raise ValueError(f'label {record["label"]}, {record["num_frames"]} frames.')
 
     @staticmethod
     def _parts(split: str, info: tfds.core.DatasetInfo) -> list[str]:

@@ -59,6 +59,14 @@ class Effort(NamedTuple):
     beam: str | None  # command line of Apache Beam, in place of processes; None for none
 
 
+class Info(tfds.core.DatasetInfo):
+    """Also reads the metadata of a data set that is there already; ValueError if they are damaged."""
+
+    def read_from_directory(self, dataset_info_dir: str | os.PathLike) -> None:
+        with inventory.told_as_damage(Path(dataset_info_dir)):
+            super().read_from_directory(dataset_info_dir)
+
+
 class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registration=True):
     """A data set of labelled videos.
 
@@ -92,9 +100,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         return self.list_rows()
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self, description=type(self).__doc__, features=video_features(self.annotated.label_names)
-        )
+        return Info(builder=self, description=type(self).__doc__, features=video_features(self.annotated.label_names))
 
     def _download_and_prepare(self, dl_manager: Any, download_config: Any) -> None:
         raise NotImplementedError('Use `prepare`.')
