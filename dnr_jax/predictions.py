@@ -54,6 +54,9 @@ class Stored(NamedTuple):
     protocol: str  # '' where it is not known
 
 
+KINDS = ('U', 'iu', 'f', 'U')  # of numbers, and of text
+
+
 def save(folder: Path, predictions: Predictions, label_names: Sequence[str], protocol: str) -> None:
     """Writes the files above to `folder`, which is new."""
     stored = Stored(predictions.ids, predictions.labels, predictions.logits, np.array(label_names), protocol)
@@ -70,14 +73,34 @@ def read(path: str | Path) -> Stored:
     path = Path(path)
     path = path / FILE if path.is_dir() else path
     try:
-        with path.open('rb') as file, np.load(file) as arrays:
+        with path.open('rb') as file, zipped(np.load(file, allow_pickle=False)) as arrays:
             protocol = str(arrays['protocol']) if 'protocol' in arrays else ''
             stored = Stored(**{name: arrays[name] for name in Stored._fields if name != 'protocol'}, protocol=protocol)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        expect_scores(stored)
+    except (OSError, MemoryError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f'Expected a file {FILE} written by eval.py or train.py, or its folder, at {path}: {error}.'
+            f'Expected a file {FILE} written by eval.py or train.py, or its folder, at {path}: '
+            f'{" ".join(str(error).split())}.'
         ) from error
     ids, counts = np.unique(stored.ids, return_counts=True)
     if len(ids) < len(stored.ids):
         raise ValueError(f"{path} holds video '{ids[counts.argmax()]}' {counts.max()} times; ids must tell them apart.")
     return stored
+
+
+def zipped(loaded: object) -> np.lib.npyio.NpzFile:
+    """Several arrays in a file; ValueError if it is one."""
+    if not isinstance(loaded, np.lib.npyio.NpzFile):
+        raise ValueError('it holds one array and no names')
+    return loaded
+
+
+def expect_scores(stored: Stored) -> None:
+    """Raises ValueError unless there are N names, labels and rows of K scores, and K classes."""
+    arrays = {name: array for name, array in stored._asdict().items() if name != 'protocol'}
+    for (name, array), kind in zip(arrays.items(), KINDS, strict=True):
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in kind:
+            raise ValueError(f'{name} are {getattr(array, "dtype", type(array).__name__)}')
+    shapes, N, K = [array.shape for array in arrays.values()], stored.ids.size, stored.label_names.size
+    if shapes != [(N,), (N,), (N, K), (K,)] or not np.isin(stored.labels, np.arange(-1, K)).all():
+        raise ValueError(f'{", ".join(arrays)} are {", ".join(map(str, shapes))}, labels to {stored.labels.max()}')

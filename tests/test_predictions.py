@@ -1,5 +1,9 @@
 """What is written is what is read."""
 
+import io
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -51,4 +55,54 @@ def test_mistakes(tmp_path):
             predictions.read(tmp_path)
     predictions.save(tmp_path, SCORED._replace(ids=np.array(['v0', 'v1', 'v1', 'v3'])), NAMES, '8x8 frames')
     with pytest.raises(ValueError, match="'v1' 2 times"):
+        predictions.read(tmp_path)
+
+
+class Executed:
+    def __reduce__(self):
+        return exec, ("raise SystemExit('executed')",)
+
+
+def header(shape):
+    """Of an array that is not there."""
+    told = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + '\n'
+    return b'\x93NUMPY\x01\x00' + struct.pack('<H', len(told)) + told.encode()
+
+
+@pytest.mark.parametrize(
+    ('name', 'member', 'words'),
+    [
+        ('logits', header((10**9, 10**6)), 'Unable to allocate'),
+        ('logits', header((-1, 3)), 'negative dimensions'),
+        ('logits', b'hello', 'logits are bytes'),
+        ('logits', np.zeros((4, 7), np.float32), r'logits, label_names are .*\(4, 7\), \(3,\)'),
+        ('logits', np.zeros((4, 3), complex), 'logits are complex128'),
+        ('labels', np.array([0, 1, 2, 3]), 'labels to 3'),
+        ('labels', np.zeros(2, int), r'are \(4,\), \(2,\)'),
+        ('labels', np.zeros(4), 'labels are float64'),
+        ('ids', np.arange(4), 'ids are int64'),
+        ('ids', np.array([Executed()] * 4), 'Object arrays cannot be loaded'),
+        ('label_names', np.array([['a', 'b', 'c']]), r'\(1, 3\)'),
+    ],
+)
+def test_scores_that_nobody_has_written(tmp_path, name, member, words):
+    predictions.save(tmp_path, SCORED, NAMES, '8x8 frames')
+    with zipfile.ZipFile(tmp_path / 'predictions.npz') as file:
+        members = {of: file.read(of) for of in file.namelist()}
+    if isinstance(member, np.ndarray):
+        written = io.BytesIO()
+        np.save(written, member)
+        member = written.getvalue()
+    with zipfile.ZipFile(tmp_path / 'predictions.npz', 'w') as file:
+        for of, content in (members | {f'{name}.npy': member}).items():
+            file.writestr(of, content)
+    with pytest.raises(ValueError, match=f'Expected a file predictions.npz .*{words}') as refused:
+        predictions.read(tmp_path)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_an_array_alone(tmp_path):
+    with (tmp_path / 'predictions.npz').open('wb') as file:
+        np.save(file, LOGITS)
+    with pytest.raises(ValueError, match='one array and no names'):
         predictions.read(tmp_path)
