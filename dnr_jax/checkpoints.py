@@ -9,8 +9,10 @@ as it was: Orbax itself restores flipped bits without a word. This file alone sp
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from dnr_jax.terminal import printable
 PyTree = Any
 policies = ocp.training.preservation_policies
 
+TRIES = 20  # to read a checkpoint of a training that goes on, and takes the old ones away
+GOING = 0.2  # seconds that this may take
 UNSEALED = 'unsealed'  # the one name that all unfinished checkpoints are set aside by, so that they cannot pile up
 LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there to fall back to
 
@@ -161,29 +165,32 @@ def find(folder: Path, which: str) -> Checkpoint:
     """The checkpoint `which` ('last', 'best' or a step) of a work folder, every byte of it verified.
 
     Where the last or the best one is damaged, the next one takes its place, with a warning. ValueError, naming what is
-    there, if none is left, or if the step asked for is damaged.
+    there, if none is left, or if the step asked for is damaged. A training may go on meanwhile.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
-    steps = [int(path.name) for path in _step_folders(folder)]
-    if not steps:
-        raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
-    if which.isdigit() and int(which) in steps and (found := manifest.damage(folder / which)):
-        raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
-    saved = {path.name: _describe(path) for path in _undamaged(folder)}
-    if not saved:
-        raise ValueError(f'{folder} holds no finished checkpoint that is undamaged, only {steps}.')
-    scored = [checkpoint for checkpoint in saved.values() if checkpoint.metrics]
-    if which == 'last':
-        return max(saved.values(), key=lambda checkpoint: checkpoint.step)
-    if which == 'best' and scored:
-        return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step))
-    if which in saved:
-        return saved[which]
-    raise ValueError(
-        f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {steps}, got '{which}'."
-    )
+    return _while_there(lambda: _find(Path(folder), which), folder)
+
+
+def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tuple[Checkpoint, PyTree]:
+    """What `find` finds, and its parameters and statistics for `model.apply`, shaped as `like` says of it.
+
+    A training that goes on may take a checkpoint away while it is read, of which Orbax makes arrays of zeros: what is
+    read counts only if all of it is still there afterwards, and the next one is read else.
+    """
+    shaped: list[tuple[dict, PyTree]] = []  # of the config read last: making a model takes longer than reading one
+
+    def read() -> tuple[Checkpoint, PyTree]:
+        found = _find(Path(folder), which)
+        path = Path(folder) / str(found.step)
+        with _gone_if_not_there(path):
+            entries, _ = manifest.read(path)
+            if not shaped or shaped[-1][0] != found.about['config']:
+                shaped.append((found.about['config'], like(found)))
+            variables = load_variables(folder, found.step, shaped[-1][1])
+            if not manifest.still_there(path, entries):
+                raise _Gone
+        return found, variables
+
+    return _while_there(read, folder)
 
 
 def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
@@ -209,24 +216,96 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape) for path, leaf in leaves}
 
 
+class _Gone(Exception):
+    """A checkpoint was taken away while it was read."""
+
+
+def _while_there(read: Callable[[], Any], folder: Path) -> Any:
+    """What `read` reads, as soon as nothing of it was taken away meanwhile."""
+    for _ in range(TRIES):
+        try:
+            return read()
+        except _Gone:
+            continue
+    raise ValueError(
+        f'The checkpoints of {folder} were taken away {TRIES} times while they were read: a training goes on there and '
+        'saves faster than that. Raise its config.run.keep or .checkpoint_every_steps, or take a copy of the folder.'
+    )
+
+
+@contextmanager
+def _gone_if_not_there(path: Path) -> Iterator[None]:
+    """Where something goes wrong within the block, and the checkpoint is being taken away, that is the reason."""
+    try:
+        yield
+    except Exception as error:
+        if _is_going(path):
+            raise _Gone from error
+        raise
+
+
+def _is_going(path: Path) -> bool:
+    """Whether a folder is gone, or is so soon."""
+    deadline = time.monotonic() + GOING
+    while path.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(GOING / 10)
+    return True
+
+
+def _find(folder: Path, which: str) -> Checkpoint:
+    if not folder.is_dir():
+        raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
+    paths = _step_folders(folder)
+    steps = [int(path.name) for path in paths]
+    if not steps:
+        raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
+    if _is_step(which) and int(which) in steps:
+        if (found := manifest.damage(folder / which)) and not _is_going(folder / which):
+            raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
+        return _describe(folder / which)
+    undamaged = _undamaged(reversed(paths))
+    newest = next(undamaged, None)
+    if newest is None:
+        raise ValueError(f'{folder} holds no finished checkpoint that is undamaged, only {steps}.')
+    if which == 'last':
+        return _describe(newest)
+    scored = [checkpoint for checkpoint in map(_describe, [newest, *undamaged]) if checkpoint.metrics]
+    if which == 'best' and scored:
+        return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step))
+    raise ValueError(
+        f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {steps}, got '{which}'."
+    )
+
+
 def _step_folders(folder: Path) -> list[Path]:
     """By step."""
-    return sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    found = (path for path in folder.iterdir() if _is_step(path.name) and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
 
 
-def _undamaged(folder: Path) -> Iterator[Path]:
-    for path in _step_folders(folder):
-        if found := manifest.damage(path):
-            logging.warning('%s', printable(f'The checkpoint {path} is damaged and is not used: {found}.'))
-        else:
+def _is_step(name: str) -> bool:
+    """Whether this is a number as we write it; '²' and '٣' are digits too, and '007' is no name of ours."""
+    return name.isascii() and name.isdecimal() and name == str(int(name))
+
+
+def _undamaged(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not (found := manifest.damage(path)):
             yield path
+        elif _is_going(path):
+            raise _Gone
+        else:
+            logging.warning('%s', printable(f'The checkpoint {path} is damaged and is not used: {found}.'))
 
 
 def _set_aside_damaged(folder: Path) -> None:
     if not folder.is_dir():
         return
-    undamaged = set(_undamaged(folder))
-    for path in _step_folders(folder):
+    folders = _step_folders(folder)
+    undamaged = set(_undamaged(folders))
+    for path in folders:
         if path not in undamaged:
             sealed = (path / manifest.NAME).exists()
             aside = path.with_name(f'{path.name}.damaged' if sealed else UNSEALED)
@@ -235,8 +314,9 @@ def _set_aside_damaged(folder: Path) -> None:
 
 
 def _describe(path: Path) -> Checkpoint:
-    about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
-    return Checkpoint(int(path.name), about, about.pop('validation'))
+    with _gone_if_not_there(path):
+        about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
+        return Checkpoint(int(path.name), about, about.pop('validation'))
 
 
 def _validation_top1(metrics: dict[str, float]) -> float:

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dnr_jax import figures, metrics
-from dnr_jax.files import written_whole
+from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.predictions import Stored, read
 from dnr_jax.terminal import tell
 
@@ -237,6 +237,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     names = options.a, options.b
     try:
+        if options.out:
+            expect_writable(options.out)
         comparison = match(*map(read, names))
         tell(to_text(comparison, names))
         if options.out:

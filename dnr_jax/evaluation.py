@@ -9,7 +9,7 @@ Axes: N videos, B videos of a batch, V views, K classes.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +19,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel, scores, steps, trained, views
+from dnr_jax.agreement import expect_alike
 from dnr_jax.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.decoding import Reason
 from dnr_jax.data.sampling import as_taken
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.files import folder_written_whole
+from dnr_jax.ownership import as_json, kept
 from dnr_jax.precise import of_whole_batches, precise_statistics
 from dnr_jax.predictions import FILES, Missing, Predictions, save
 from dnr_jax.setup import read
@@ -43,8 +45,8 @@ def evaluate_checkpoint(
       which, adapt: see `trained.load`.
       out: folder to write to, in place of all that is in it; None for `WORKDIR/test`, which is of the last checkpoint
         by the protocol of its config, and for others a folder beside it, see `folder_name`.
-    Raises ValueError if there is no such checkpoint, if the data has other classes than it was trained for, if the
-    test protocol is none, or if `out` holds other files.
+    Raises ValueError, before anything is scored, if there is no such checkpoint, if the data has other classes than it
+    was trained for, if the test protocol is none, or if `out` holds other files, is in use or cannot be written to.
     """
     mesh = parallel.make_mesh()
     found = trained.load(workdir, which, adapt, mesh)
@@ -52,14 +54,21 @@ def evaluate_checkpoint(
     views.expect(config.test, 'test')
     source = open_split(config.data.name, config.data.dir, config.test.split)
     expect_classes(source, found.label_names, config)
-    folder = Path(out) if out else Path(workdir) / folder_name(which, found, source)
+    folder = (Path(out) if out else Path(workdir) / folder_name(which, found, source)).absolute()
+    expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
     expect_replaceable(folder)
-    if parallel.is_leader():
-        tell(f'results go to {folder}')
-    found = as_scored(found, mesh)
-    predict = steps.make_predict(config, found.model, mesh, config.test.views_at_once)
-    predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)
-    return write(folder, predictions, source, config, found.step, found.fingerprints)
+    with kept_for_results(folder):
+        if parallel.is_leader():
+            tell(f'results go to {folder}')
+        found = as_scored(found, mesh)
+        predict = steps.make_predict(config, found.model, mesh, config.test.views_at_once)
+        predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)
+        return write(folder, predictions, source, config, found.step, found.fingerprints)
+
+
+def kept_for_results(folder: Path, patient: bool = False) -> AbstractContextManager[None]:
+    """Keeps the folder of an evaluation, which is replaced as a whole, by a lock beside it; see `ownership.kept`."""
+    return kept(folder.with_name(f'.lock-{folder.name}'), f'The folder {folder} for results', patient)
 
 
 def folder_name(which: str, found: trained.Trained, source: VideoSource) -> str:
@@ -75,6 +84,10 @@ def folder_name(which: str, found: trained.Trained, source: VideoSource) -> str:
 
 def expect_replaceable(folder: Path) -> None:
     """Raises ValueError if anything in the folder, which is to be replaced, is not of an earlier evaluation."""
+    if folder.is_mount():
+        raise ValueError(
+            f'Expected a folder that can be replaced, but a disk is mounted at {folder}; give one within it.'
+        )
     others = {path.name for path in folder.iterdir()} - {*FILES, *scores.FILES} if folder.is_dir() else ()
     if others:
         raise ValueError(

@@ -1,7 +1,8 @@
-"""Files and folders that are there whole or not at all."""
+"""Files and folders that are there whole or not at all; and whether they can be, asked before the work."""
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,3 +35,14 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def expect_writable(folder: Path) -> None:
+    """Raises ValueError unless files can be written to the folder, which need not be there yet; leaves no trace."""
+    folder = folder.absolute()
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(f'Expected a folder that can be written to, got {folder}: {error}.') from error

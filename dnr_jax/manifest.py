@@ -6,6 +6,7 @@ A folder without its seal was never finished; one whose files differ from it was
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from dnr_jax.files import written_whole
 
@@ -22,18 +23,18 @@ def seal(folder: Path) -> None:
 def damage(folder: Path) -> str | None:
     """What is wrong with a sealed folder, in words; None if every byte is as it was sealed."""
     try:
-        manifest = json.loads((folder / NAME).read_text())
-        entries, of_files = manifest['files'], manifest['of_files']
+        entries, of_files = read(folder)
     except FileNotFoundError:
         return f'{NAME} is missing: it was never finished'
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, OSError) as error:
         return f'{NAME} cannot be read ({error})'
     if of_files != fingerprint_of(entries):
         return f'{NAME} has changed'
-    for name in sorted(entries.keys() | set(files(folder))):
+    there = files(folder)
+    for name in sorted({*entries, *there}):
         if name not in entries:
             return f'{name} was added'
-        if not (folder / name).is_file():
+        if name not in there:
             return f'{name} is missing'
         try:
             changed = fingerprint(folder / name) != entries[name]
@@ -42,6 +43,28 @@ def damage(folder: Path) -> str | None:
         if changed:
             return f'{name} has changed'
     return None
+
+
+def read(folder: Path) -> tuple[dict[str, Any], str]:
+    """What a manifest says of every file, and of itself; ValueError if it is none, OSError if it cannot be read."""
+    try:
+        manifest = json.loads((folder / NAME).read_text())
+    except RecursionError as error:
+        raise ValueError('it is nested without end') from error
+    if not isinstance(manifest, dict):
+        manifest = {}
+    entries, of_files = manifest.get('files'), manifest.get('of_files')
+    if not isinstance(entries, dict) or not isinstance(of_files, str):
+        raise ValueError('it does not say what was sealed')
+    return entries, of_files
+
+
+def still_there(folder: Path, entries: dict[str, Any]) -> bool:
+    """Whether a folder has the same manifest and all its files still."""
+    try:
+        return read(folder)[0] == entries and all((folder / name).is_file() for name in entries)
+    except (ValueError, OSError):
+        return False
 
 
 def files(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""A work folder belongs to one training: to its config, its videos, and a state made of the same arrays."""
+"""A work folder belongs to one run at a time, and to one training: its config, its videos, and its arrays."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,9 +9,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from dnr_jax import checkpoints, parallel
+from dnr_jax.agreement import all_or_none
 from dnr_jax.data.source import VideoSource
 from dnr_jax.files import written_whole
 from dnr_jax.identity import CHANGEABLE, differences
+from dnr_jax.lock import held
 
 
 @contextmanager
@@ -31,11 +33,25 @@ def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> I
     parallel.barrier('configs are compared')
     with ExitStack() as stack:
         if parallel.is_leader():
-            try:
-                workdir.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(written_whole(path)).write_text(json.dumps(wanted, indent=2) + '\n')
-            except OSError as error:
-                raise ValueError(f'The work folder must be one that can be written to: {error}') from error
+            stack.enter_context(written_whole(path)).write_text(json.dumps(wanted, indent=2) + '\n')
+        yield
+
+
+@contextmanager
+def kept(file: Path, what: str, patient: bool = False) -> Iterator[None]:
+    """Keeps a folder, `what` to read, for this run alone, by the lock `file`; its own folder is made.
+
+    Of several processes one holds it. ValueError, on all of them, if another run has it, which a patient one waits for,
+    or if it cannot be written to.
+    """
+    with ExitStack() as stack:
+        with all_or_none():
+            if parallel.is_leader():
+                try:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(held(file, what, patient))
+                except OSError as error:
+                    raise ValueError(f'{what} must be one that can be written to: {error}') from error
         yield
 
 

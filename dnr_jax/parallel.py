@@ -6,6 +6,7 @@ per-device batch, which is the method; what is to be shared it averages itself.
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from dnr_jax.statistics import DEVICES_AXIS
+from dnr_jax.stopping import LEADER_STAYS
 
 HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is dead
 PyTree = Any
@@ -56,6 +58,8 @@ def leave(status: int) -> NoReturn:
     """Ends the process. One of several does so at once: the usual farewell waits for the others, who may be gone."""
     if jax.distributed.is_initialized() and jax.process_count() > 1:
         sys.stdout.flush()
+        if is_leader():
+            time.sleep(LEADER_STAYS)
         os._exit(status)
     sys.exit(status)
 

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 from dnr_jax import command, evaluation, figures, metrics, parallel, precise, steps, trained
 from dnr_jax.bars import bar
 from dnr_jax.data.source import open_split
-from dnr_jax.files import written_whole
+from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.terminal import tell
 
 WAYS = {
@@ -46,6 +46,8 @@ def report(
       out: folder to write to; None for `WORKDIR/statistics`.
     Raises ValueError if there is no such checkpoint, no full batch, or no norm with running statistics.
     """
+    out = Path(out) if out else Path(workdir) / 'statistics'
+    expect_writable(out)
     mesh = parallel.make_mesh()
     found = trained.load(workdir, which, adapt, mesh)
     config = found.config
@@ -63,7 +65,6 @@ def report(
         'diagnosis': diagnose(top1, layers),
         'layers': [layer._asdict() for layer in layers],
     }
-    out = Path(out) if out else Path(workdir) / 'statistics'
     out.mkdir(parents=True, exist_ok=True)
     draw(out / 'statistics.png', layers, f'{workdir}, step {found.step}: {results["diagnosis"]}')
     with written_whole(out / 'report.json') as path:

@@ -27,7 +27,7 @@ from jax.experimental import multihost_utils
 from dnr_jax.terminal import tell
 
 EXIT_STATUS = 128 + signal.SIGTERM
-LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they are asked to stop when it is, or just after
+LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they end when it does, or just after
 
 
 class Stopped(Exception):

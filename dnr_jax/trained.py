@@ -40,23 +40,33 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     Raises ValueError if there is no such checkpoint, if `adapt` changes what was trained or leaves the range of a key,
     or if the model cannot take clips of so many frames.
     """
-    folder = Path(workdir) / 'checkpoints'
-    found = checkpoints.find(folder, which)
-    stored, label_names = found.about['config'], tuple(found.about['label_names'])
+    model = config = None
+
+    def like(found: checkpoints.Checkpoint) -> Any:
+        nonlocal model, config
+        stored = found.about['config']
+        config = adapted(stored, adapt)
+        model = models.build(**config.model.to_dict(), classes=len(found.about['label_names']))
+        shapes = shapes_of(model, clip_of(ConfigDict(stored)))
+        expect_frames(model, shapes, stored['clip']['frames'], config)
+        return checkpoints.abstract(shapes, parallel.replicated(mesh))
+
+    found, variables = checkpoints.load(Path(workdir) / 'checkpoints', which, like)
+    about = found.about
+    before, now = (flatten_dict(of, sep='.') for of in (about['config'], config.to_dict()))
+    changes = {key: value for key, value in now.items() if value != before[key]}
+    return Trained(model, variables, config, tuple(about['label_names']), about['fingerprints'], found.step, changes)
+
+
+def adapted(stored: Mapping[str, Any], adapt: Callable[[ConfigDict], ConfigDict]) -> ConfigDict:
+    """The stored config as it is to be used; ValueError for what cannot be, or is what was trained."""
     config = adapt(ConfigDict(stored))
     ranges.expect(config)
     names = {of['data']['name'].partition('/')[0] for of in (stored, config.to_dict())}
     same_data = ('data.name',) if len(names) == 1 else ()  # however its videos are stored
     for changed in differences(stored, config.to_dict(), (*USE, *same_data)):
         raise ValueError(f'Only config.{", config.".join(USE)} can change in a trained model, not {changed}.')
-    model = models.build(**config.model.to_dict(), classes=len(label_names))
-    shapes = shapes_of(model, clip_of(ConfigDict(stored)))
-    expect_frames(model, shapes, stored['clip']['frames'], config)
-    like = checkpoints.abstract(shapes, parallel.replicated(mesh))
-    variables = checkpoints.load_variables(folder, found.step, like)
-    before, now = (flatten_dict(of, sep='.') for of in (stored, config.to_dict()))
-    changes = {key: value for key, value in now.items() if value != before[key]}
-    return Trained(model, variables, config, label_names, found.about['fingerprints'], found.step, changes)
+    return config
 
 
 def clip_of(config: ConfigDict) -> jax.ShapeDtypeStruct:

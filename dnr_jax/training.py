@@ -20,8 +20,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, initial, parallel, precise, scores
+from dnr_jax.agreement import all_or_none, expect_alike
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
-from dnr_jax.ownership import claimed, expect_same_state, expect_same_videos
+from dnr_jax.identity import code_version
+from dnr_jax.ownership import as_json, claimed, expect_same_state, expect_same_videos, kept
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
@@ -55,10 +57,15 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
     workdir = Path(workdir)
     with ExitStack() as stack:
         guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
-        config = resolved(config)
-        setup = prepare(config)
-        if config.init_from and not (workdir / 'config.json').exists():
-            initial_weights(setup, config)  # what does not fit is refused before the folder is claimed
+        with all_or_none():
+            config = resolved(config)
+        expect_alike({'config': as_json(config), 'workdir': str(workdir.absolute()), 'code': code_version()})
+        with all_or_none():
+            setup = prepare(config)
+            if config.init_from and not (workdir / 'config.json').exists():
+                initial_weights(setup, config)  # what does not fit is refused before the folder is claimed
+        expect_alike({'videos': setup.fingerprints})
+        stack.enter_context(kept(workdir / '.lock', f'The work folder {workdir}'))
         with claimed(workdir, config, allow_change):
             checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
             newest = checkpoints.latest
@@ -116,7 +123,8 @@ class Scoring:
         step, setup = int(state.step), self._setup
         predictions = self._predictions(state, 'test')
         self._guards.watchdog.rest()
-        results = evaluation.write(out, predictions, setup.test, self._config, step, setup.fingerprints)
+        with evaluation.kept_for_results(out, patient=True):
+            results = evaluation.write(out, predictions, setup.test, self._config, step, setup.fingerprints)
         self._report(step, 'test', predictions, results)
         return results
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -71,6 +72,15 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     (tmp_path / 'notes.txt').touch()
     with pytest.raises(ValueError, match='found notes.txt; give another --out'):
         evaluation.expect_replaceable(tmp_path)
+
+
+def test_a_folder_that_cannot_be_replaced(tmp_path):
+    with pytest.raises(ValueError, match='a disk is mounted at /proc; give one within it'):
+        evaluation.expect_replaceable(Path('/proc'))
+    (tmp_path / 'file').touch()
+    with pytest.raises(ValueError, match='must be one that can be written to'):
+        with evaluation.kept_for_results(tmp_path / 'file' / 'test'):
+            pass
 
 
 class OneNorm(nn.Module):

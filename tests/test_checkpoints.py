@@ -1,8 +1,13 @@
 """Saving, choosing and restoring checkpoints: bit for bit, newest and best kept, no damage accepted, clear errors."""
 
+import os
 import random
 import shutil
+import subprocess
+import sys
+import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -180,3 +185,110 @@ def test_a_save_that_fails_later_is_told_at_the_next_check_and_does_not_count(co
     assert checkpoints.find(copy, 'last').step == 4
     with checkpoints.Checkpoints(copy, keep=2) as there:
         assert there.latest.step == 4
+
+
+@pytest.mark.parametrize('name', ['²', '٣', '007', 'x', '5'])
+def test_what_is_no_step(copy, name):
+    """Also a file by the name of one."""
+    (copy / name).touch() if name == '5' else shutil.copytree(copy / '4', copy / name)
+    assert checkpoints.find(copy, 'last').step == 4
+    with pytest.raises(ValueError, match=r'one of the steps \[2, 3, 4\]'):
+        checkpoints.find(copy, name)
+    with checkpoints.Checkpoints(copy, keep=2) as there:
+        assert there.latest.step == 4
+        there.save(make_state(8), {}, None)
+    assert checkpoints.find(copy, 'last').step == 8
+
+
+def rotating(monkeypatch, happens, before=True):
+    """Lets something happen before or after every load; returns the steps that were loaded."""
+    load, steps = checkpoints.load_variables, []
+
+    def load_variables(folder, step, like):
+        steps.append(step)
+        if before:
+            happens(folder, step)
+        loaded = load(folder, step, like)
+        if not before:
+            happens(folder, step)
+        return loaded
+
+    monkeypatch.setattr(checkpoints, 'load_variables', load_variables)
+    return steps
+
+
+def take_away(only_once):
+    """Half of the arrays, of the newest or of every step, and all of it soon after, as Orbax takes checkpoints away."""
+    taken = []
+
+    def take(folder, step):
+        if only_once and taken:
+            return
+        taken.append(step)
+        path = folder / str(step)
+        arrays = sorted(file for file in path.rglob('*') if file.is_file() and '/d/' in str(file))
+        assert arrays
+        for file in arrays[: len(arrays) // 2 + 1]:
+            file.unlink()
+        threading.Timer(0.05, shutil.rmtree, (path,)).start()
+
+    return take
+
+
+# What Orbax does not find it may also tell of, from a thread, once it has been forgotten.
+orbax_complains = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+
+
+@orbax_complains
+@pytest.mark.parametrize('before', [True, False])
+def test_a_checkpoint_that_is_taken_away_while_it_is_read(copy, monkeypatch, before):
+    steps = rotating(monkeypatch, take_away(only_once=True), before)
+    shapes = like(make_state(3).variables)
+    found, variables = checkpoints.load(copy, 'last', lambda found: shapes)
+    assert (steps, found.step) == ([4, 3], 3)
+    assert_same(variables, make_state(3, seed=3).variables)
+
+
+@orbax_complains
+def test_checkpoints_that_are_taken_away_for_ever(copy, monkeypatch):
+    rotating(monkeypatch, take_away(only_once=False))
+    with pytest.raises(ValueError, match='no finished checkpoint'):
+        checkpoints.load(copy, 'last', lambda found: like(make_state(1).variables))
+
+
+@orbax_complains
+def test_the_step_asked_for_is_taken_away(copy, monkeypatch):
+    rotating(monkeypatch, take_away(only_once=True))
+    with pytest.raises(ValueError, match=r"one of the steps \[2, 3\], got '4'"):
+        checkpoints.load(copy, '4', lambda found: like(make_state(1).variables))
+
+
+TRAINING = """
+import sys
+from test_checkpoints import checkpoints, make_state
+with checkpoints.Checkpoints(sys.argv[1], keep=2) as there:
+    print('ready', flush=True)
+    for step in range(1, 40):
+        there.save(make_state(step, seed=step), {'config': {}}, None)
+"""
+
+
+@orbax_complains
+def test_read_while_a_training_saves(tmp_path):
+    """Whatever is read has all arrays, of its own step."""
+    shapes, read = like(make_state(1).variables), []
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parent.parent)])
+    command = [sys.executable, '-c', TRAINING, tmp_path / 'run']
+    env = os.environ | {'PYTHONPATH': paths, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}  # as here, for the same bits
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as trainer:
+        assert trainer.stdout.readline() == b'ready\n'
+        while trainer.poll() is None:
+            try:
+                found, variables = checkpoints.load(tmp_path / 'run', 'last', lambda found: shapes)
+            except ValueError as error:
+                assert 'no finished checkpoint' in str(error) and not read
+                continue
+            assert_same(variables, make_state(found.step, seed=found.step).variables)
+            read.append(found.step)
+    assert trainer.returncode == 0
+    assert len(set(read)) > 3 and read == sorted(read)

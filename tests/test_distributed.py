@@ -34,8 +34,11 @@ def data_dir(tmp_path_factory):
 
 
 @contextmanager
-def started(workdir, data_dir, processes, devices, *arguments, slurm=False):
-    """That many processes of one training, with a log each; under SLURM they find each other by their environment."""
+def started(workdir, data_dir, processes, devices, *arguments, slurm=False, own=()):
+    """That many processes of one training, with a log each; under SLURM they find each other by their environment.
+
+    `own` are arguments of the last one alone.
+    """
     command = [sys.executable, 'train.py', *arguments, *RUN, f'--config.data.dir={data_dir}', f'--workdir={workdir}']
     if slurm:
         command += ['--coordinator=auto']
@@ -50,10 +53,13 @@ def started(workdir, data_dir, processes, devices, *arguments, slurm=False):
     children = []
     try:
         for number, log in enumerate(logs):
-            own = [f'--process={number}'] if processes > 1 and not slurm else []
+            numbered = [f'--process={number}'] if processes > 1 and not slurm else []
+            last = own if number == processes - 1 else ()
             env = environment(flags) | (slurm_environment(number, processes) if slurm else {})
             with log.open('w') as file:
-                child = subprocess.Popen([*command, *own], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT)
+                child = subprocess.Popen(
+                    [*command, *numbered, *last], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT
+                )
             children.append(child)
         yield children, logs
     finally:
@@ -97,6 +103,19 @@ def test_two_processes_are_one(data_dir, tmp_path):
     np.testing.assert_array_equal(predictions[0]['labels'], predictions[1]['labels'])
     np.testing.assert_allclose(predictions[0]['logits'], predictions[1]['logits'], rtol=1e-3, atol=1e-5)
     assert 'top-1' not in logs[1].read_text()  # one tells, the other is silent
+
+
+def assert_all_end(children, logs, words):
+    assert [child.wait(PATIENCE) for child in children] == [2] * len(children), logs[0].read_text()
+    assert all(words in log.read_text() for log in logs), logs[0].read_text()
+
+
+def test_processes_that_differ_or_are_mistaken_end_together(data_dir, tmp_path):
+    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, own=['--config.seed=5']) as run:
+        assert_all_end(*run, 'process 1 differs from process 0 in config.seed (0 there, 5 here)')
+    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, own=['--config.data.dir=nowhere']) as run:
+        assert_all_end(*run, 'dnr_jax.data.prepare')
+    assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.every

@@ -1,8 +1,10 @@
 """A file, or a folder, is there whole or not at all."""
 
+from pathlib import Path
+
 import pytest
 
-from dnr_jax.files import folder_written_whole, written_whole
+from dnr_jax.files import expect_writable, folder_written_whole, written_whole
 
 
 def test_takes_the_place_of_the_old_one(tmp_path):
@@ -47,3 +49,15 @@ def test_a_folder_that_was_not_finished_leaves_the_older_one(tmp_path):
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ['test']
     assert [path.name for path in (tmp_path / 'test').iterdir()] == ['older']
+
+
+def test_what_can_be_written_to(tmp_path):
+    """Whether it is there or not, and without a trace."""
+    expect_writable(tmp_path)
+    expect_writable(tmp_path / 'a' / 'b')
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / 'file').touch()
+    (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+    for folder in (tmp_path / 'file', tmp_path / 'file/within', tmp_path / 'link/within', Path('/proc/within')):
+        with pytest.raises(ValueError, match='Expected a folder that can be written to'):
+            expect_writable(folder)

@@ -11,11 +11,11 @@ ROOT = PACKAGE.parent
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
     {'terminal'},
-    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account'},
+    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account', 'lock'},
     {'ranges', 'figures', 'relay', 'statistics', 'manifest', 'predictions'},
     {'normalization'},
     {'models', 'parallel'},
-    {'data', 'metrics', 'losses', 'mixing', 'optimizers', 'reporting'},
+    {'data', 'agreement', 'metrics', 'losses', 'mixing', 'optimizers', 'reporting'},
     {'state', 'progress', 'views', 'compare'},
     {'steps', 'checkpoints', 'scores'},
     {'trained', 'precise', 'ownership'},

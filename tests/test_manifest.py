@@ -59,6 +59,9 @@ def test_files_that_differ_are_named(sealed, harm, words):
         (b'"files"', 'cannot be read'),
         (b'null', 'cannot be read'),
         (b'{"files": {}}', 'cannot be read'),
+        (b'{"files": [], "of_files": "x"}', 'cannot be read'),
+        (b'{"files": {"a": 1}, "of_files": {}}', 'cannot be read'),
+        (b'[' * 100_000, 'cannot be read'),
         (b'{"files": {}, "of_files": ""}', 'has changed'),
     ],
 )

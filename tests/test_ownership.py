@@ -1,6 +1,7 @@
 """A work folder is claimed by one config, and gone on with by the same videos and arrays of the same shapes."""
 
 import json
+import os
 
 import pytest
 
@@ -28,7 +29,7 @@ class Videos(VideoSource):
 
 def claim(folder, config, allow_change=()):
     """The seed in the folder's config.json afterwards."""
-    with ownership.claimed(folder, config, allow_change):
+    with ownership.kept(folder / '.lock', 'The folder'), ownership.claimed(folder, config, allow_change):
         pass
     return seed_of(folder)
 
@@ -79,3 +80,12 @@ def test_another_state(config):
     ownership.expect_same_state([], there, config)
     with pytest.raises(ValueError, match=r'missing 2 params.*: train.ema_decay \(0.0 there, 0.5 here\)\.$'):
         ownership.expect_same_state(['missing 2 params'], there, config)
+
+
+def test_a_folder_in_use(config, tmp_path):
+    """Before its config is read, and as often as it is tried."""
+    with ownership.kept(tmp_path / 'run/.lock', 'The folder'):
+        for _ in range(2):
+            with pytest.raises(ValueError, match=f'The folder is in use by process {os.getpid()} on .*, since 20'):
+                claim(tmp_path / 'run', config)
+    assert claim(tmp_path / 'run', config) == 0

@@ -154,3 +154,8 @@ def test_diagnosis(training, running, of_precise, per_hop, sentence):
     top1 = {'training': training, 'running': running, 'precise': of_precise}
     with_hops = top1 if per_hop is None else top1 | {'precise_per_hop': per_hop}
     assert re.search(sentence, statistics_report.diagnose(with_hops, LAYERS))
+
+
+def test_where_nothing_can_be_written_nothing_is_read():
+    with pytest.raises(ValueError, match='folder that can be written to'):
+        statistics_report.report('nowhere', 'last', lambda config: config, 1, '/proc/never')

@@ -15,7 +15,7 @@ from data.conftest import prepare_tiny
 
 from benchmarks import kills
 from configs import moving_shapes
-from dnr_jax import evaluation, models, setup, training
+from dnr_jax import evaluation, models, ownership, setup, training
 from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
@@ -282,6 +282,25 @@ def test_a_work_folder_of_another_config(finished, config):
     assert (finished[0] / 'config.json').read_text() == before
 
 
+def test_a_work_folder_in_use(finished, config):
+    before = (finished[0] / 'metrics.jsonl').read_text()
+    with ownership.kept(finished[0] / '.lock', 'it'):
+        with pytest.raises(ValueError, match=f'The work folder {finished[0]} is in use by process'):
+            training.train_and_evaluate(config, finished[0])
+    assert (finished[0] / 'metrics.jsonl').read_text() == before
+
+
+def never(*_, **__):
+    raise AssertionError('this comes too late')
+
+
+def test_a_folder_for_results_in_use_is_refused_before_anything_is_scored(finished, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, 'evaluate', never)
+    with evaluation.kept_for_results(tmp_path / 'out'):
+        with pytest.raises(ValueError, match=f'The folder {tmp_path / "out"} for results is in use by process'):
+            evaluation.evaluate_checkpoint(finished[0], 'last', lambda config: config, tmp_path / 'out')
+
+
 def segments_with_three_clips(config):
     config.clip.sampling, config.test.clips = 'segments', 3
 
@@ -347,7 +366,7 @@ def test_a_truncated_video_stops_with_its_name(config, tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_stops(config, tmp_path):
-    config.pixels.mean = (float('nan'), 0.0, 0.0)
+    config.pixels.std = (1e-38, 1.0, 1.0)  # red is infinite
     with pytest.raises(FloatingPointError, match='at step 1'):
         training.train_and_evaluate(config, tmp_path)
     assert not [path for path in (tmp_path / 'checkpoints').iterdir() if path.name.isdigit()]

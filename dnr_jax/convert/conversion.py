@@ -18,6 +18,7 @@ from dnr_jax.account import Entry
 from dnr_jax.checkpoints import LEAST_KEPT, Checkpoints
 from dnr_jax.convert import files, layout
 from dnr_jax.convert.schemes import SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
+from dnr_jax.files import expect_writable
 from dnr_jax.models.resnet import RESNETS, BottleneckBlock
 from dnr_jax.normalization import PRESETS, norm_slots
 from dnr_jax.registry import choose
@@ -62,6 +63,7 @@ def convert(
     scheme, out = choose(SCHEMES, source, 'source of weights'), Path(out).expanduser()
     if (out / 'checkpoints').exists():
         raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
+    expect_writable(out)
     sets = files.sets(file)
     taken = files.chosen(sets, key, file)
     found = by_path(files.as_numpy(sets[taken], file), scheme)
@@ -186,6 +188,7 @@ def to_torch(workdir: str | Path, which: str, file: str | Path) -> str:
 
     ValueError for a network that the released code does not have.
     """
+    expect_writable(Path(file).parent)
     found = trained.load(workdir, which, lambda config: config, parallel.make_mesh())
     expect_released(found.config)
     arrays = {

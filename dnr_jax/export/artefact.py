@@ -18,7 +18,7 @@ from dnr_jax import evaluation, parallel, streaming, trained
 from dnr_jax.bars import bar
 from dnr_jax.data.sampling import as_taken
 from dnr_jax.export import check, programs
-from dnr_jax.files import written_whole
+from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.registry import choose
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
@@ -63,6 +63,7 @@ def export_checkpoint(
             'bytes': len(serialized),
             'sha256': hashlib.sha256(serialized).hexdigest(),
         }
+        out.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(out) as file, written_whole(Path(f'{out}.json')) as beside:
             file.write_bytes(serialized)
             beside.write_text(json.dumps(about))
@@ -89,10 +90,7 @@ def expect(out: Path, platforms: Sequence[str], stream: bool, horizon: int | Non
         raise ValueError(f'A horizon is that of a stream: expected 0 or more, with --streaming, got {horizon}.')
     if out.is_dir():
         raise ValueError(f'Expected --out to name a file, got the folder {out}.')
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f'The folder of --out must be one that can be written to: {error}') from error
+    expect_writable(out.parent)
 
 
 def lower(program: programs.Program, platforms: Sequence[str]) -> export.Exported:

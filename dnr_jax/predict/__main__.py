@@ -85,8 +85,11 @@ def print_videos(found, paths: Sequence[Path], output, draws: Sequence, mesh) ->
 
 def drawings(given, found, paths: Sequence[Path], mesh) -> list:
     """What is drawn of each prediction, into folders that are like those of the videos."""
+    from dnr_jax.files import expect_writable
     from dnr_jax.predict import pictures
 
+    for folder in filter(None, (given.annotate, given.maps)):
+        expect_writable(Path(folder))
     above = os.path.commonpath([path.absolute().parent for path in paths])
 
     def into(folder, draw, prediction):

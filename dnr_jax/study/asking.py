@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
-from dnr_jax.files import written_whole
+from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.study import clips
 from dnr_jax.study.clips import Clips
 from dnr_jax.study.tracing import Relay, find_relays
@@ -34,9 +34,18 @@ class Asked(NamedTuple):
     @property
     def folder(self) -> Path:
         """Where to write to."""
-        folder = Path(self.out) if self.out else Path(self.workdirs[0]) / 'study'
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        self.place.mkdir(parents=True, exist_ok=True)
+        return self.place
+
+    @property
+    def place(self) -> Path:
+        """That folder, which may not be there yet."""
+        return Path(self.out) if self.out else Path(self.workdirs[0]) / 'study'
+
+    def load(self, workdir: str, mesh: parallel.Mesh) -> tuple[Trained, VideoSource]:
+        """See `clips.load`; ValueError also if no answer could be written."""
+        expect_writable(self.place)
+        return clips.load(workdir, self.checkpoint, self.adapt, mesh)
 
 
 class Study(NamedTuple):
@@ -62,7 +71,7 @@ def begin(asked: Asked) -> Study:
     if len(asked.workdirs) != 1:
         raise ValueError(f'Expected one --workdir, got {len(asked.workdirs)}; several are for order.')
     mesh = parallel.make_mesh()
-    found, source = clips.load(asked.workdirs[0], asked.checkpoint, asked.adapt, mesh)
+    found, source = asked.load(asked.workdirs[0], mesh)
     size = found.config.test.size
     relays = find_relays(found.model, found.variables, (1, found.config.clip.frames, size, size, 3))
     return Study(found, source, relays, mesh, about(asked.workdirs[0], found, source))

@@ -217,7 +217,7 @@ def found_before(path: Path, results: Mapping[str, Any]) -> dict[tuple[str, str]
 def see_order(asked: Asked) -> str:
     """Of networks with relays and without, beside each other; see `order`."""
     mesh = parallel.make_mesh()
-    loaded = [clips.load(workdir, asked.checkpoint, asked.adapt, mesh) for workdir in asked.workdirs]
+    loaded = [asked.load(workdir, mesh) for workdir in asked.workdirs]
     label_names, first = loaded[0][0].label_names, loaded[0][1]
     for workdir, (_, source) in zip(asked.workdirs, loaded, strict=True):
         if (source.fingerprint, source.split) != (first.fingerprint, first.split):

@@ -152,6 +152,8 @@ def test_mistakes(ask, tmp_path):
         with pytest.raises(ValueError, match=words):
             question(asked)
     assert not (tmp_path / 'never').exists()
+    with pytest.raises(ValueError, match='folder that can be written to'):  # before anything is loaded
+        commands.trace(ask('dnr', out='/proc/never')._replace(workdirs=('nowhere',)))
 
 
 def test_clips_are_spread_over_the_split(ask):

@@ -1,0 +1,141 @@
+"""A lock has one holder, ends with it, and is not kept by a host that is gone."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from dnr_jax import lock
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / 'lock'
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch):
+    monkeypatch.setattr(lock, 'BEAT', 0.1)
+    monkeypatch.setattr(lock, 'SILENCE', 1.0)
+
+
+@contextmanager
+def holder(path):
+    """Another process that holds the lock until it is killed."""
+    program = (
+        'import sys, pathlib; from dnr_jax import lock\n'
+        "with lock.held(pathlib.Path(sys.argv[1]), 'it'): print('ready', flush=True); sys.stdin.read()"
+    )
+    pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
+    with subprocess.Popen([sys.executable, '-c', program, str(path)], **pipes) as child:
+        assert child.stdout.readline() == b'ready\n'
+        yield child
+        child.kill()
+
+
+def test_one_at_a_time(path):
+    with holder(path) as child:
+        with pytest.raises(lock.Busy, match=f'^it is in use by process {child.pid} on .*, since 20'):
+            with lock.held(path, 'it'):
+                pass
+        child.kill()
+        child.wait()
+        with lock.held(path, 'it'):
+            pass
+    assert not path.exists()
+
+
+def test_a_patient_one_waits(path):
+    with holder(path) as child:
+        threading.Timer(0.5, child.stdin.close).start()
+        started = time.monotonic()
+        with lock.held(path, 'it', patient=True):
+            assert time.monotonic() - started > 0.4
+            with pytest.raises(lock.Busy), lock.held(path, 'it'):
+                pass
+
+
+def test_it_is_given_back_where_something_goes_wrong(path):
+    with pytest.raises(KeyError), lock.held(path, 'it'):
+        raise KeyError
+    with lock.held(path, 'it'):
+        assert json.loads(path.read_text())['process'] == os.getpid()
+
+
+def of_another_host(path):
+    path.write_text(json.dumps({'process': 7, 'host': 'gpu9', 'machine': 'another', 'since': 'noon'}))
+
+
+def test_another_host_that_is_heard(path):
+    """On a disk that tells no other host of locks."""
+    of_another_host(path)
+    done = threading.Event()
+
+    def beat():
+        while not done.wait(0.2):
+            os.utime(path)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        with pytest.raises(lock.Busy, match='process 7 on gpu9, since noon'), lock.held(path, 'it'):
+            pass
+    finally:
+        done.set()
+        thread.join()
+    assert json.loads(path.read_text())['host'] == 'gpu9'  # it is still the other's
+
+
+def test_another_host_that_is_gone(path):
+    of_another_host(path)
+    started = time.monotonic()
+    with lock.held(path, 'it'):
+        assert time.monotonic() - started >= 1
+        assert json.loads(path.read_text())['process'] == os.getpid()
+
+
+def test_another_host_that_is_long_gone(path):
+    of_another_host(path)
+    os.utime(path, (0, 0))
+    started = time.monotonic()
+    with lock.held(path, 'it'):
+        assert time.monotonic() - started < 0.5
+
+
+def test_the_holder_is_heard(path):
+    with lock.held(path, 'it'):
+        before = path.stat().st_mtime_ns
+        time.sleep(0.5)
+        assert path.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize('content', ['', '{', '[1]', 'null', '\x00' * 8])
+def test_a_file_that_says_nothing(path, content):
+    path.write_text(content)
+    with lock.held(path, 'it'):
+        pass
+
+
+def test_many_at_once_are_one_after_the_other(path):
+    """Though each takes the file away at its end."""
+    inside, most = 0, []
+
+    def enter():
+        nonlocal inside
+        with lock.held(path, 'it', patient=True):
+            inside += 1
+            most.append(inside)
+            time.sleep(0.01)
+            inside -= 1
+
+    threads = [threading.Thread(target=enter) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 20
