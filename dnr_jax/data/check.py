@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dnr_jax.bars import bar
-from dnr_jax.data import inventory, prepare
+from dnr_jax.data import inventory, machine, prepare
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.terminal import tell
 
@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             problems = check_prepared(options.name, options.out, workers=options.workers, seconds=options.seconds)
     except (ValueError, OSError) as error:
-        tell(', '.join([str(error), *getattr(error, '__notes__', ())]), file=sys.stderr)
+        tell(machine.told(error), file=sys.stderr)
         return 2
     if not problems:
         tell('Nothing is wrong.')

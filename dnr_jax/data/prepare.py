@@ -18,7 +18,7 @@ from pathlib import Path
 
 from absl import logging
 
-from dnr_jax.data import DATASETS, builder_class, inventory
+from dnr_jax.data import DATASETS, builder_class, inventory, machine
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.registry import choose
 from dnr_jax.terminal import tell
@@ -247,7 +247,7 @@ def main(arguments: list[str] | None = None) -> int:
         effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
         prepare(open_builder(options), effort, refresh=options.refresh)
     except (ValueError, OSError) as error:
-        tell(', '.join([str(error), *getattr(error, '__notes__', ())]), file=sys.stderr)
+        tell(machine.told(error), file=sys.stderr)
         return 2
     return 0
 

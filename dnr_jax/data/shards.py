@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
+from dnr_jax.data import machine
 from dnr_jax.data.annotations.rows import Rejected, Row
 
 CLIPS_PER_SHARD = 128
@@ -165,7 +166,8 @@ def _write(shard: Shard, folder: Path, outcomes: Iterable[Record | Rejected]) ->
         assert len(records) + len(rejected) == len(shard.rows), 'every row has an outcome'
         _settle(unfinished, folder / shard.file)
     except RuntimeError as error:  # of ArrayRecord
-        raise OSError(f"'{unfinished}' could not be written: {error}") from error
+        written = OSError(f"'{unfinished}' could not be written: {error}")
+        raise machine.behind(error, unfinished) or written from error
     finally:
         unfinished.unlink(missing_ok=True)
     sources = [() if row.reason == GIVEN_UP else _signature(row) for row in rejected]

@@ -1,6 +1,7 @@
 """Random access to the records of a prepared data set."""
 
 import bisect
+import errno
 import itertools
 import os
 import re
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from dnr_jax.data import builder_class, inventory, metadata
+from dnr_jax.data import builder_class, inventory, machine, metadata
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.decoding import Reason, VideoError
@@ -77,14 +78,13 @@ class VideoSource:
         except (OSError, MemoryError):  # of the machine
             raise
         except Exception as error:  # many kinds, by what is damaged
-            raise self.damaged(index, error) from error
+            raise machine.behind(error, self._file_of(index)) or self.damaged(index, error) from error
         return record
 
     def damaged(self, index: int, what: object, id: str = '') -> 'DamagedRecord':
         """The error for a record that cannot be read; names its file."""
-        shard = self._shards[bisect.bisect_right(self._ends, index)]
         error = DamagedRecord(
-            f"Record {index} of {self.name}, in '{os.fspath(shard.filename)}', is damaged: {what} Prepare the data set "
+            f"Record {index} of {self.name}, in '{self._file_of(index)}', is damaged: {what} Prepare the data set "
             'again, or leave out what is damaged with --config.data.damaged=skip.',
             Reason.DAMAGED,
         )
@@ -98,6 +98,9 @@ class VideoSource:
                 raise ValueError(f'{key} is {type(record[key]).__name__}, expected {kind.__name__}.')
         if not -1 <= record['label'] < len(self.label_names) or record['num_frames'] < 1:
             raise ValueError(f'label {record["label"]}, {record["num_frames"]} frames.')
+
+    def _file_of(self, index: int) -> str:
+        return os.fspath(self._shards[bisect.bisect_right(self._ends, index)].filename)
 
     @staticmethod
     def _parts(split: str, info: tfds.core.DatasetInfo) -> list[str]:
@@ -119,7 +122,10 @@ class VideoSource:
                 found = reader.num_records()
                 reader.close()  # raises what went wrong since opening
             except RuntimeError as error:
-                raise _damaged(shard.filename, error) from error
+                trouble = machine.behind(error, shard.filename)
+                if trouble is None or trouble.errno == errno.ENOENT:
+                    raise _damaged(shard.filename, error) from error
+                raise trouble from error
             if found != shard.examples_in_shard:
                 raise _damaged(shard.filename, f'{shard.examples_in_shard} records expected, {found} found')
 

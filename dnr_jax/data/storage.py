@@ -18,6 +18,7 @@ from dnr_jax.data import decoding, jpegs, orientation
 from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
 from dnr_jax.data.decoding import Limits, Reason, VideoError, check_pixels
 from dnr_jax.data.encoding import reencode, to_jpegs
+from dnr_jax.data.machine import MachineError
 from dnr_jax.registry import choose
 
 # What may be wrong with a path; any other error of reading is one of the machine.
@@ -78,7 +79,7 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits, *, groups: int =
     Raises:
       ValueError: for a storage that makes no sense.
       VideoError: with a reason, for everything that is wrong with the video.
-      OSError: for trouble of the machine, such as a disk that fails.
+      MachineError: for trouble of the machine, such as a disk that fails.
     """
     check(storage)
     try:
@@ -87,8 +88,7 @@ def store(path: pathlib.Path, storage: Storage, limits: Limits, *, groups: int =
         raise VideoError(f"there is no '{path}'.", Reason.MISSING) from error
     except OSError as error:
         if error.errno not in ERRORS_OF_PATHS:
-            error.add_note(f"While reading '{path}'.")
-            raise
+            raise MachineError(error.errno, error.strerror, str(path)) from error
         raise VideoError(f"'{path}' cannot be read: {error.strerror}.", Reason.UNREADABLE) from error
     return {'video': video, 'frame_ends': frame_ends, 'num_frames': num_frames}
 

@@ -1,6 +1,7 @@
 import errno
 import io
 import pathlib
+import pickle
 
 import av
 import cv2
@@ -12,6 +13,7 @@ from numbered_videos import decode_everything, draw, make_video, read, remux
 
 from dnr_jax.data import groups
 from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError
+from dnr_jax.data.machine import MachineError
 from dnr_jax.data.storage import FORMS, Storage, check, name, read_frames, store, verify
 
 ORIGINAL = Storage('original', short_side=0, keyframe_interval=1, quality=95, frame_step=1)
@@ -182,7 +184,9 @@ def test_trouble_of_the_machine_is_not_the_video_s(tmp_path, monkeypatch, code):
     monkeypatch.setattr(pathlib.Path, 'read_bytes', fail)
     with pytest.raises(OSError, match='trouble') as error:
         store(tmp_path / 'video', ORIGINAL, UNLIMITED)
-    assert error.value.errno == code and error.value.__notes__ == [f"While reading '{tmp_path / 'video'}'."]
+    assert error.value.errno == code and isinstance(error.value, MachineError)
+    assert str(error.value).startswith(f"trouble: '{tmp_path / 'video'}'. ")
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 @pytest.mark.parametrize('path', ['x' * 300, 'file/video', 'loop', 'forbidden'])

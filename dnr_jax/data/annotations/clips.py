@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 IMAGE_SUFFIXES = frozenset('.bmp .jpeg .jpg .png .webp'.split())  # of the frames in a folder
 _FRAMES = frozenset('rgb img imgs image images frame frames color colour'.split())  # names of folders of them
+_NOWHERE = errno.ENOENT, errno.ENOTDIR, errno.ELOOP  # there is nothing; other errors are those of the machine
 _SUFFIX = re.compile(r'\.[a-z]\w{0,4}', re.IGNORECASE)  # of a file; a folder may be 'v1.2'
 
 
@@ -77,11 +79,14 @@ def clips_by_name(folder: Path) -> dict[str, Path]:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether there is a file, or a folder with images, at `path`."""
+    """Whether there is a file, or a folder with images, at `path`; OSError where the machine does not tell."""
     try:
-        return path.is_file() or (path.is_dir() and any(map(_is_image, path.iterdir())))
+        mode = os.stat(path).st_mode
+        return not stat.S_ISDIR(mode) or any(map(_is_image, path.iterdir()))
+    except ValueError:  # a zero within
+        return False
     except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
+        if error.errno in (*_NOWHERE, errno.ENAMETOOLONG):
             return False
         raise
 
@@ -117,7 +122,7 @@ def _kind(entry: os.DirEntry, above: frozenset[Path]) -> str:
     try:
         os.stat(path)
     except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno not in _NOWHERE:
             raise
         if _is_video(path):
             return 'nowhere'

@@ -6,6 +6,7 @@ The configuration names what the records are: the split of the annotations, wher
 which videos are stored: 'original', 'split1-jpeg256'.
 """
 
+import errno
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from dnr_jax.data.annotations import folders, hmdb51, kinetics, listing, somethi
 from dnr_jax.data.annotations.rows import Annotated, Row, outside, some
 from dnr_jax.data.builders.video import VideoBuilder
 from dnr_jax.data.decoding import Limits, Reason, VideoError
+from dnr_jax.data.machine import MachineError
 from dnr_jax.data.storage import Storage, store
 from dnr_jax.registry import choose
 
@@ -77,8 +79,13 @@ class RecordedBuilder(VideoBuilder):
 
 
 def store_row(row: Row, *, storage: Storage, limits: Limits, groups: int) -> dict:
-    """The features of a row's video."""
-    record = store(row.path, storage, limits, groups=groups)
+    """The features of a row's video; MachineError where its folder, which was there, is gone."""
+    try:
+        record = store(row.path, storage, limits, groups=groups)
+    except VideoError as error:
+        if error.reason == Reason.MISSING and not row.path.parent.exists():
+            raise MachineError(errno.ENOENT, 'its folder is gone', str(row.path)) from error
+        raise
     if record['num_frames'] < FEWEST_FRAMES:
         raise VideoError(f'{record["num_frames"]} frame is no video.', Reason.TOO_SHORT)
     return record

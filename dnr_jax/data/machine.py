@@ -1,0 +1,49 @@
+"""Trouble of the machine, which is no damage of the data: it ends what is going on, and says what helps."""
+
+import errno
+import os
+
+_MOUNT = 'See whether its disk is mounted and whole.'
+REMEDIES = {
+    errno.EMFILE: 'Allow more open files: ulimit -n 8192.',
+    errno.ENFILE: 'All processes of the machine together have too many open files: end some.',
+    errno.ENOSPC: 'Make room on the disk.',
+    errno.EDQUOT: 'Make room on the disk, within your quota.',
+    errno.ENOMEM: 'Memory has run out: fewer workers take less.',
+    errno.EACCES: 'See to whom it belongs.',
+    errno.EPERM: 'See to whom it belongs.',
+    **dict.fromkeys(
+        (
+            errno.ENOENT,
+            errno.EIO,
+            errno.ENXIO,
+            errno.ENODEV,
+            errno.ESTALE,
+            errno.ENOTCONN,
+            errno.ETIMEDOUT,
+            errno.ECONNRESET,
+            errno.EHOSTDOWN,
+            errno.EREMOTEIO,
+        ),
+        _MOUNT,
+    ),
+}
+
+
+class MachineError(OSError):
+    """(errno, what it is in words, file): the file cannot be read or written, and it is not to blame."""
+
+    def __str__(self) -> str:
+        return f"{self.strerror}: '{self.filename}'. {REMEDIES.get(self.errno, _MOUNT)}"
+
+
+def told(error: Exception) -> str:
+    """An error and its notes on one line, with what helps against trouble of the machine."""
+    helps = isinstance(error, OSError) and not isinstance(error, MachineError) and REMEDIES.get(error.errno)
+    return ', '.join([f'{error}. {helps}' if helps else str(error), *getattr(error, '__notes__', ())])
+
+
+def behind(error: Exception, file: str | os.PathLike) -> MachineError | None:
+    """The trouble that an error of ArrayRecord, over this file, tells in words only; None where it tells of none."""
+    code = next((code for code in REMEDIES if os.strerror(code) in str(error)), None)
+    return None if code is None else MachineError(code, os.strerror(code), os.fspath(file))
