@@ -34,13 +34,19 @@ class MachineError(OSError):
     """(errno, what it is in words, file): the file cannot be read or written, and it is not to blame."""
 
     def __str__(self) -> str:
-        return f"{self.strerror}: '{self.filename}'. {REMEDIES.get(self.errno, _MOUNT)}"
+        return f'{self.what}. {REMEDIES.get(self.errno, _MOUNT)}'
+
+    @property
+    def what(self) -> str:
+        """Without what helps."""
+        return f"{self.strerror}: '{self.filename}'"
 
 
 def told(error: Exception) -> str:
     """An error and its notes on one line, with what helps against trouble of the machine."""
-    helps = isinstance(error, OSError) and not isinstance(error, MachineError) and REMEDIES.get(error.errno)
-    return ', '.join([f'{error}. {helps}' if helps else str(error), *getattr(error, '__notes__', ())])
+    what = ', '.join([getattr(error, 'what', str(error)), *getattr(error, '__notes__', ())])
+    helps = isinstance(error, OSError) and REMEDIES.get(error.errno)
+    return f'{what}. {helps}' if helps else what
 
 
 def behind(error: Exception, file: str | os.PathLike) -> MachineError | None:

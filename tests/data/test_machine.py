@@ -77,8 +77,7 @@ def test_remedies_are_told_once():
     assert machine.told(error) == "[Errno 24] too many: '/x'. Allow more open files: ulimit -n 8192."
     error = MachineError(errno.EIO, 'broken', '/x')
     error.add_note('while it was read')
-    remedy = 'See whether its disk is mounted and whole.'
-    assert machine.told(error) == f"broken: '/x'. {remedy}, while it was read"
+    assert machine.told(error) == "broken: '/x', while it was read. See whether its disk is mounted and whole."
     assert machine.told(ValueError('a mistake')) == 'a mistake'
 
 

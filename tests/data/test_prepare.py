@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from data.kinetics_tree import plant
@@ -205,6 +206,16 @@ def test_what_is_printed(tmp_path, capfd, monkeypatch):
     assert output.out.splitlines()[4].startswith('8 classes, 0.')
     assert f'--config.data.name=moving_shapes/tiny --config.data.dir={tmp_path}' in output.out
     assert '100%' in output.err and output.err.count('\n') == 1  # one progress bar, and nothing else
+
+
+def test_nothing_is_left_in_the_temporary_folder(kinetics, tmp_path, monkeypatch):
+    (tmp_path / 'temporary').mkdir()
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path / 'temporary'))
+    monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 2})
+    assert prepare.main(['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']) == 0
+    assert check.main(['moving_shapes/tiny', '--out', str(tmp_path), '--workers', '0']) == 0
+    check.main(arguments(kinetics[0], tmp_path, '--failures', str(tmp_path / 'failures.csv'), '--workers', '0'))
+    assert not list((tmp_path / 'temporary').iterdir())
 
 
 def test_a_second_run_does_nothing(tiny_dir, capsys):

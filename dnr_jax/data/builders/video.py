@@ -60,7 +60,13 @@ class Effort(NamedTuple):
 
 
 class Info(tfds.core.DatasetInfo):
-    """Also reads the metadata of a data set that is there already; ValueError if they are damaged."""
+    """Also reads the metadata of a data set that is there already; ValueError if they are damaged.
+
+    One that is not is no data set that TFDS has published, and is not looked for.
+    """
+
+    def initialize_from_bucket(self) -> None:
+        pass  # TFDS would leave an empty temporary folder
 
     def read_from_directory(self, dataset_info_dir: str | os.PathLike) -> None:
         with inventory.told_as_damage(Path(dataset_info_dir)):
