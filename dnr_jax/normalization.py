@@ -25,20 +25,18 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
+from dnr_jax.forms import PerGroup, Video, multiply_add
 from dnr_jax.registry import choose
 from dnr_jax.relay import Carry, RelayCell, relay_over_frames, zero_carry
-from dnr_jax.statistics import BatchStatistics, GroupStatistics, PerGroup, Video, moments
+from dnr_jax.statistics import BatchStatistics, GroupStatistics, moments
+
+Pooled = Float[Array, 'B T H2 W2 C']
 
 
 def linear_transform(x: Video, mean: PerGroup, var: PerGroup, epsilon: float, scale: PerGroup, shift: PerGroup):
     """`scale * (x - mean) / sqrt(var + epsilon) + shift` as one multiply-add over x; [B T H W C] in the type of x."""
     slope = scale * lax.rsqrt(var + epsilon)
-    offset = shift - mean * slope
-    clips, frames, height, width, channels = x.shape
-    slope, offset = (jnp.repeat(of_group, frames // of_group.shape[1], axis=1) for of_group in (slope, offset))
-    per_frame = x.reshape(clips, frames, height * width, channels).astype(jnp.float32)
-    y = per_frame * slope[:, :, None] + offset[:, :, None]
-    return y.astype(x.dtype).reshape(x.shape)
+    return multiply_add(x, slope, shift - mean * slope)
 
 
 # Transforms: transform(carry, pooled) -> (carry, (scale, shift)), pooled [B G C], scale and shift [1 G C] or [B G C]
@@ -50,7 +48,7 @@ class StaticTransform(nn.Module):
     start: float
 
     @nn.compact
-    def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+    def __call__(self, carry: Carry, pooled: PerGroup) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
         scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[-1:])
         shift = self.param('shift', nn.initializers.zeros, pooled.shape[-1:])
         return carry, (scale[None, None], shift[None, None])
@@ -102,6 +100,7 @@ class Norm(nn.Module):
       epsilon: added to the variance.
       stride: frames per group, that is per hop of a cross-temporal relay; None takes all frames as one group.
       by_hop: whether every group is standardized by itself, or all of them alike.
+      clips_apart: whether statistics or transform tell clips apart.
     """
 
     statistics: Callable[..., nn.Module]
@@ -109,13 +108,34 @@ class Norm(nn.Module):
     epsilon: float
     stride: int | None
     by_hop: bool
+    clips_apart: bool
 
     @nn.compact
     def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Video, Carry]:
-        of = moments(x, groups=frame_groups(x.shape[1], self.stride))
+        of = moments(x, frame_groups(x.shape[1], self.stride), self.clips_apart)
         mean, var = self.statistics(name='statistics')(of if self.by_hop else of.of_whole_clips(), train)
         carry, (scale, shift) = self.transform(name='transform')(carry, of.mean)
         return linear_transform(x, mean, var, self.epsilon, scale, shift), carry
+
+
+class PooledNorm(Norm):
+    """`pool(norm(x))` of a static norm and a maximum over windows, without normalizing what the maximum passes over.
+
+    A multiply-add by a scale above zero keeps the order of values, rounded or not, so the maximum may come first, and
+    leaves a quarter of them to be normalized. Channels of a scale below zero are turned round before.
+    """
+
+    pool: Callable[[Video], Video]
+
+    @nn.compact
+    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Pooled, Carry]:
+        shape_alone = jnp.zeros((1, 1, x.shape[-1]))  # is what a static transform looks at
+        carry, (scale, shift) = self.transform(name='transform')(carry, shape_alone)
+        sign = jnp.where(scale < 0, -1.0, 1.0)
+        x = x * sign[:, :, None, None].astype(x.dtype)
+        turned = moments(x, 1, self.clips_apart)
+        mean, var = self.statistics(name='statistics')(turned._replace(mean=sign * turned.mean), train)
+        return linear_transform(self.pool(x), sign * mean, var, self.epsilon, sign * scale, shift), carry
 
 
 class NoNorm(nn.Module):
@@ -123,6 +143,15 @@ class NoNorm(nn.Module):
 
     def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Video, Carry]:
         return x, carry
+
+
+class Pool(nn.Module):
+    """A maximum over windows, without a norm."""
+
+    pool: Callable[[Video], Video]
+
+    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Pooled, Carry]:
+        return self.pool(x), carry
 
 
 def frame_groups(frames: int, stride: int | None) -> int:
@@ -234,11 +263,15 @@ def make_norm(
     epsilon: float,
     groups: int,
     name: str,
+    pool: Callable[[Video], Video] | None = None,
 ) -> nn.Module:
-    """The norm of that word (see NORMS); `cell` is the stage's, for cross-layer norms; ValueError if unknown."""
+    """The norm of that word (see NORMS); `cell` is the stage's, for cross-layer norms; ValueError if unknown.
+
+    A `pool` follows a static norm, see `PooledNorm`.
+    """
     parts = choose(NORMS, word, 'norm')
     if word == 'none':
-        return NoNorm(name=name)
+        return Pool(pool, name=name) if pool else NoNorm(name=name)
     over_time = parts.transform == 'cross_temporal'
 
     def make_statistics(name):
@@ -255,4 +288,6 @@ def make_norm(
         return StaticTransform(parts.gain, name=name)
 
     stride_of_relay = stride if over_time else None
-    return Norm(make_statistics, make_transform, epsilon, stride_of_relay, parts.by_hop, name=name)
+    alike = (parts.statistics, parts.transform) == ('batch', 'static') and statistics_scope in ('device', 'global')
+    settings = make_statistics, make_transform, epsilon, stride_of_relay, parts.by_hop, not alike
+    return PooledNorm(*settings, pool, name=name) if pool else Norm(*settings, name=name)

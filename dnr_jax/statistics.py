@@ -19,8 +19,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-Video = Float[Array, 'B T H W C']
-PerGroup = Float[Array, '#B #G C']
+from dnr_jax.forms import PerGroup, Video, mean_and_square
 
 DEVICES_AXIS = 'clips'  # the mesh axis over which a batch is divided, and 'global' statistics are taken
 
@@ -38,22 +37,14 @@ class Moments(NamedTuple):
         return Moments(mean, square, self.count * self.mean.shape[1])
 
 
-def moments(x: Video, groups: int) -> Moments:
-    """One read of x for everything that statistics and relay need.
+def moments(x: Video, groups: int, clips_apart: bool) -> Moments:
+    """One read of x for everything that statistics and relay need; B is 1 where clips need not be told apart.
 
-    Taken by frame and then by group: XLA reduces a whole clip at once, as one long sum per channel, up to ten times
-    slower on CPUs. `normalization.linear_transform` goes by frame for the same reason: its gradient is such a sum.
     The variance is then mean of squares less square of mean: exact to float32 as long as |mean| is within a few
     hundred standard deviations, as activations of convolutions are.
     """
-    clips, frames, height, width, channels = x.shape
-    per_frame = x.reshape(clips, frames, height * width, channels).astype(jnp.float32)
-    mean, square = per_frame.mean(axis=2), jnp.square(per_frame).mean(axis=2)
-    return Moments(
-        mean.reshape(clips, groups, -1, channels).mean(axis=2),
-        square.reshape(clips, groups, -1, channels).mean(axis=2),
-        frames // groups * height * width,
-    )
+    mean, square = mean_and_square(x, groups, clips_apart)
+    return Moments(mean, square, x.size // mean.size)
 
 
 class BatchStatistics(nn.Module):

@@ -31,6 +31,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
 
+from dnr_jax.forms import Video
 from dnr_jax.models.layers import Head
 from dnr_jax.models.mobilenet import InvertedBlock, MobileNetV2
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, ResNet
@@ -38,7 +39,6 @@ from dnr_jax.models.tanet import AdaptiveBlock
 from dnr_jax.models.tea import TemporalAggregationBlock
 from dnr_jax.models.tsm import EverySecondShiftedBlock, ShiftedBasicBlock, ShiftedBottleneckBlock
 from dnr_jax.normalization import is_cross_layer, plain
-from dnr_jax.statistics import Video
 
 Variables = Mapping[str, Any]
 

@@ -19,7 +19,7 @@ from jax import Array, lax
 from jaxtyping import Bool, Float, Shaped
 
 from dnr_jax import streaming
-from dnr_jax.statistics import Video
+from dnr_jax.forms import Video
 from dnr_jax.streaming import Carry, Variables
 
 

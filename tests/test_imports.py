@@ -12,7 +12,8 @@ ROOT = PACKAGE.parent
 FLOORS = [
     {'terminal'},
     {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account', 'lock'},
-    {'ranges', 'figures', 'relay', 'statistics', 'manifest', 'predictions'},
+    {'ranges', 'figures', 'relay', 'forms', 'manifest', 'predictions'},
+    {'statistics'},
     {'normalization'},
     {'models', 'parallel'},
     {'data', 'agreement', 'metrics', 'losses', 'mixing', 'optimizers', 'reporting'},
@@ -21,7 +22,8 @@ FLOORS = [
     {'trained', 'precise', 'ownership'},
     {'setup'},
     {'evaluation', 'initial'},
-    {'training', 'dry_run', 'streaming'},
+    {'training', 'ahead', 'streaming'},
+    {'dry_run'},
     {'command', 'turns'},
     {'statistics_report', 'convert', 'study', 'predict', 'export'},
 ]

@@ -5,14 +5,14 @@ Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `
 """
 
 import functools
-import itertools
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.statistics import Video
+from dnr_jax import forms
+from dnr_jax.forms import Video
 
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
@@ -21,9 +21,7 @@ kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 class SpatialConv(nn.Module):
     """k x k convolution of every frame, no bias: [B T H W C] -> [B T H' W' D]; parameters stay float32.
 
-    A 1x1 convolution is a matmul over channels; with a stride, of every other position only. Results of at most 2 x 2
-    positions are a matmul too, over the windows they see: on CPUs, XLA's convolutions to so small maps, or their
-    gradients, take up to fifty times as long. The kernel is [k k C D] always.
+    The kernel is [k k C D].
     """
 
     features: int
@@ -35,31 +33,7 @@ class SpatialConv(nn.Module):
     def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 D']:
         k = self.kernel
         kernel = self.param('kernel', kaiming_fan_out, (k, k, x.shape[-1], self.features)).astype(self.dtype)
-        x = x.astype(self.dtype)
-        if k == 1 or max(x.shape[2:4]) <= 2 * self.stride:
-            x = jnp.concatenate(shifted(x, k, self.stride), axis=-1)
-            return matmul(x, kernel.reshape(-1, self.features))
-        y = lax.conv_general_dilated(
-            fold_frames(x),
-            kernel,
-            window_strides=(self.stride, self.stride),
-            padding=[(k // 2, k // 2)] * 2,
-            dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-        )
-        return unfold_frames(y, x.shape[1])
-
-
-def matmul(x: Video, kernel: Float[Array, 'C D']) -> Float[Array, 'B T H W D']:
-    """x @ kernel, as a product of two axes: one over five makes XLA transpose the large gradient for the kernel's."""
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
-
-
-def shifted(x: Video, kernel: int, stride: int) -> list[Float[Array, 'B T H2 W2 C']]:
-    """What each tap of a k x k convolution reads for every position, in the order of the kernel."""
-    margin, (height, width) = kernel // 2, x.shape[2:4]
-    padded = jnp.pad(x, [(0, 0), (0, 0), (margin, margin), (margin, margin), (0, 0)])
-    taps = itertools.product(range(kernel), repeat=2)
-    return [padded[:, :, i : i + height : stride, j : j + width : stride] for i, j in taps]
+        return forms.convolution(x.astype(self.dtype), kernel, self.stride)
 
 
 class DepthwiseConv(nn.Module):
@@ -76,44 +50,14 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 C']:
         kernel = self.param('kernel', kaiming_fan_in, (3, 3, 1, x.shape[-1])).astype(self.dtype)
-        taps = zip(kernel.reshape(9, 1, 1, 1, 1, -1), shifted(x.astype(self.dtype), 3, self.stride), strict=True)
+        taps = zip(kernel.reshape(9, 1, 1, 1, 1, -1), forms.shifted(x.astype(self.dtype), 3, self.stride), strict=True)
         return functools.reduce(jnp.add, (tap * part for tap, part in taps))
-
-
-def fold_frames(x):
-    """[B T ...] -> [B*T ...]."""
-    return x.reshape(-1, *x.shape[2:])
-
-
-def unfold_frames(x, frames: int):
-    """[B*T ...] -> [B T ...]."""
-    return x.reshape(-1, frames, *x.shape[1:])
-
-
-def max_pool(x: Video) -> Float[Array, 'B T H2 W2 C']:
-    """3x3 maximum with stride 2 and padding 1 in every frame.
-
-    Taken as maxima of shifted slices, along height and then width: the gradient of XLA's windowed maximum is a
-    scatter, several times slower on CPUs and the one operation without a deterministic form on GPUs. Equal maxima
-    share their gradient, where PyTorch gives it to the first: after a ReLU, ties are zeros, which pass none on.
-    """
-    over_height = _over_3(jnp.maximum, x, axis=2, stride=2, padding=-jnp.inf)
-    return _over_3(jnp.maximum, over_height, axis=3, stride=2, padding=-jnp.inf)
 
 
 def mean_pool(x: Video, stride: int) -> Float[Array, 'B T H2 W2 C']:
     """3x3 mean with padding 1 in every frame; the zeros of the padding count, as in PyTorch."""
-    over_height = _over_3(jnp.add, x, axis=2, stride=stride, padding=0.0)
-    return _over_3(jnp.add, over_height, axis=3, stride=stride, padding=0.0) / 9
-
-
-def _over_3(combine, x, axis: int, stride: int, padding: float):
-    width = [(0, 0)] * x.ndim
-    width[axis] = (1, 1)
-    padded = jnp.pad(x, width, constant_values=padding)
-    end = stride * ((x.shape[axis] - 1) // stride) + 1
-    shifted = (lax.slice_in_dim(padded, i, i + end, stride=stride, axis=axis) for i in range(3))
-    return functools.reduce(combine, shifted)
+    over_height = forms.over_3(jnp.add, x, axis=2, stride=stride, padding=0.0)
+    return forms.over_3(jnp.add, over_height, axis=3, stride=stride, padding=0.0) / 9
 
 
 def previous_frames(x):

@@ -28,12 +28,12 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.models.layers import SpatialConv, max_pool
+from dnr_jax.forms import Video, max_pool
+from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Network, Output
 from dnr_jax.models.resnet3d import TemporalConv, apply_norm
 from dnr_jax.normalization import PRESETS, is_cross_layer, norm_slots, plain
 from dnr_jax.relay import Carry, zero_carry
-from dnr_jax.statistics import Video
 
 
 def middle(inputs: int, features: int, kernel: int) -> int:
@@ -108,8 +108,7 @@ class R2Plus1D(Network):
         x = SpatialConv(self.stem_middle, 7, 2, self.dtype, name='conv_stem_spatial')(clip)
         x = nn.relu(self.plain_norm(x, 'norm_stem_spatial', train))
         x = TemporalConv(self.width, 3, 1, self.dtype, name='conv_stem_temporal')(x)
-        x = nn.relu(self.plain_norm(x, 'norm_stem_temporal', train))
-        x = max_pool(x) if self.pools else x
+        x = nn.relu(self.plain_norm(x, 'norm_stem_temporal', train, max_pool if self.pools else None))
         carry = zero_carry(len(x), self.width)
         for i, blocks in enumerate(self.blocks):
             stage = self.stage(i, (self.block,) * blocks, self.block.widths, self.width * 2**i, 1 if i == 0 else 2)

@@ -14,11 +14,11 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.models.layers import SpatialConv, max_pool
+from dnr_jax.forms import Video, max_pool
+from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
 from dnr_jax.normalization import norm_slots
 from dnr_jax.relay import Carry, zero_carry
-from dnr_jax.statistics import Video
 
 
 class ResidualBlock(Block):
@@ -83,7 +83,7 @@ class ResNet(Network):
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
         x = SpatialConv(self.width, 7, 2, self.dtype, name='conv_stem')(clip)
-        x = max_pool(nn.relu(self.plain_norm(x, 'norm_stem', train)))
+        x = nn.relu(self.plain_norm(x, 'norm_stem', train, max_pool))
         carry = zero_carry(len(x), self.width)
         for i, blocks in enumerate(self.blocks):
             stage = self.stage(i, (self.block,) * blocks, self.block.widths, self.width * 2**i, 1 if i == 0 else 2)

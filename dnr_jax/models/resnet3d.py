@@ -26,11 +26,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
 
-from dnr_jax.models.layers import SpatialConv, fold_frames, kaiming_fan_out, matmul, max_pool
+from dnr_jax.forms import Video, fold_frames, matmul, max_pool
+from dnr_jax.models.layers import SpatialConv, kaiming_fan_out
 from dnr_jax.models.network import Block, Network, Output, without_carry
 from dnr_jax.normalization import NORMS, StaticTransform, norm_slots, plain
 from dnr_jax.relay import Carry, zero_carry
-from dnr_jax.statistics import Video
 
 Frames = Float[Array, 'B T2 H W D']
 
@@ -171,7 +171,7 @@ class Pathway(Network):
             self.conv_stem = SpatialConv(self.width, 7, 2, self.dtype)
         else:
             self.conv_stem = StemConv(self.width, self.stem_kernel, self.stem_stride, self.dtype)
-        self.norm_stem = self.norm(plain(self.norms[-1]), cell=None, name='norm_stem')
+        self.norm_stem = self.norm(plain(self.norms[-1]), cell=None, name='norm_stem', pool=max_pool)
         self.stages = [self.stage_of(i, kernels) for i, kernels in enumerate(self.kernels)]
 
     def stage_of(self, i: int, kernels: tuple[int, ...]) -> nn.Module:
@@ -180,7 +180,7 @@ class Pathway(Network):
 
     def stem(self, clip: Video, train: bool) -> Output:
         x = without_carry(self.norm_stem, self.conv_stem(clip), train)
-        return max_pool(nn.relu(x))[:, :: self.stem_stride]
+        return nn.relu(x)[:, :: self.stem_stride]
 
 
 class ResNet3D(Pathway):

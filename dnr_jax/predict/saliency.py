@@ -27,8 +27,8 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib import cm, colormaps
 
 from dnr_jax import figures
+from dnr_jax.forms import Video
 from dnr_jax.registry import choose
-from dnr_jax.statistics import Video
 
 LEAST_SIDE = 4  # positions: a smaller map says little of where
 COLUMNS = 8  # frames in a row of the picture

@@ -1,0 +1,185 @@
+"""Operations that compilers want written differently: one meaning, one form for each platform, side by side.
+
+    convolution, depthwise, temporal, max_pool      over [B T H W C], of every frame or along frames
+    mean_and_square, multiply_add                   what a norm reads of x, and what it makes of it
+
+On CPUs a matmul or a sum of slices is several times faster than XLA's own convolution or window, and sums are fastest
+frame by frame. On TPUs the compiler lays a convolution's result out with frames next to channels, and lets the sums of
+the norms leave the convolutions, forward and backward, as long as nothing joins or cuts height and width: there a
+convolution is a convolution, a window a window, and height and width stay apart. On GPUs a convolution is cuDNN's, and
+all else one fusion. What each form costs where: `python -m benchmarks.forms`, docs/accelerators.md.
+
+This is the only place that knows platforms by name.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+from jaxtyping import Float
+
+Video = Float[Array, 'B T H W C']
+PerGroup = Float[Array, '#B #G C']
+Kernel = Float[Array, 'k k C D']
+
+
+class Forms(NamedTuple):
+    """The same function as each platform wants it."""
+
+    cpu: Callable
+    tpu: Callable
+    gpu: Callable
+
+    def __call__(self, *arrays: Array, **settings):
+        """By the platform that the program is compiled for."""
+        cpu, tpu, gpu = (partial(form, **settings) for form in self)
+        return lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=gpu)
+
+
+def convolution(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W2 D']:
+    """k x k convolution of every frame, with k // 2 zeros around it, as in PyTorch."""
+    if len(kernel) == 1 or max(x.shape[2:4]) <= 2 * stride:
+        return CONVOLUTION_OF_WINDOWS(x, kernel, stride=stride)
+    return convolved(x, kernel, stride)
+
+
+def convolved(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W2 D']:
+    margin = len(kernel) // 2
+    y = lax.conv_general_dilated(
+        fold_frames(x),
+        kernel,
+        window_strides=(stride, stride),
+        padding=[(margin, margin)] * 2,
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    return unfold_frames(y, x.shape[1])
+
+
+def matmul_of_windows(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W2 D']:
+    windows = jnp.concatenate(shifted(x, len(kernel), stride), axis=-1)
+    return matmul(windows, kernel.reshape(-1, kernel.shape[-1]))
+
+
+def matmul(x: Video, kernel: Float[Array, 'C D']) -> Float[Array, 'B T H W D']:
+    """x @ kernel, as a product of two axes: one over five makes XLA transpose the large gradient for the kernel's."""
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], -1)
+
+
+def shifted(x: Video, kernel: int, stride: int) -> list[Float[Array, 'B T H2 W2 C']]:
+    """What each tap of a k x k convolution reads for every position, in the order of the kernel."""
+    margin, (height, width) = kernel // 2, x.shape[2:4]
+    padded = jnp.pad(x, [(0, 0), (0, 0), (margin, margin), (margin, margin), (0, 0)])
+    taps = itertools.product(range(kernel), repeat=2)
+    return [padded[:, :, i : i + height : stride, j : j + width : stride] for i, j in taps]
+
+
+# 1x1 convolutions, and those to maps of at most 2 x 2. On CPUs, XLA's convolutions to so small maps, or their
+# gradients,
+# take up to fifty times as long as the matmul.
+CONVOLUTION_OF_WINDOWS = Forms(cpu=matmul_of_windows, tpu=convolved, gpu=convolved)
+
+
+def fold_frames(x):
+    """[B T ...] -> [B*T ...]."""
+    return x.reshape(-1, *x.shape[2:])
+
+
+def unfold_frames(x, frames: int):
+    """[B*T ...] -> [B T ...]."""
+    return x.reshape(-1, frames, *x.shape[1:])
+
+
+def max_of_slices(x: Video) -> Float[Array, 'B T H2 W2 C']:
+    over_height = over_3(jnp.maximum, x, axis=2, stride=2, padding=-jnp.inf)
+    return over_3(jnp.maximum, over_height, axis=3, stride=2, padding=-jnp.inf)
+
+
+def windowed_max(x: Video) -> Float[Array, 'B T H2 W2 C']:
+    padding = [(0, 0), (1, 1), (1, 1), (0, 0)]
+    y = lax.reduce_window(fold_frames(x), -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
+    return unfold_frames(y, x.shape[1])
+
+
+def over_3(combine, x, axis: int, stride: int, padding: float):
+    """`combine` of the three neighbours around every `stride`-th place along an axis."""
+    width = [(0, 0)] * x.ndim
+    width[axis] = (1, 1)
+    padded = jnp.pad(x, width, constant_values=padding)
+    end = stride * ((x.shape[axis] - 1) // stride) + 1
+    slices = (lax.slice_in_dim(padded, i, i + end, stride=stride, axis=axis) for i in range(3))
+    return functools.reduce(combine, slices)
+
+
+# 3x3 maximum with stride 2 and padding 1. The gradient of XLA's windowed maximum is a scatter, several times slower on
+# CPUs and the one operation without a deterministic form on GPUs; of equal maxima, it takes one, where slices share.
+max_pool = Forms(cpu=max_of_slices, tpu=windowed_max, gpu=max_of_slices)
+
+
+def mean_and_square(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup, PerGroup]:
+    """Mean and mean of squares of x over positions, the frames of a group and, unless `clips_apart`, the clips."""
+    return MEAN_AND_SQUARE(x, groups=groups, clips_apart=clips_apart)
+
+
+def by_frame(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup, PerGroup]:
+    clips, frames, height, width, channels = x.shape
+    wide = x.reshape(clips, frames, height * width, channels).astype(jnp.float32)
+    return tuple(of_groups(of.mean(axis=2), groups, clips_apart) for of in (wide, jnp.square(wide)))
+
+
+def at_once(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup, PerGroup]:
+    wide = x.astype(jnp.float32)
+    if groups == 1 and not clips_apart:
+        return tuple(of.mean(axis=(0, 1, 2, 3)).reshape(1, 1, -1) for of in (wide, jnp.square(wide)))
+    clips, frames, *_ = x.shape
+    shared = jnp.repeat(jnp.eye(groups), frames // groups, axis=1) * (groups / frames / x[0, 0, ..., 0].size)
+    shared = jnp.kron(jnp.eye(clips), shared)
+    sums = (of.sum(axis=(2, 3)).reshape(clips * frames, -1) for of in (wide, jnp.square(wide)))
+    return tuple(jnp.matmul(shared, of, precision='highest').reshape(clips, groups, -1) for of in sums)
+
+
+def of_groups(per_frame: Float[Array, 'B T C'], groups: int, clips_apart: bool) -> PerGroup:
+    clips, _, channels = per_frame.shape
+    per_frame = per_frame.reshape(clips, groups, -1, channels)
+    return per_frame.mean(axis=2) if clips_apart else per_frame.mean(axis=(0, 2))[None]
+
+
+# On CPUs, XLA takes a whole clip as one long sum per channel, up to ten times slower than sums of frames.
+MEAN_AND_SQUARE = Forms(cpu=by_frame, tpu=at_once, gpu=by_frame)
+
+
+def multiply_add(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
+    """x * slope + offset in float32, in the type of x; slope and offset of clips or of all, and of groups of frames."""
+    return MULTIPLY_ADD(x, slope, offset)
+
+
+def multiply_add_by_frame(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
+    clips, frames, height, width, channels = x.shape
+    slope, offset = (to_frames(of, frames)[:, :, None] for of in (slope, offset))
+    y = x.reshape(clips, frames, height * width, channels).astype(jnp.float32) * slope + offset
+    return y.astype(x.dtype).reshape(x.shape)
+
+
+def multiply_add_at_once(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
+    clips, frames, *_ = x.shape
+    if slope.shape[:2] != (1, 1):
+        slope, offset = (jnp.broadcast_to(of, (clips, *of.shape[1:])) for of in (slope, offset))
+        groups = slope.shape[1]
+        spread = jnp.kron(jnp.eye(clips), jnp.repeat(jnp.eye(groups), frames // groups, axis=1)).T
+        slope, offset = (
+            jnp.matmul(spread, of.reshape(clips * groups, -1), precision='highest').reshape(clips, frames, -1)
+            for of in (slope, offset)
+        )
+    y = x.astype(jnp.float32) * slope[:, :, None, None] + offset[:, :, None, None]
+    return y.astype(x.dtype)
+
+
+def to_frames(of_groups: PerGroup, frames: int) -> Float[Array, '#B T C']:
+    return jnp.repeat(of_groups, frames // of_groups.shape[1], axis=1)
+
+
+# The gradients of slope and offset are sums as above, and so each form goes with its own.
+MULTIPLY_ADD = Forms(cpu=multiply_add_by_frame, tpu=multiply_add_at_once, gpu=multiply_add_by_frame)
