@@ -11,6 +11,7 @@ whole file, and the frames that are needed are taken; `decord` is measured where
 
 import argparse
 import contextlib
+import io
 import itertools
 import os
 import statistics
@@ -76,7 +77,7 @@ def prepare_all(folder: Path, videos: int, workers: int) -> None:
             f'--workers={workers}',
             *options,
         ]
-        with contextlib.redirect_stdout(None):
+        with contextlib.redirect_stdout(io.StringIO()):
             assert prepare.main(command) == 0
 
 

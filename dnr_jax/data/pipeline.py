@@ -12,13 +12,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
 import grain
 import numpy as np
 from absl import flags
+from grain.python import SharedMemoryArray
 
 from dnr_jax.data import storage
 from dnr_jax.data.decoding import VideoError
@@ -91,7 +92,8 @@ def train_batches(
         transform=train_transform(label_names=source.label_names, **augment),
         damaged=damaged,
     )
-    batches = grain.MapDataset.range(sys.maxsize).map(load).batch(batch_size, drop_remainder=True)
+    stack = _stack_in_shared_memory if workers else None
+    batches = grain.MapDataset.range(sys.maxsize).map(load).batch(batch_size, drop_remainder=True, batch_fn=stack)
     return Batches(batches[start_step * shard_count + shard_index :: shard_count], workers)
 
 
@@ -154,7 +156,8 @@ def eval_batches(
     )
     global_batch_size = batch_size * shard_count
     steps = -(-len(source) // global_batch_size)
-    batches = grain.MapDataset.range(steps * global_batch_size).map(load).batch(batch_size)
+    stack = _stack_in_shared_memory if workers else None
+    batches = grain.MapDataset.range(steps * global_batch_size).map(load).batch(batch_size, batch_fn=stack)
     return EvalBatches(batches[shard_index::shard_count], workers)
 
 
@@ -288,6 +291,14 @@ class _EvalClips:
         views = eval_views(frames, short_side=self.short_side, size=self.size, crops=self.crops)
         views = views.reshape(self.crops, self.clips, self.frames, self.size, self.size, 3)
         return views.swapaxes(0, 1).reshape(-1, *views.shape[2:])
+
+
+def _stack_in_shared_memory(elements: Sequence[Batch]) -> Batch:
+    """A batch whose clips lie where the parent of this worker process reads them, without another copy."""
+    batch = {key: np.stack([element[key] for element in elements]) for key in elements[0] if key != 'clip'}
+    clips = [element['clip'] for element in elements]
+    shared = SharedMemoryArray((len(clips), *clips[0].shape), clips[0].dtype)
+    return batch | {'clip': np.stack(clips, out=shared)}
 
 
 def _read(source: VideoSource, position: int, record: dict[str, Any], indices: np.ndarray) -> np.ndarray:

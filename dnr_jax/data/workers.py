@@ -3,6 +3,8 @@
 A forked child may hang on a lock that some other thread of its parent held, so every process starts afresh.
 """
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -19,6 +21,9 @@ from pebble import ProcessExpired, ProcessPool
 AHEAD = 4  # tasks in hand for each process, so that a slow one holds up none of the others
 
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
 class GivenUp(Exception):
     """A task that took too long, or whose process died over it."""
 
@@ -26,9 +31,18 @@ class GivenUp(Exception):
 def start_worker(*_: int) -> None:
     """Sets up a worker process: no threads of its own, and an end together with its parent."""
     cv2.setNumThreads(0)
+    _keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes its workers
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
+
+
+def _keep_memory() -> None:
+    """Lets glibc keep what is freed: else every clip has its pages handed out anew, a quarter of the time it takes."""
+    with contextlib.suppress(AttributeError, OSError):  # of another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 2**30)
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 def _end_with(parent: int) -> None:

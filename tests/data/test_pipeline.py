@@ -2,6 +2,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import time
 import numpy as np
 import pytest
 from data.test_workers import is_alive, wait_until
+from grain.python import SharedMemoryArray
 
+from dnr_jax.data import pipeline
 from dnr_jax.data.decoding import read_frames
 from dnr_jax.data.pipeline import LoaderError, eval_batches, train_batches
 from dnr_jax.data.sampling import SAMPLINGS
@@ -108,6 +111,21 @@ def test_a_training_batch(source):
         'damaged': ('i', (8,)),
     }
     assert batch['clip'].dtype == np.uint8 and batch['label'].dtype == np.int32 and batch['mask'].all()
+
+
+def test_clips_of_workers_are_stacked_in_shared_memory(source):
+    load = [{'clip': np.full((2, 3), number, np.uint8), 'id': np.str_('x' * number)} for number in range(3)]
+    batch = pipeline._stack_in_shared_memory(load)
+    assert isinstance(batch['clip'], SharedMemoryArray) and batch['clip'].tolist() == [[[n] * 3] * 2 for n in range(3)]
+    assert batch['id'].tolist() == ['', 'x', 'xx']
+    batch['clip'].metadata.close_and_unlink_shm()
+    own, of_workers = (take(source, 4, workers=workers) for workers in (0, 2))
+    assert_equal(own, of_workers)
+    assert not any(isinstance(batch['clip'], SharedMemoryArray) for batch in own)
+    files = [pathlib.Path('/dev/shm', batch['clip'].metadata.name) for batch in of_workers]
+    assert all(file.exists() for file in files)
+    del batch, of_workers
+    wait_until(lambda: not any(file.exists() for file in files))
 
 
 def test_a_training_clip_is_its_parts_one_after_the_other(source):

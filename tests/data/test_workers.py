@@ -1,12 +1,17 @@
+import ctypes
 import errno
 import os
+import pathlib
 import subprocess
 import sys
+import textwrap
 import time
 
 import pytest
 
 from dnr_jax.data.workers import GivenUp, guarded_map
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def double(number):
@@ -31,6 +36,29 @@ def test_results_come_in_order(workers):
 def test_what_the_function_raises_is_raised(workers):
     with pytest.raises(TypeError):
         list(guarded_map(double, [1, None], workers=workers, seconds=60))
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), 'gnu_get_libc_version'), reason='mallopt is one of glibc')
+def test_memory_that_is_freed_is_used_again():
+    program = textwrap.dedent("""
+        import resource, sys
+        import numpy as np
+        from dnr_jax.data import workers
+
+        if sys.argv[1] == 'kept':
+            workers._keep_memory()
+        faults = []
+        for _ in range(20):
+            clips = [np.ones(2**23, np.uint8) for _ in range(4)]
+            del clips
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+        print(faults[-1] - faults[1])
+    """)
+
+    def faults(how):
+        return int(subprocess.check_output([sys.executable, '-c', program, how], cwd=ROOT, text=True))
+
+    assert faults('kept') < 100 < 10_000 < faults('given back')
 
 
 def test_what_hangs_or_dies_is_given_up_and_the_others_go_on():
