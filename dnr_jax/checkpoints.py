@@ -10,7 +10,7 @@ import dataclasses
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,9 +125,7 @@ class Checkpoints:
 
     def unlike(self, step: int, like: TrainState) -> list[str]:
         """How the arrays saved at that step are not those of `like`, to read; empty where `restore` can give them."""
-        saved = ocp.checkpointables_metadata(self._folder / str(step)).metadata
-        entries = account.compare(_shapes(_parts(like)), _shapes(saved), skip=(), fresh=())
-        return account.grouped(entry for entry in entries if entry.kind in account.MISTAKES)
+        return _unlike(self._folder / str(step), _parts(like))
 
     def _seal(self, step: int, saved: Callable[[], Any]) -> None:
         try:
@@ -183,8 +181,9 @@ def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tupl
         path = Path(folder) / str(found.step)
         with _gone_if_not_there(path):
             entries, _ = manifest.read(path)
-            if not shaped or shaped[-1][0] != found.about['config']:
-                shaped.append((found.about['config'], like(found)))
+            config = found.about.get('config')
+            if not shaped or shaped[-1][0] != config:
+                shaped.append((config, like(found)))
             variables = load_variables(folder, found.step, shaped[-1][1])
             if not manifest.still_there(path, entries):
                 raise _Gone
@@ -193,9 +192,26 @@ def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tupl
     return _while_there(read, folder)
 
 
+def expect_described(found: Checkpoint) -> None:
+    """Raises ValueError unless config, class names and fingerprints, as they were read, are of their types."""
+    config, names, prints = (found.about.get(name) for name in ('config', 'label_names', 'fingerprints'))
+    typed = isinstance(config, Mapping) and isinstance(names, list) and isinstance(prints, Mapping)
+    if not typed or not names or not all(isinstance(text, str) for text in (*names, *prints.values())):
+        raise ValueError(f'The checkpoint of step {found.step} tells no config, label_names and fingerprints.')
+
+
 def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
-    """Parameters and statistics of a finished checkpoint, for `model.apply`; `like` as in `Checkpoints.restore`."""
-    return ocp.load_checkpointables(Path(folder).absolute() / str(step), {'variables': like})['variables']
+    """Parameters and statistics of a finished checkpoint, for `model.apply`; `like` as in `Checkpoints.restore`.
+
+    ValueError where arrays of other shapes were saved.
+    """
+    path = Path(folder).absolute() / str(step)
+    try:
+        if unlike := _unlike(path, {'variables': like}):
+            raise ValueError(f'arrays are not those of its config, {", ".join(unlike[:3])}')
+        return ocp.load_checkpointables(path, {'variables': like})['variables']
+    except Exception as error:  # many kinds, by what stands there
+        raise ValueError(f'{path} cannot be read: {_in_a_line(error)}') from error
 
 
 def abstract(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
@@ -209,6 +225,13 @@ def _parts(state: TrainState) -> dict[str, PyTree]:
     if state.average:
         progress['params'] = state.params
     return {'variables': state.variables, 'progress': progress}
+
+
+def _unlike(path: Path, parts: dict[str, PyTree]) -> list[str]:
+    """How the arrays of these parts of a checkpoint are others, to read."""
+    saved = ocp.checkpointables_metadata(path).metadata
+    entries = account.compare(_shapes(parts), _shapes({name: saved.get(name, {}) for name in parts}), skip=(), fresh=())
+    return account.grouped(entry for entry in entries if entry.kind in account.MISTAKES)
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
@@ -315,8 +338,16 @@ def _set_aside_damaged(folder: Path) -> None:
 
 def _describe(path: Path) -> Checkpoint:
     with _gone_if_not_there(path):
-        about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
-        return Checkpoint(int(path.name), about, about.pop('validation'))
+        try:
+            about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
+            metrics = about.pop('validation')
+            return Checkpoint(int(path.name), about, metrics and {name: float(of) for name, of in metrics.items()})
+        except Exception as error:  # many kinds, by what stands there
+            raise ValueError(f'{path} is described as no training does it, {_in_a_line(error)}') from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return ' '.join(f'{type(error).__name__}: {error}'.removeprefix('ValueError: ').split())[:300]
 
 
 def _validation_top1(metrics: dict[str, float]) -> float:

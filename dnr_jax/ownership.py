@@ -24,7 +24,7 @@ def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> I
     """
     path, wanted = workdir / 'config.json', as_json(config)
     if path.exists() and checkpoints.any_in(workdir / 'checkpoints'):
-        differing = list(differences(json.loads(path.read_text()), wanted, (*CHANGEABLE, *allow_change)))
+        differing = list(differences(read(path), wanted, (*CHANGEABLE, *allow_change)))
         if differing:
             raise ValueError(
                 f'{workdir} belongs to another config. Give another --workdir, the config it was begun with, or allow '
@@ -53,6 +53,17 @@ def kept(file: Path, what: str, patient: bool = False) -> Iterator[None]:
                 except OSError as error:
                     raise ValueError(f'{what} must be one that can be written to: {error}') from error
         yield
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The config.json of a work folder; ValueError if it is damaged."""
+    try:
+        config = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        config = error
+    if not isinstance(config, dict):
+        raise ValueError(f'{path} holds no config. Give another --workdir, or put it back: checkpoints hold it too.')
+    return config
 
 
 def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_change: Sequence[str]) -> None:

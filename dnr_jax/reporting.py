@@ -21,7 +21,9 @@ class Reporter:
             return
         self._path = workdir / 'metrics.jsonl'
         if self._path.exists():
-            kept = [line for line in self._path.read_text().splitlines() if _step_of(line) <= start_step]
+            kept = [
+                line for line in self._path.read_text(errors='replace').splitlines() if _step_of(line) <= start_step
+            ]
             with written_whole(self._path) as path:
                 path.write_text(''.join(f'{line}\n' for line in kept))
         self._tensorboard = SummaryWriter(str(workdir / 'tensorboard'), purge_step=start_step + 1)
@@ -58,6 +60,11 @@ def as_time(seconds: float) -> str:
 
 def _step_of(line: str) -> int:
     try:
-        return json.loads(line)['step']
-    except ValueError:  # the last line of a run that was killed while writing it
+        return int(json.loads(line)['step'])
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+    ):  # of a run that was killed while writing it, or of none
         return sys.maxsize

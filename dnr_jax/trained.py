@@ -44,10 +44,9 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
 
     def like(found: checkpoints.Checkpoint) -> Any:
         nonlocal model, config
+        model, shapes = network_of(found)
         stored = found.about['config']
         config = adapted(stored, adapt)
-        model = models.build(**config.model.to_dict(), classes=len(found.about['label_names']))
-        shapes = shapes_of(model, clip_of(ConfigDict(stored)))
         expect_frames(model, shapes, stored['clip']['frames'], config)
         return checkpoints.abstract(shapes, parallel.replicated(mesh))
 
@@ -56,6 +55,19 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     before, now = (flatten_dict(of, sep='.') for of in (about['config'], config.to_dict()))
     changes = {key: value for key, value in now.items() if value != before[key]}
     return Trained(model, variables, config, tuple(about['label_names']), about['fingerprints'], found.step, changes)
+
+
+def network_of(found: checkpoints.Checkpoint) -> tuple[nn.Module, dict[str, Any]]:
+    """The network that a checkpoint was trained as, and the shapes of its variables; ValueError if there is none."""
+    checkpoints.expect_described(found)
+    try:
+        stored = ConfigDict(found.about['config'])
+        ranges.expect(stored)
+        model = models.build(**stored.model.to_dict(), classes=len(found.about['label_names']))
+        return model, shapes_of(model, clip_of(stored))
+    except Exception as error:  # many kinds, by what is wrong with it
+        what = ' '.join(f'{type(error).__name__}: {error}'.removeprefix('ValueError: ').split())[:300]
+        raise ValueError(f'The config that stands in the checkpoint is that of no network: {what}') from error
 
 
 def adapted(stored: Mapping[str, Any], adapt: Callable[[ConfigDict], ConfigDict]) -> ConfigDict:

@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, initial, parallel, precise, scores
 from dnr_jax.agreement import all_or_none, expect_alike
-from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract
+from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract, expect_described
 from dnr_jax.identity import code_version
 from dnr_jax.ownership import as_json, claimed, expect_same_state, expect_same_videos, kept
 from dnr_jax.profiling import Profiler
@@ -70,6 +70,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
             checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
             newest = checkpoints.latest
             if newest:
+                expect_described(newest)
                 expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
                 expect_same_state(checkpoints.unlike(newest.step, setup.shapes()), newest.about['config'], config)
             weights = initial_weights(setup, config) if config.init_from and newest is None else None

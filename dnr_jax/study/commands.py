@@ -209,8 +209,11 @@ def ablated_logits(model, name, inputs, clip, number):
 
 def found_before(path: Path, results: Mapping[str, Any]) -> dict[tuple[str, str], ablation.Cost]:
     """Costs in the file, by layers and ablation, if all else it says is as in `results`."""
-    before = json.loads(path.read_text()) if path.exists() else {'costs': []}
-    costs = [ablation.Cost(**cost) for cost in before.pop('costs')]
+    try:
+        before = json.loads(path.read_text())
+        costs = [ablation.Cost(**cost) for cost in before.pop('costs')]
+    except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError, RecursionError):  # none of ours
+        return {}
     return {(of.layers, of.ablation): of for of in costs} if before == results else {}
 
 
