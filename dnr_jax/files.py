@@ -12,6 +12,7 @@ from pathlib import Path
 def written_whole(path: Path) -> Iterator[Path]:
     """Yields a path to write to, beside `path`; it takes the place of `path` once the block has ended well."""
     unfinished = path.with_name(f'.unfinished-{path.name}')
+    unfinished.unlink(missing_ok=True)  # a link there would be followed
     try:
         yield unfinished
         os.replace(unfinished, path)
@@ -24,6 +25,9 @@ def folder_written_whole(folder: Path) -> Iterator[Path]:
     """Yields an empty folder beside `folder`; it takes the place of all that is there once the block has ended well."""
     folder = folder.resolve()
     unfinished, replaced = (folder.with_name(f'.{word}-{folder.name}') for word in ('unfinished', 'replaced'))
+    for link in (unfinished, replaced):
+        if link.is_symlink():
+            link.unlink()
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:

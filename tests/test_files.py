@@ -51,6 +51,22 @@ def test_a_folder_that_was_not_finished_leaves_the_older_one(tmp_path):
     assert [path.name for path in (tmp_path / 'test').iterdir()] == ['older']
 
 
+def test_links_that_stand_in_the_way_are_not_followed(tmp_path):
+    kept = tmp_path / 'kept'
+    kept.mkdir()
+    (kept / 'file').write_text('kept')
+    (tmp_path / '.unfinished-results.json').symlink_to(kept / 'file')
+    with written_whole(tmp_path / 'results.json') as unfinished:
+        unfinished.write_text('new')
+    for word in ('unfinished', 'replaced'):
+        (tmp_path / f'.{word}-test').symlink_to(kept)
+    (tmp_path / 'test').mkdir()
+    with folder_written_whole(tmp_path / 'test') as unfinished:
+        (unfinished / 'file').write_text('new')
+    assert (kept / 'file').read_text() == 'kept'
+    assert [(tmp_path / path).read_text() for path in ('results.json', 'test/file')] == ['new', 'new']
+
+
 def test_what_can_be_written_to(tmp_path):
     """Whether it is there or not, and without a trace."""
     expect_writable(tmp_path)
