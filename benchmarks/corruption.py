@@ -26,7 +26,7 @@ from orbax.checkpoint import v1 as ocp
 from configs import moving_shapes
 from dnr_jax import models, optimizers, parallel
 from dnr_jax.bars import bar
-from dnr_jax.checkpoints import Checkpoints, abstract
+from dnr_jax.checkpoints import Checkpoints
 from dnr_jax.state import TrainState, create_state
 
 OLDER, NEWEST = 1, 2
@@ -108,7 +108,7 @@ def restore_alone(checkpoint: Path, expected: dict) -> str:
 def measure(folder: Path, count: int, seed: int) -> list[dict[str, str]]:
     """So many faults, each to a copy of the checkpoints made in `folder`, and what became of them."""
     states = {step: make_state(step) for step in (OLDER, NEWEST)}
-    like = abstract(states[NEWEST], parallel.replicated(parallel.make_mesh()))
+    like = parallel.abstract(states[NEWEST], parallel.replicated(parallel.make_mesh()))
     with Checkpoints(folder / 'whole', keep=2) as checkpoints:
         for state in states.values():
             checkpoints.save(state, {}, None)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from absl import flags
-from jax.sharding import AxisType, Mesh
 
 from benchmarks.program import Program
 from configs import base
@@ -87,13 +86,12 @@ def forward(settings: Settings) -> tuple[Program, int]:
 PASSES = {'training': training, 'forward': forward}
 
 
-def parts(settings: Settings) -> tuple[Any, Any, Mesh]:
+def parts(settings: Settings) -> tuple[Any, Any, parallel.Mesh]:
     """Config, model and mesh."""
     config = base.get_config(f'{settings.backbone},{settings.norms}')
     config.model.dtype, config.model.width = settings.dtype, settings.width
     config.model.norm.stride = settings.stride
-    devices = jax.devices()[: settings.devices]
-    mesh = jax.make_mesh((settings.devices,), (parallel.DEVICES_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    mesh = parallel.make_mesh(jax.devices()[: settings.devices])
     return config, models.build(**config.model.to_dict(), classes=CLASSES), mesh
 
 

@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dnr_jax.profiling import peak_bytes
-
 
 class Cost(NamedTuple):
     """What XLA says of a compiled program."""
@@ -21,7 +19,7 @@ class Cost(NamedTuple):
     trace_seconds: float
     compile_seconds: float
     processor_seconds: float  # of both, over all threads: what remains the same on a machine that does other work too
-    peak_bytes: int  # per device: what it takes, gives and needs between, what is reused counted once
+    peak_bytes: int  # of memory, per device
     flops: float  # of the program as written, per device
     bytes_accessed: float  # of the program as compiled, each operand and result of a fusion counted once
 
@@ -40,7 +38,7 @@ class Program:
             traced - started,
             compiled - traced,
             time.process_time() - processor_started,
-            peak_bytes(self._compiled.memory_analysis()),
+            self._compiled.memory_analysis().peak_memory_in_bytes,
             lowered.cost_analysis()['flops'],
             self._compiled.cost_analysis()['bytes accessed'],
         )

@@ -118,7 +118,7 @@ class Checkpoints:
             sealing.result()
 
     def restore(self, step: int, like: TrainState) -> TrainState:
-        """The state of that step, with the shapes, types and shardings of `like` (see `abstract`)."""
+        """The state of that step, with the shapes, types and shardings of `like` (see `parallel.abstract`)."""
         loaded = self._checkpointer.load_checkpointables(step, _parts(like))
         state = like.replace(**loaded['variables'] | loaded['progress'])
         return state.replace(average=loaded['variables']['params']) if like.average else state
@@ -212,11 +212,6 @@ def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
         return ocp.load_checkpointables(path, {'variables': like})['variables']
     except Exception as error:  # many kinds, by what stands there
         raise ValueError(f'{path} cannot be read: {_in_a_line(error)}') from error
-
-
-def abstract(state: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
-    """Shapes and types of a state, to be laid out as `sharding`."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state)
 
 
 def _parts(state: TrainState) -> dict[str, PyTree]:

@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from dnr_jax import optimizers, parallel
-from dnr_jax.profiling import peak_bytes
 from dnr_jax.reporting import as_time
-from dnr_jax.setup import Setup, compiled, introduce, prepare, read, views_shape
+from dnr_jax.setup import Setup, introduce, prepare, read, training_shape, views_shape
 from dnr_jax.state import byte_count
 from dnr_jax.terminal import tell
 
@@ -36,16 +35,18 @@ def dry_run(config: ConfigDict) -> str:
     del batch['id']
     batch = parallel.place(batch, setup.mesh)
     started = time.monotonic()
-    train_step = setup.train_step.lower(state, batch).compile()
+    train_step = parallel.compiled(setup.train_step, setup.shapes(), training_shape(config), setup.mesh)
     compiling = time.monotonic() - started
-    predict = compiled(setup.predict['test'], setup.shapes().variables, views_shape(config, 'test'), setup.mesh)
-    memory, of_test = (peak_bytes(program.memory_analysis()) for program in (train_step, predict))
+    of_test = parallel.compiled(
+        setup.predict['test'], setup.shapes().variables, views_shape(config, 'test'), setup.mesh
+    )
+    memory, memory_of_test = (each.memory_analysis().peak_memory_in_bytes for each in (train_step, of_test))
     model = model_pace(config, train_step, state, batch)
     return '\n'.join([
         f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, counting multiplications and '
         f'additions; compiled in {as_time(compiling)}',
         f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB; '
-        f'{of_test / 1e6:,.0f} MB in a step of test',
+        f'{memory_of_test / 1e6:,.0f} MB in a step of test',
         *pace_lines(config, setup, loader, model),
         'learning rate  ' + ', '.join(f'{rate:.4g} at step {step:,}' for step, rate in milestones(config, setup)),
     ])  # fmt: skip

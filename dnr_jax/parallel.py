@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import jax
@@ -23,9 +23,10 @@ HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is de
 PyTree = Any
 
 
-def make_mesh() -> Mesh:
-    """All devices of all processes in one row."""
-    return jax.make_mesh((jax.device_count(),), (DEVICES_AXIS,), axis_types=(AxisType.Auto,))
+def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """The devices in one row; None for all of all processes."""
+    devices = jax.devices() if devices is None else devices
+    return jax.make_mesh((len(devices),), (DEVICES_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def describe(mesh: Mesh) -> str:
@@ -114,6 +115,17 @@ def batch_shapes(clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]
         'mask': jax.ShapeDtypeStruct(rows, np.bool_),
         'damaged': jax.ShapeDtypeStruct(rows, np.int32),
     }
+
+
+def abstract(tree: PyTree, sharding: jax.sharding.Sharding) -> PyTree:
+    """Shapes and types of a tree of arrays, to be laid out as `sharding`."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+
+def compiled(step: Callable, state: PyTree, clip_shape: tuple[int, ...], mesh: Mesh) -> jax.stages.Compiled:
+    """A step of `compile_train_step` or `compile_eval_step`, compiled for batches of such clips; nothing is run."""
+    batch = abstract(batch_shapes(clip_shape), split(mesh))
+    return step.lower(abstract(state, replicated(mesh)), batch).compile()
 
 
 def compile_train_step(step: Callable, mesh: Mesh) -> Callable:

@@ -1,25 +1,11 @@
-"""What running programs take: a trace of a few steps, for TensorBoard or Perfetto, and memory at the peak."""
+"""A trace of a few steps of a run, for TensorBoard or Perfetto."""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 
 UNTRACED_STEPS = 2  # the first compiles, the second may still fill queues
-
-
-def peak_bytes(memory: Any) -> int:
-    """Of a compiled program, per device: what it takes, gives and needs between, what is reused counted once.
-
-    `memory` is the program's `memory_analysis()`.
-    """
-    return (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes
-    )
 
 
 class Profiler:

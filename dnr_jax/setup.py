@@ -3,9 +3,10 @@
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -15,7 +16,6 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from dnr_jax import models, optimizers, parallel, precise, ranges, steps, views
-from dnr_jax.checkpoints import abstract
 from dnr_jax.data import pipeline
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import VideoSource, find_folder, open_split
@@ -31,12 +31,10 @@ UNTRAINED_SHARE = 0.01  # that a moving average of the parameters may hold of th
 LOW_PEAK = 0.9  # of the learning rate; the released warm-up, which multiplies a cosine, lets it reach 0.93
 
 
-class Setup(NamedTuple):
-    """What a training is made of."""
+@dataclass(frozen=True)
+class Parts:
+    """What a training is made of beside its videos."""
 
-    train: VideoSource
-    validation: VideoSource
-    test: VideoSource
     model: nn.Module
     optimizer: optax.GradientTransformation
     schedule: optax.Schedule
@@ -49,14 +47,23 @@ class Setup(NamedTuple):
     total_steps: int
     clips_per_statistic: int
 
+    def shapes(self) -> TrainState:
+        """Shapes and types of the state."""
+        return jax.eval_shape(self.create, jax.random.key(0))
+
+
+@dataclass(frozen=True)
+class Setup(Parts):
+    """All that a training is made of."""
+
+    train: VideoSource
+    validation: VideoSource
+    test: VideoSource
+
     @property
     def fingerprints(self) -> dict[str, str]:
         """Which videos every split holds, see `VideoSource`."""
         return {source.split: source.fingerprint for source in (self.train, self.validation, self.test)}
-
-    def shapes(self) -> TrainState:
-        """Shapes and types of the state."""
-        return jax.eval_shape(self.create, jax.random.key(0))
 
 
 def resolved(config: ConfigDict) -> ConfigDict:
@@ -69,20 +76,22 @@ def resolved(config: ConfigDict) -> ConfigDict:
 
 def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
-    ranges.expect(config)
+    mesh = parallel.make_mesh()
+    expect_sound(config, mesh)
     if config.run.compilation_cache:
         jax.config.update('jax_compilation_cache_dir', str(Path(config.run.compilation_cache).expanduser()))
-    mesh = parallel.make_mesh()
-    expect_divisible(config, mesh)
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
     expect_labels(train)
     expect_clips(config, train.label_names)
-    model = models.build(**config.model.to_dict(), classes=len(train.label_names))
+    parts = assemble(config, mesh, len(train.label_names), epoch_of(config, train))
+    expect_warmed_up(config, parts.total_steps)
+    return Setup(**vars(parts), train=train, validation=validation, test=test)
 
-    steps_per_epoch = math.ceil(len(train) * config.augment.repeats / config.train.batch_size)
-    total_steps = steps_per_epoch * config.train.epochs
-    expect_warmed_up(config, total_steps)
+
+def assemble(config: ConfigDict, mesh: parallel.Mesh, classes: int, steps_per_epoch: int) -> Parts:
+    """Model, optimizer and steps over the devices of `mesh`, shapes checked; ValueError for what does not fit."""
+    model = models.build(**config.model.to_dict(), classes=classes)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     create = partial(
@@ -94,17 +103,22 @@ def prepare(config: ConfigDict) -> Setup:
     )
     variables = jax.eval_shape(create, jax.random.key(0)).variables
     expect_frozen(config.model.norm.frozen_statistics, variables['batch_stats'])
-    setup = Setup(
-        train, validation, test, model, optimizer, schedule, mesh, create,
-        train_step=steps.make_train_step(config, model, optimizer, mesh, classes=len(train.label_names)),
+    parts = Parts(
+        model, optimizer, schedule, mesh, create,
+        train_step=steps.make_train_step(config, model, optimizer, mesh, classes),
         predict=make_predicts(config, model, mesh),
         observe=make_observe(config, model, variables, mesh),
         steps_per_epoch=steps_per_epoch,
-        total_steps=total_steps,
+        total_steps=steps_per_epoch * config.train.epochs,
         clips_per_statistic=clips_per_statistic(config, mesh),
     )  # fmt: skip
-    expect_steps_that_fit(config, setup)
-    return setup
+    expect_steps_that_fit(config, parts)
+    return parts
+
+
+def epoch_of(config: ConfigDict, train: VideoSource) -> int:
+    """Steps in which each video is read as often as config.augment.repeats says."""
+    return math.ceil(len(train) * config.augment.repeats / config.train.batch_size)
 
 
 def training_shape(config: ConfigDict) -> tuple[int, ...]:
@@ -135,8 +149,9 @@ def make_observe(
     return precise.compile_observe(precise.of_whole_batches(model), variables, config.pixels.to_dict(), mesh)
 
 
-def expect_divisible(config: ConfigDict, mesh: parallel.Mesh) -> None:
-    """Raises ValueError for batches that devices cannot share, and for views that are not within their frames."""
+def expect_sound(config: ConfigDict, mesh: parallel.Mesh) -> None:
+    """Raises ValueError for keys out of range, batches that devices cannot share, and views not within their frames."""
+    ranges.expect(config)
     for section in ('train', *SCORED):
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
     for section in SCORED:
@@ -183,15 +198,15 @@ def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
         )
 
 
-def expect_steps_that_fit(config: ConfigDict, setup: Setup) -> None:
+def expect_steps_that_fit(config: ConfigDict, parts: Parts) -> None:
     """Traces all steps over the shapes that they are to take; what does not fit is a ValueError."""
-    state, batch = setup.shapes(), parallel.batch_shapes(training_shape(config))
-    jax.eval_shape(setup.train_step, state, batch)
-    if setup.observe:
-        jax.eval_shape(setup.observe, state.variables, batch)
+    state, batch = parts.shapes(), parallel.batch_shapes(training_shape(config))
+    jax.eval_shape(parts.train_step, state, batch)
+    if parts.observe:
+        jax.eval_shape(parts.observe, state.variables, batch)
     for section in SCORED:
         batch = parallel.batch_shapes(views_shape(config, section))
-        jax.eval_shape(setup.predict[section], state.variables, batch)
+        jax.eval_shape(parts.predict[section], state.variables, batch)
 
 
 def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
@@ -223,14 +238,6 @@ def read(config: ConfigDict, source: VideoSource, mesh: parallel.Mesh, start_ste
     )
 
 
-def compiled(
-    step: Callable, variables: Mapping[str, PyTree], clip_shape: tuple[int, ...], mesh: parallel.Mesh
-) -> jax.stages.Compiled:
-    """A step (variables, batch) -> values, compiled for batches of such clips."""
-    batch = abstract(parallel.batch_shapes(clip_shape), parallel.split(mesh))
-    return step.lower(abstract(variables, parallel.replicated(mesh)), batch).compile()
-
-
 def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
     """What is about to be trained, in a few lines, and where it leaves the recipe of its config."""
     batch_size, rate = config.train.batch_size, config.schedule.learning_rate
@@ -245,8 +252,14 @@ def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
     return '\n'.join([*lines, *notes(config, setup)])
 
 
-def notes(config: ConfigDict, setup: Setup) -> Iterator[str]:
+def notes(config: ConfigDict, parts: Parts) -> Iterator[str]:
     """A line for everything in which it leaves the recipe."""
+    yield from notes_of_a_step(config, parts)
+    yield from notes_of_the_length(config, parts)
+
+
+def notes_of_a_step(config: ConfigDict, parts: Parts) -> Iterator[str]:
+    """Of clips a step and per statistic."""
     batch_size, recipe = config.train.batch_size, config.recipe
     if batch_size != recipe.batch_size:
         in_proportion = recipe.learning_rate * batch_size / recipe.batch_size
@@ -254,18 +267,22 @@ def notes(config: ConfigDict, setup: Setup) -> Iterator[str]:
             f'note: {batch_size} clips a step leave the recipe, which has {recipe.batch_size} at learning rate '
             f'{recipe.learning_rate:g}; in proportion that would be {in_proportion:g}'
         )
-    if setup.clips_per_statistic != recipe.clips_per_statistic:
+    if parts.clips_per_statistic != recipe.clips_per_statistic:
         wanted = recipe.clips_per_statistic
-        remedy = f'; config.model.norm.statistics_scope={wanted} keeps it' if setup.clips_per_statistic > wanted else ''
-        yield f'note: {setup.clips_per_statistic} clips per statistic leave the recipe, which has {wanted}{remedy}'
-    peak, rate = optimizers.peak(setup.schedule, setup.total_steps), config.schedule.learning_rate
+        remedy = f'; config.model.norm.statistics_scope={wanted} keeps it' if parts.clips_per_statistic > wanted else ''
+        yield f'note: {parts.clips_per_statistic} clips per statistic leave the recipe, which has {wanted}{remedy}'
+
+
+def notes_of_the_length(config: ConfigDict, parts: Parts) -> Iterator[str]:
+    """Of what goes by the number of steps: warm-up and moving average."""
+    peak, rate = optimizers.peak(parts.schedule, parts.total_steps), config.schedule.learning_rate
     if peak < LOW_PEAK * rate:
-        epochs = config.schedule.warmup_steps / setup.steps_per_epoch
+        epochs = config.schedule.warmup_steps / parts.steps_per_epoch
         yield (
             f'note: a warm-up of {epochs:.1f} of {config.train.epochs} epochs lets the learning rate reach {peak:.3g} '
             f'of {rate:g}; fewer config.schedule.warmup_steps raise it'
         )
-    decay, last = config.train.ema_decay, setup.total_steps
+    decay, last = config.train.ema_decay, parts.total_steps
     if decay**last > UNTRAINED_SHARE:
         needed = math.ceil(math.log(UNTRAINED_SHARE) / math.log(decay))
         yield (

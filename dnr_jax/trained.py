@@ -48,7 +48,7 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
         stored = found.about['config']
         config = adapted(stored, adapt)
         expect_frames(model, shapes, stored['clip']['frames'], config)
-        return checkpoints.abstract(shapes, parallel.replicated(mesh))
+        return parallel.abstract(shapes, parallel.replicated(mesh))
 
     found, variables = checkpoints.load(Path(workdir) / 'checkpoints', which, like)
     about = found.about

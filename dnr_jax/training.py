@@ -21,13 +21,13 @@ from ml_collections import ConfigDict
 
 from dnr_jax import evaluation, initial, parallel, precise, scores
 from dnr_jax.agreement import all_or_none, expect_alike
-from dnr_jax.checkpoints import Checkpoint, Checkpoints, abstract, expect_described
+from dnr_jax.checkpoints import Checkpoint, Checkpoints, expect_described
 from dnr_jax.identity import code_version
 from dnr_jax.ownership import as_json, claimed, expect_same_state, expect_same_videos, kept
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
-from dnr_jax.setup import Setup, compiled, introduce, prepare, read, resolved, training_shape, views_shape
+from dnr_jax.setup import Setup, introduce, prepare, read, resolved, training_shape, views_shape
 from dnr_jax.state import TrainState
 from dnr_jax.stopping import Stopped, StopRequest
 from dnr_jax.watchdog import Watchdog
@@ -100,7 +100,7 @@ def start(
     """The newest checkpoint's state, or a fresh one with those weights, on all devices."""
     everywhere = parallel.replicated(setup.mesh)
     if newest is not None:
-        return checkpoints.restore(newest.step, abstract(setup.shapes(), everywhere))
+        return checkpoints.restore(newest.step, parallel.abstract(setup.shapes(), everywhere))
     fresh = jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
     return weights.into(fresh) if weights else fresh
 
@@ -163,7 +163,7 @@ class Scoring:
         """The step compiled for clips of that shape."""
         if (step, clip_shape) not in self._programs:
             self._guards.watchdog.rest()
-            self._programs[step, clip_shape] = compiled(step, variables, clip_shape, self._setup.mesh)
+            self._programs[step, clip_shape] = parallel.compiled(step, variables, clip_shape, self._setup.mesh)
         return self._programs[step, clip_shape]
 
 

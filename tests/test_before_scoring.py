@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import AxisType
 
 from configs import moving_shapes
-from dnr_jax import evaluation, trained
+from dnr_jax import evaluation, parallel, trained
 from dnr_jax.data.source import VideoSource
 from dnr_jax.normalization import make_norm
 from dnr_jax.relay import zero_carry
@@ -104,7 +103,7 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
     monkeypatch.setattr(evaluation, 'read', lambda *_, **__: (batch for batch in [*batches, None]))
     config.run.precise_batches = 2
     model = OneNorm(partial(make_norm, **config.model.norm.to_dict() | {'statistics_scope': scope}))
-    mesh = jax.make_mesh((devices,), ('clips',), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
+    mesh = parallel.make_mesh(jax.devices()[:devices])
     shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))
     variables = jax.tree.map(jnp.zeros_like, shapes)
     monkeypatch.setattr(evaluation, 'open_split', lambda *_: FakeSource())

@@ -34,7 +34,7 @@ def make_state(step, seed=0, averaged=False):
 
 
 def like(state):
-    return checkpoints.abstract(state, parallel.replicated(parallel.make_mesh()))
+    return parallel.abstract(state, parallel.replicated(parallel.make_mesh()))
 
 
 def assert_same(restored, saved):

@@ -8,7 +8,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import kinetics400, tsn
-from dnr_jax import optimizers
+from dnr_jax import optimizers, parallel
 
 STEPS_PER_EPOCH = 3757
 
@@ -225,7 +225,7 @@ def test_state_with_groups_and_frozen_passes_through_a_donating_step():
     state = jax.eval_shape(optimizer.init, PARAMS)
     after = jax.eval_shape(lambda params, state: optimizer.update(params, state, params)[1], PARAMS, state)
     assert state == after
-    mesh = jax.make_mesh((2,), ('clips',), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = parallel.make_mesh()
     whole = jax.sharding.PartitionSpec()
     step = jax.shard_map(optimizer.update, mesh=mesh, in_specs=whole, out_specs=whole, check_vma=False)
     grads = jax.tree.map(jnp.ones_like, PARAMS)

@@ -46,9 +46,7 @@ def model():
 
 def make_mesh(devices):
     """Of so many of the devices."""
-    return jax.make_mesh(
-        (devices,), (parallel.DEVICES_AXIS,), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
-    )
+    return parallel.make_mesh(jax.devices()[:devices])
 
 
 @cache

@@ -15,7 +15,7 @@ from data.conftest import prepare_tiny
 
 from benchmarks import kills
 from configs import moving_shapes
-from dnr_jax import evaluation, models, ownership, setup, training
+from dnr_jax import evaluation, models, ownership, parallel, setup, training
 from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
@@ -211,7 +211,7 @@ def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_ba
         logits = jnp.zeros((*clip_shape[: len(clip_shape) - 4], 8))
         return lambda *_: (logits, per_group) if step is made.observe else logits
 
-    monkeypatch.setattr(training, 'compiled', compiled)
+    monkeypatch.setattr(parallel, 'compiled', compiled)
     config.run.precise_batches = 2
     made = setup.prepare(config)
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made.shapes())
