@@ -13,12 +13,34 @@ CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a
 CONNECT = command.define_distributed()
 ALLOW_CHANGE = flags.DEFINE_multi_string('allow_change', [], 'Key that may differ from how the folder was begun.')
 DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Measure a few steps, tell what the run would take, and write nothing.')
+TOPOLOGY = flags.DEFINE_string(
+    'topology',
+    None,
+    'With --dry_run: accelerators that need not be here, as v5e:16x16, v6e:8x8, h100:8 or a100:1. Tells by the '
+    'estimates of their compilers, running nothing, whether the training compiles and fits, and where its cycles go.',
+)
+CLASSES = flags.DEFINE_integer('classes', None, 'With --topology: how many, where no data is prepared.', lower_bound=2)
+LARGEST_BATCH = flags.DEFINE_bool(
+    'largest_batch',
+    False,
+    'With --topology: also the most clips per device that fit, by several compilations.',
+)
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and results.')
 
 
 def main(arguments: list[str]) -> None:
     command.expect_no_more(arguments)
     CONNECT()
+    if TOPOLOGY.value is None and (LARGEST_BATCH.value or CLASSES.value is not None):
+        command.refuse('--classes and --largest_batch belong to --dry_run --topology=...; see --help')
+    if TOPOLOGY.value is not None:
+        if not DRY_RUN.value:
+            command.refuse('--topology only tells what a training would take: expected --dry_run beside it')
+        from dnr_jax.ahead.estimates import estimate
+
+        for line in estimate(CONFIG.value, TOPOLOGY.value, CLASSES.value, LARGEST_BATCH.value):
+            tell(line)
+        return
     if DRY_RUN.value:
         from dnr_jax.dry_run import dry_run
 

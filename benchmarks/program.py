@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dnr_jax import parallel
+
 
 class Cost(NamedTuple):
     """What XLA says of a compiled program."""
@@ -38,7 +40,7 @@ class Program:
             traced - started,
             compiled - traced,
             time.process_time() - processor_started,
-            self._compiled.memory_analysis().peak_memory_in_bytes,
+            parallel.peak_bytes(self._compiled),
             lowered.cost_analysis()['flops'],
             self._compiled.cost_analysis()['bytes accessed'],
         )

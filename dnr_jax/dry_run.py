@@ -40,7 +40,7 @@ def dry_run(config: ConfigDict) -> str:
     of_test = parallel.compiled(
         setup.predict['test'], setup.shapes().variables, views_shape(config, 'test'), setup.mesh
     )
-    memory, memory_of_test = (each.memory_analysis().peak_memory_in_bytes for each in (train_step, of_test))
+    memory, memory_of_test = map(parallel.peak_bytes, (train_step, of_test))
     model = model_pace(config, train_step, state, batch)
     return '\n'.join([
         f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, counting multiplications and '

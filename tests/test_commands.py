@@ -113,3 +113,9 @@ def test_truncated_data(data_dir, tmp_path):
     command = run('train.py', *SMALL, f'--config.data.dir={copy}', f'--workdir={tmp_path / "run"}')
     assert_refused(command, shard.name, 'prepare')
     assert not (tmp_path / 'run').exists()
+
+
+def test_accelerators_by_name_belong_to_dry_runs(tmp_path):
+    assert_refused(run('train.py', '--topology=v5e:2x2', f'--workdir={tmp_path}'), '--topology', '--dry_run')
+    assert_refused(run('train.py', '--dry_run', '--classes=400'), '--classes', '--topology')
+    assert_refused(run('train.py', '--dry_run', '--topology=v5e:4'), 'v5e:2x2', "got 'v5e:4'")

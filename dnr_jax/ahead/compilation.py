@@ -1,55 +1,65 @@
-"""The programs of a config, compiled for devices that may not be here: from shapes alone, without data."""
+"""The steps of a config, compiled from shapes alone, and what a compiler answers that cannot make one."""
 
-from functools import partial
+import re
+import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
 
-from dnr_jax import models, optimizers, parallel, steps
-from dnr_jax.state import TrainState, create_state
+from dnr_jax import parallel
+from dnr_jax.ahead import hlo
+from dnr_jax.setup import assemble, training_shape, views_shape
 
-EPOCH = 1000  # steps; a schedule is a few numbers in the program, whatever they are
-
-
-def shapes(config: ConfigDict, classes: int) -> TrainState:
-    """Shapes and types of the state of a training."""
-    clip_shape = (1, *training_shape(config)[1:])
-    create = partial(
-        create_state,
-        model=models.build(**config.model.to_dict(), classes=classes),
-        optimizer=make_optimizer(config),
-        clip_shape=clip_shape,
-        averaged=config.train.ema_decay > 0,
-    )
-    return jax.eval_shape(create, jax.random.key(0))
+EPOCH = 1000  # steps, where no data says how many; a schedule is a few numbers of a program, whatever they are
+OUT_OF_MEMORY = 'RESOURCE_EXHAUSTED'
+SCALES = {'K': 2**10, 'M': 2**20, 'G': 2**30}
 
 
-def make_optimizer(config: ConfigDict):
-    settings = dict(config.schedule.to_dict())
-    schedule = optimizers.learning_rate(**settings, steps_per_epoch=EPOCH, epochs=config.train.epochs)
-    return optimizers.sgd(schedule, **config.optimizer)
+class Answer(NamedTuple):
+    """What a compiler says of a step.
+
+    Attributes:
+      program: None where it makes none. peak: bytes of memory per device, None where it does not say.
+      seconds: that it took. refusal: why there is no program, in one line; empty where there is one.
+    """
+
+    program: hlo.Program | None
+    peak: int | None
+    seconds: float
+    refusal: str
+
+    @property
+    def out_of_memory(self) -> bool:
+        return self.refusal.startswith(OUT_OF_MEMORY)
 
 
-def training_shape(config):
-    size = config.augment.size
-    return config.train.batch_size, config.clip.frames, size, size, 3
+def train_step(config: ConfigDict, mesh: parallel.Mesh, classes: int) -> jax.stages.Compiled:
+    """The training step; ValueError for a config that does not fit."""
+    parts = assemble(config, mesh, classes, EPOCH)
+    return parallel.compiled(parts.train_step, parts.shapes(), training_shape(config), mesh)
 
 
-def train_step(config: ConfigDict, mesh: parallel.Mesh, classes: int):
-    model = models.build(**config.model.to_dict(), classes=classes)
-    step = steps.make_train_step(config, model, make_optimizer(config), mesh, classes)
-    state = abstract(shapes(config, classes), parallel.replicated(mesh))
-    batch = abstract(parallel.batch_shapes(training_shape(config)), parallel.split(mesh))
-    return step.lower(state, batch).compile()
+def test_step(config: ConfigDict, mesh: parallel.Mesh, classes: int) -> jax.stages.Compiled:
+    """The step that scores by config.test; ValueError for a config that does not fit."""
+    parts = assemble(config, mesh, classes, EPOCH)
+    return parallel.compiled(parts.predict['test'], parts.shapes().variables, views_shape(config, 'test'), mesh)
 
 
-def predict(config: ConfigDict, mesh, classes, clip_shape):
-    model = models.build(**config.model.to_dict(), classes=classes)
-    step = steps.make_predict(config, model, mesh, 0)
-    variables = abstract(shapes(config, classes).variables, parallel.replicated(mesh))
-    batch = abstract(parallel.batch_shapes(clip_shape), parallel.split(mesh))
-    return step.lower(variables, batch).compile()
+def ask(compile: Callable[[], jax.stages.Compiled]) -> Answer:
+    """What the compiler answers; too little memory is an answer like any other."""
+    started = time.monotonic()
+    try:
+        compiled = compile()
+    except jax.errors.JaxRuntimeError as error:
+        refusal = str(error).partition('\n')[0]
+        return Answer(None, used(refusal), time.monotonic() - started, refusal)
+    seconds = time.monotonic() - started
+    return Answer(hlo.Program(compiled.as_text()), parallel.peak_bytes(compiled), seconds, '')
 
 
-def abstract(state, sharding):
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), state)
+def used(refusal: str) -> int | None:
+    """The bytes that did not fit, of '... Used 20.04G of 15.75G hbm ...'."""
+    found = re.search(r'Used ([\d.]+)([KMG]) of', refusal)
+    return found and int(float(found[1]) * SCALES[found[2]])

@@ -20,7 +20,7 @@ INSTRUCTION = re.compile(
     r'^ +(?:ROOT )?%(?P<name>\S+) = (?P<shape>.*?) (?P<operation>[a-z][\w-]*)\((?P<operands>.*?)\)(?P<rest>.*)$'
 )
 ARRAY = re.compile(r'\b([a-z]+\d*)\[([\d,]*)\]')
-CYCLES = re.compile(r'"estimated_cycles":"?(\d+)')
+CYCLES = re.compile(r'"estimated_cycles":"?(\d{1,18})\b')  # one of 19 digits, the largest there is, says unknown
 
 
 class Array(NamedTuple):

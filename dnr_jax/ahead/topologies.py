@@ -10,6 +10,7 @@ openxla/xla, xla/backends/gpu/target_config/specs.
 import os
 import re
 from collections.abc import Sequence
+from importlib import metadata
 from math import prod
 from typing import NamedTuple
 
@@ -18,9 +19,13 @@ from jax.experimental import topologies
 
 from dnr_jax.registry import choose
 
-INSTALL = {
-    'tpu': 'pip install "jax[tpu]"',
-    'cuda': 'pip install --no-deps jax-cuda13-plugin=={0} jax-cuda13-pjrt=={0} nvidia-nvvm nvidia-cuda-nvcc',
+# The packages of a compiler, and what installs them; that of GPUs needs neither a driver nor the libraries of CUDA.
+COMPILERS = {
+    'tpu': (('libtpu',), 'pip install "jax[tpu]=={0}"'),
+    'cuda': (
+        ('jax-cuda13-plugin', 'jax-cuda13-pjrt', 'nvidia-nvvm', 'nvidia-cuda-nvcc'),
+        'pip install --no-deps jax-cuda13-plugin=={0} jax-cuda13-pjrt=={0} nvidia-nvvm nvidia-cuda-nvcc',
+    ),
 }
 
 
@@ -45,8 +50,13 @@ class Gpu(NamedTuple):
     shared_memory_per_core: int
 
 
-# Else libtpu asks a server of the cloud who it is, and lets one process at a time in.
-COMPILING_ALONE = {'TPU_SKIP_MDS_QUERY': '1', 'ALLOW_MULTIPLE_LIBTPU_LOAD': '1'}
+# Else libtpu asks a server of the cloud who it is, complains of no answer, and lets one process at a time in.
+COMPILING_ALONE = {
+    'TPU_SKIP_MDS_QUERY': '1',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': 'v5litepod-4',
+}
 
 GIB = 2**30
 TPUS = {
@@ -83,29 +93,45 @@ def describe(name: str) -> Topology:
     if not re.fullmatch(form, size) or not prod(map(int, size.split('x'))):
         example = f'{kind}:8' if platform == 'cuda' else f'{kind}:{of.least}'
         raise ValueError(f"Expected accelerators as {example}, got '{name}'.")
+    _expect_compiler(platform)
     devices = _tpus(kind, size, of) if platform == 'tpu' else _gpus(int(size), of)
     return Topology(name, platform, devices, of.memory)
+
+
+def _expect_compiler(platform: str) -> None:
+    packages, install = COMPILERS[platform]
+    if missing := [name for name in packages if not _installed(name)]:
+        raise ValueError(
+            f'Compiling for it needs a compiler that is not installed ({", ".join(missing)}): '
+            f'{install.format(jax.__version__)}'
+        )
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def _tpus(kind: str, grid: str, of: Tpu) -> Sequence[jax.Device]:
     os.environ.update(COMPILING_ALONE)
     alone = prod(map(int, grid.split('x'))) == 1
     name = f'{kind}:{of.least if alone else grid}'
-    devices = _describe('tpu', platform='tpu', topology_name=name)
+    devices = _describe(platform='tpu', topology_name=name)
     return devices[:1] if alone else devices
 
 
 def _gpus(number: int, of: Gpu) -> Sequence[jax.Device]:
-    return _describe('cuda', '', 'cuda', target_config=_target_config(of), topology=f'1x1x{number}')
+    return _describe('', 'cuda', target_config=_target_config(of), topology=f'1x1x{number}')
 
 
-def _describe(of: str, *arguments: str, **settings: str) -> Sequence[jax.Device]:
+def _describe(*arguments: str, **settings: str) -> Sequence[jax.Device]:
     try:
         return topologies.get_topology_desc(*arguments, **settings).devices
-    except Exception as error:  # of many types, by what is missing
+    except Exception as error:  # of many types
         reason = str(error).strip().partition('\n')[0]
-        remedy = f'If its compiler is not installed: {INSTALL[of].format(jax.__version__)}'
-        raise ValueError(f'XLA describes no such accelerator: {reason} {remedy}') from error
+        raise ValueError(f'The compiler knows no such accelerators: {reason}') from error
 
 
 def _target_config(of: Gpu) -> str:
