@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dnr_jax.data.annotations.rows import Rejected
+from dnr_jax.data.machine import MachineError
 from dnr_jax.files import written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
@@ -93,7 +94,7 @@ def told_as_damage(folder: Path) -> Iterator[None]:
     except Exception as error:  # many kinds, by what is damaged
         missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError)
         if isinstance(error, OSError) and not missing:
-            raise
+            raise MachineError(error.errno, error.strerror, str(folder)) from error
         what = ' '.join(f'{type(error).__name__}: {error}'.removeprefix('ValueError: ').split())
         raise ValueError(
             f"The metadata of '{folder}' are damaged: {what[:300]}. Delete it and prepare the data set again."

@@ -7,6 +7,7 @@ protocols of its own address and by no other, and a list is none, unless more pr
 """
 
 import contextlib
+import errno
 from collections.abc import Iterator, Sequence
 
 import av
@@ -15,6 +16,8 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from dnr_jax.data.decoding import FILMED, Reason, VideoError, decoded, to_rgb
+from dnr_jax.data.machine import MachineError
+from dnr_jax.data.storage import ERRORS_OF_PATHS
 from dnr_jax.data.streams import best_video
 
 Frame = UInt8[np.ndarray, 'H W C']
@@ -46,7 +49,8 @@ def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterat
       format: FFmpeg's name of the container or device, where the source does not tell: 'v4l2'. Empty: it does.
       protocols: of FFmpeg, by which lists of other sources are followed, beside those of the source: 'file', 'http'.
         None: lists are not read.
-    Raises VideoError, with its reason, where the source cannot be opened, or be read any further.
+    Raises VideoError, with its reason, where the source cannot be opened, or be read any further, MachineError where
+    that is no fault of its own.
     """
     count, reformatter = 0, VideoReformatter()
     try:
@@ -62,15 +66,15 @@ def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterat
                 count += 1
                 yield to_rgb(frame, reformatter)
     except (av.error.FFmpegError, OSError) as error:
+        if not isinstance(error, av.error.FFmpegError) and error.errno not in {errno.ENOENT, *ERRORS_OF_PATHS}:
+            raise MachineError(error.errno, error.strerror, source) from error
         reason = Reason.MISSING if isinstance(error, FileNotFoundError) else Reason.UNREADABLE
         after = f' after {count} frames' if count else ''
         remedy = (
             '; a pipe takes what can be read forwards, such as -f nut or matroska' if source == STANDARD_INPUT else ''
         )
-        refers = (
-            isinstance(error, av.error.ArgumentError) or ':' in source or source.endswith(('.m3u', '.m3u8', '.mpd'))
-        )
-        if refers and not protocols:
+        listed = isinstance(error, av.error.ArgumentError) or source.endswith(('.m3u', '.m3u8', '.mpd'))
+        if not protocols and (listed or ':' in source):
             remedy += '; a list of other sources, or an unusual address, takes --protocols=file,http,tcp'
         raise VideoError(f'the source cannot be read{after}: {error.strerror}{remedy}.', reason) from error
     if count == 0:

@@ -1,5 +1,6 @@
 """A source of a stream opens nothing but itself, unless it is said what it may open."""
 
+import errno
 import http.server
 import threading
 from functools import partial
@@ -8,6 +9,7 @@ import pytest
 
 from dnr_jax.data import live
 from dnr_jax.data.decoding import VideoError
+from dnr_jax.data.machine import MachineError
 
 PLAYLISTS = {
     'list.ffconcat': "ffconcat version 1.0\nfile 'a.mp4'\n",
@@ -57,3 +59,12 @@ def test_what_a_list_on_this_machine_may_fetch(address, video, tmp_path):
     with pytest.raises(VideoError):
         list(live.frames(str(tmp_path / 'a.m3u8'), format='', protocols=('file',)))
     assert len(list(live.frames(str(tmp_path / 'a.m3u8'), format='', protocols=('http', 'tcp')))) == 24
+
+
+def test_too_many_open_files_are_no_fault_of_a_source(video, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EMFILE, 'Too many open files')
+
+    monkeypatch.setattr(live, 'open', refuse, raising=False)
+    with pytest.raises(MachineError, match='ulimit -n'):
+        list(live.frames(str(video), format=''))
