@@ -6,11 +6,14 @@
 
 Videos of 300 frames of 340 x 256, drawn here, are prepared in every form and read through the training pipeline of
 Kinetics-400, augmentation and batching included. `plain` is what a loader does that knows nothing: PyAV decodes the
-whole file, and the frames that are needed are taken; `decord` is measured where it is installed.
+whole file, and the frames that are needed are taken; `decord` and `torchcodec`, with both of its ways to seek, are
+measured where they are installed.
 """
 
 import argparse
 import contextlib
+import functools
+import importlib.util
 import io
 import itertools
 import os
@@ -134,6 +137,25 @@ def decode_by_decord(video: Path, indices: np.ndarray) -> np.ndarray:
     return decord.VideoReader(str(video), num_threads=1).get_batch(indices).asnumpy()
 
 
+def decode_by_torchcodec(video: Path, indices: np.ndarray, seek_mode: str) -> np.ndarray:
+    """What torchcodec's users write, on one core."""
+    import torch
+    from torchcodec.decoders import VideoDecoder
+
+    torch.set_num_threads(1)  # idle threads of PyTorch keep other cores busy
+    decoder = VideoDecoder(str(video), dimension_order='NHWC', num_ffmpeg_threads=1, seek_mode=seek_mode)
+    return decoder.get_frames_at(indices.tolist()).data.numpy()
+
+
+# Ways to read from files, by the module they need.
+READERS = {
+    'plain': ('av', decode_plainly),
+    'decord': ('decord', decode_by_decord),
+    'torchcodec, approximate': ('torchcodec', functools.partial(decode_by_torchcodec, seek_mode='approximate')),
+    'torchcodec, exact': ('torchcodec', functools.partial(decode_by_torchcodec, seek_mode='exact')),
+}
+
+
 def read_files(folder: Path, decode: Callable, sampling: str, clips: int) -> tuple[float, float]:
     """(clips per second, CPU seconds per clip) in one process, with the same sampling and augmentation."""
     files = sorted((folder / 'source').rglob('*.mp4'))
@@ -155,11 +177,9 @@ def compare(folder: Path, rounds: int) -> dict:
             clips = 400 if 'jpeg' in form else 64
             for workers in (0, 1, 2) if form in ('original', 'jpeg256step8') else (1,):
                 rows[form, sampling, workers] = (read, folder, form, sampling, workers, clips)
-        rows['plain', sampling, ''] = (read_files, folder, decode_plainly, sampling, 16)
-        with contextlib.suppress(ImportError):
-            import decord  # noqa: F401
-
-            rows['decord', sampling, ''] = (read_files, folder, decode_by_decord, sampling, 64)
+        for name, (module, decode) in READERS.items():
+            if importlib.util.find_spec(module):
+                rows[name, sampling, ''] = (read_files, folder, decode, sampling, 16 if name == 'plain' else 64)
     results = {row: [] for row in rows}
     for _ in range(rounds):
         for row, (function, *arguments) in rows.items():
@@ -185,7 +205,7 @@ def compare(folder: Path, rounds: int) -> dict:
 
 def kilobytes(folder: Path, form: str) -> float:
     """Mean size of a stored video."""
-    name = 'source' if form in ('plain', 'decord') else f'videos/drawn-{form}'
+    name = 'source' if form in READERS else f'videos/drawn-{form}'
     files = [path for path in (folder / name).rglob('*') if path.suffix == '.mp4' or '.array_record' in path.name]
     return sum(path.stat().st_size for path in files) / 1000 / len(list((folder / 'source').rglob('*.mp4')))
 
