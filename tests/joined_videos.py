@@ -1,4 +1,4 @@
-"""Two recordings in one track, whose frames show their numbers: the second needs parameter sets of its own."""
+"""Recordings of two kinds in one track, whose frames show their numbers: each kind needs parameter sets of its own."""
 
 import io
 import re
@@ -6,49 +6,50 @@ import re
 import av
 from numbered_videos import make_video
 
-FRAMES, JOINT = 48, 24
-RECORDINGS = {  # by codec: settings of the first and of the second; their quantizers stand in the parameter sets
+FRAMES, JOINT = 48, 24  # of two recordings
+RECORDINGS = {  # by codec: settings of the first and of the second kind, of which the parameter sets tell
     'libx264': (dict(x264='cabac=0:qp=10'), dict(x264='cabac=0:qp=30')),
     'libx265': (dict(x265='qp=10:cbqpoffs=-12'), dict(x265='qp=10:cbqpoffs=12')),
 }
 _PARAMETER_SETS = {'libx264': lambda byte: byte & 31 in (7, 8), 'libx265': lambda byte: byte >> 1 & 63 in (32, 33, 34)}
 
 
-def join(codec, *, told, format='mp4'):
-    """A file of FRAMES frames of two recordings, groups of 12, the second from frame JOINT on.
+def join(codec, *, told, format='mp4', kinds=(0, 1)):
+    """A file of recordings of JOINT frames each, in groups of 12.
 
     Args:
       codec: a key of RECORDINGS.
-      told: where the second's parameter sets are: 'once', in its first packet; 'again', in each of its keyframes; or
-        'described', in a second sample description of an mp4 file.
+      told: where the parameter sets of another kind are: 'once', in the first packet of a recording; 'again', in each
+        of its keyframes; or 'described', in the second of two sample descriptions of an mp4 file.
       format: of the file.
+      kinds: of the recordings; the header of the file is that of the first.
     """
-    first, second = (
-        make_video(JOINT, codec=codec, gop=12, first=JOINT * number, **settings)
-        for number, settings in enumerate(RECORDINGS[codec])
-    )
-    sets = b'' if told == 'described' else _parameter_sets(codec)
+    videos = [
+        make_video(JOINT, codec=codec, gop=12, first=JOINT * number, **RECORDINGS[codec][kind])
+        for number, kind in enumerate(kinds)
+    ]
     file = io.BytesIO()
     with av.open(file, 'w', format=format) as target:
-        for number, video in enumerate((first, second)):
+        for number, video in enumerate(videos):
+            sets = _parameter_sets(codec, kinds[number]) if number and told != 'described' else b''
             with av.open(io.BytesIO(video)) as source:
                 if number == 0:
                     stream = target.add_stream_from_template(source.streams.video[0])
                 packets = [packet for packet in source.demux(video=0) if packet.size]
                 for position, packet in enumerate(packets):
-                    tells = number == 1 and packet.is_keyframe and (told == 'again' or position == 0)
+                    tells = packet.is_keyframe and (told == 'again' or position == 0)
                     copy = av.Packet((sets if tells else b'') + bytes(packet))
                     copy.is_keyframe, copy.time_base, copy.stream = packet.is_keyframe, packet.time_base, stream
                     copy.pts, copy.dts = (
                         time + number * packets[0].duration * JOINT for time in (packet.pts, packet.dts)
                     )
                     target.mux(copy)
-    return _with_two_descriptions(file.getvalue(), second) if told == 'described' else file.getvalue()
+    return _with_two_descriptions(file.getvalue(), videos[1]) if told == 'described' else file.getvalue()
 
 
-def _parameter_sets(codec):
-    """Those of the second recording, each after its length."""
-    stream = make_video(1, codec=codec, format={'libx264': 'h264', 'libx265': 'hevc'}[codec], **RECORDINGS[codec][1])
+def _parameter_sets(codec, kind):
+    """Those of a kind, each after its length."""
+    stream = make_video(1, codec=codec, format={'libx264': 'h264', 'libx265': 'hevc'}[codec], **RECORDINGS[codec][kind])
     units = re.split(b'\0?\0\0\1', stream)[1:]
     return b''.join(len(unit).to_bytes(4) + unit for unit in units if _PARAMETER_SETS[codec](unit[0]))
 

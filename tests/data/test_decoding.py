@@ -160,6 +160,17 @@ def test_parameter_sets_that_were_told_before_a_group(decoded, codec, told, form
     assert len(decoded) == (2 if told == 'again' else 14)  # from the keyframe before it, or from the joint
 
 
+@pytest.mark.parametrize('format', ['mp4', 'matroska'])
+@pytest.mark.parametrize('codec', RECORDINGS)
+def test_parameter_sets_that_come_back(codec, format):
+    video = join(codec, told='once', format=format, kinds=(0, 1, 0))
+    everything = decode_everything(video)
+    assert read(everything) == list(range(3 * JOINT))
+    for indices in ([3 * JOINT - 1], [2 * JOINT], [JOINT + 13, 3, 2 * JOINT + 13]):
+        np.testing.assert_array_equal(read_frames(video, indices), everything[indices])
+    assert inspect(video, UNLIMITED, groups=FRAMES).num_frames == 3 * JOINT
+
+
 @pytest.mark.parametrize('codec', RECORDINGS)
 def test_frames_that_differ_when_read_by_themselves_are_found(codec, monkeypatch):
     monkeypatch.setattr(groups, '_know_all', lambda packets, stream: [True] * len(packets))
