@@ -25,10 +25,13 @@ FOLDER = Path(__file__).parent / 'records'
 LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 
 
-def add(path: Path, measured: dict[str, Any]) -> None:
-    """Appends what was measured, with its provenance; OSError, and the file as it was, where it has no room."""
+def add(path: Path, measured: dict[str, Any], by: dict[str, Any] | None = None) -> None:
+    """Appends what was measured, with its provenance; OSError, and the file as it was, where it has no room.
+
+    `by` is the provenance, for a process that must not touch the devices itself.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = (json.dumps({**measured, 'by': provenance()}) + '\n').encode()
+    line = (json.dumps({**measured, 'by': by or provenance()}) + '\n').encode()
     with path.open('ab', buffering=0) as lines:
         end = lines.seek(0, os.SEEK_END)
         if lines.write(line) < len(line):

@@ -11,7 +11,10 @@ from dnr_jax.ahead.compilation import Answer, ask, used
 from dnr_jax.ahead.hlo import Program
 from dnr_jax.ahead.largest import FARTHEST, largest, reached
 
-HBM = 'RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm. Exceeded by 4.75G.'
+HBM = (
+    'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (20.50G) exceeds '
+    'available HBM (15.75G).'
+)
 
 
 def instruction(name, shape, operation, path, cycles):
@@ -120,6 +123,12 @@ def test_a_program_of_this_machine(config):
     assert found.peak == (
         memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     )  # the variables are kept
+
+
+def test_how_compilers_say_what_did_not_fit():
+    assert used('RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 20.50G of 15.75G hbm.') == used(HBM)
+    assert used('RESOURCE_EXHAUSTED: Ran out of memory trying to allocate 512M bytes') == 512 * 2**20
+    assert used('RESOURCE_EXHAUSTED: no') is None
 
 
 def tried(memory, first, peak_of, told=True):

@@ -60,6 +60,6 @@ def ask(compile: Callable[[], jax.stages.Compiled]) -> Answer:
 
 
 def used(refusal: str) -> int | None:
-    """The bytes that did not fit, of '... Used 20.04G of 15.75G hbm ...'."""
-    found = re.search(r'Used ([\d.]+)([KMG]) of', refusal)
+    """The bytes that did not fit: the first that are named, of '... Used 20.04G of 15.75G hbm ...' and the like."""
+    found = re.search(r'\b(\d+(?:\.\d+)?)([KMG])\b', refusal)
     return found and int(float(found[1]) * SCALES[found[2]])

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 
 import numpy as np
+import pytest
 from absl import flags
 
 from benchmarks import growth, networks, records, roofline, timing
@@ -18,9 +19,10 @@ LACKING = (
 )  # fmt: skip
 
 
-def test_a_bare_machine_can_run_them():
+@pytest.mark.parametrize('names', [('steps', 'growth', 'roofline'), ('on_device',)])
+def test_a_bare_machine_can_run_them(names):
     block = f'import sys; sys.modules.update(dict.fromkeys({LACKING!r}))'
-    scripts = 'import benchmarks.steps, benchmarks.growth, benchmarks.roofline'
+    scripts = f'import {", ".join(f"benchmarks.{name}" for name in names)}'
     subprocess.run([sys.executable, '-c', f'{block}; {scripts}'], cwd=records.ROOT, check=True)
 
 
