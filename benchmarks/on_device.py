@@ -8,6 +8,7 @@ aborts or hangs takes nothing with it; how each ended, and all that it measured,
 It needs what `benchmarks.steps` needs; the demo is left out where the libraries of its data are missing.
 """
 
+import argparse
 import json
 import os
 import signal
@@ -24,22 +25,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from absl import app, flags
-
 from benchmarks import records
-
-SECONDS = flags.DEFINE_integer('seconds', 600, 'For everything.')
-BACKBONES = flags.DEFINE_list('backbones', [], 'That are compiled; all if none is named.')
-CLIPS = flags.DEFINE_list('clips', ['64', '8', '256'], 'Clips per step, the first also for the roofline.')
-SIZE = flags.DEFINE_integer('size', 224, 'Height and width.')
-WIDTH = flags.DEFINE_integer('width', 64, 'Channels of the first stage.')
-DTYPE = flags.DEFINE_string('dtype', 'bfloat16', 'Of activations.')
-MATMUL = flags.DEFINE_integer('matmul', 8192, 'Rows and columns of the matmul of the roofline.')
-COPY = flags.DEFINE_integer('copy', 4096, 'MB that are copied for the roofline.')
-ROUNDS = flags.DEFINE_integer('rounds', 5, 'Rounds in which programs take turns, after two that are not counted.')
-REPEATS = flags.DEFINE_integer('repeats', 10, 'Runs per turn, waited for together.')
-AT_ONCE = flags.DEFINE_integer('at_once', 4, 'Compilations side by side; nothing is timed meanwhile.')
-RECORD = flags.DEFINE_string('record', 'on_device', 'The results go to benchmarks/records/NAME.jsonl.')
 
 LEAST = 15  # seconds in which a part can come to anything
 TAIL = 12  # lines of a part that the record keeps
@@ -69,22 +55,22 @@ class Part(NamedTuple):
     beside: bool = False
 
 
-def plan(folder: Path) -> list[Part]:
+def plan(options: argparse.Namespace, folder: Path) -> list[Part]:
     """All parts, the most important first; `folder` is for the demo's data and run."""
-    timed = f'--rounds={ROUNDS.value}', f'--repeats={REPEATS.value}', f'--record={RECORD.value}'
-    network = '--backbones=resnet50', '--norms=dnr,batch', f'--size={SIZE.value}', f'--width={WIDTH.value}'
-    steps = partial(module, 'benchmarks.steps', '--passes=training', *timed, f'--dtypes={DTYPE.value}')
+    timed = f'--rounds={options.rounds}', f'--repeats={options.repeats}', f'--record={options.record}'
+    network = '--backbones=resnet50', '--norms=dnr,batch', f'--size={options.size}', f'--width={options.width}'
+    steps = partial(module, 'benchmarks.steps', '--passes=training', *timed, f'--dtypes={options.dtype}')
     demo = '--backbones=resnet18', '--norms=dnr,batch', '--clips=16', '--size=32', '--width=8'
-    at = {clips: steps(*network, f'--clips={clips}') for clips in CLIPS.value}
+    at = {clips: steps(*network, f'--clips={clips}') for clips in options.clips}
     first, *others = at
-    rulers = f'--dtype={DTYPE.value}', f'--matmul={MATMUL.value}', f'--copy={COPY.value}', f'--clips={first}'
+    rulers = f'--dtype={options.dtype}', f'--matmul={options.matmul}', f'--copy={options.copy}', f'--clips={first}'
     return [
         Part('the network of the demo', (steps(*demo),), 60),
         Part(f'steps of {first} clips', (at[first],), 130),
         Part('the demo', demo_commands(folder), 120, needs=OF_DATA),
         *(Part(f'steps of {clips} clips', (at[clips],), 80) for clips in others),
         Part('roofline', (module('benchmarks.roofline', *network, *rulers, *timed),), 110),
-        *compilations(),
+        *compilations(options),
     ]
 
 
@@ -103,17 +89,17 @@ def demo_commands(folder: Path) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def compilations() -> Iterable[Part]:
+def compilations(options: argparse.Namespace) -> Iterable[Part]:
     """Every backbone by itself, for an abort ends the process; training before forward, one of each family first."""
     from dnr_jax.models import MODELS
 
-    every = BACKBONES.value or [*FIRST, *(name for name in MODELS if name not in FIRST)]
-    few = f'--size={SIZE.value}', f'--width={WIDTH.value}', f'--dtypes={DTYPE.value}', '--clips=8', '--rounds=0'
+    every = options.backbones or [*FIRST, *(name for name in MODELS if name not in FIRST)]
+    few = f'--size={options.size}', f'--width={options.width}', f'--dtypes={options.dtype}', '--clips=8', '--rounds=0'
     for backbones in (every[: len(FIRST)], every[len(FIRST) :]):
         for what in ('training', 'forward'):
             for backbone in backbones:
                 for norms in ('dnr', 'batch'):
-                    of = f'--backbones={backbone}', f'--norms={norms}', f'--passes={what}', f'--record={RECORD.value}'
+                    of = f'--backbones={backbone}', f'--norms={norms}', f'--passes={what}', f'--record={options.record}'
                     command = module('benchmarks.steps', *of, *few)
                     yield Part(f'compiles {backbone} {norms} {what}', (command,), 120, beside=True)
 
@@ -198,14 +184,34 @@ def provenance() -> dict[str, Any]:
     return json.loads(told.splitlines()[-1]) | {'command': records.command()}
 
 
-def main(_) -> None:
-    by = provenance()
+def read_options(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Of this command line, or of those arguments."""
+    parser = argparse.ArgumentParser(prog='python -m benchmarks.on_device', description=__doc__.partition('\n')[0])
+    parser.add_argument('--seconds', type=int, default=600, help='for everything')
+    parser.add_argument(
+        '--clips', type=int, nargs='+', default=[64, 8, 256], help='a step; the first for the roofline too'
+    )
+    parser.add_argument('--size', type=int, default=224, help='height and width')
+    parser.add_argument('--width', type=int, default=64, help='channels of the first stage')
+    parser.add_argument('--dtype', default='bfloat16', help='of activations')
+    parser.add_argument('--matmul', type=int, default=8192, help='rows and columns of the matmul of the roofline')
+    parser.add_argument('--copy', type=int, default=4096, help='MB that are copied for the roofline')
+    parser.add_argument('--rounds', type=int, default=5, help='in which programs take turns')
+    parser.add_argument('--repeats', type=int, default=10, help='runs per turn, waited for together')
+    parser.add_argument('--backbones', nargs='+', default=[], help='that are compiled; all if none is named')
+    parser.add_argument('--at_once', type=int, default=4, help='compilations side by side; nothing is timed meanwhile')
+    parser.add_argument('--record', default='on_device', help='the results go to benchmarks/records/NAME.jsonl')
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    options, by = read_options(), provenance()
     print(f'{by["device"]}, {by["devices"]} of them; jax {by["versions"]["jax"]}, commit {by["commit"]}', flush=True)
-    path = records.FOLDER / f'{RECORD.value}.jsonl'
+    path = records.FOLDER / f'{options.record}.jsonl'
     with tempfile.TemporaryDirectory() as folder:
-        Runner(SECONDS.value, path, by).run_all(plan(Path(folder)), AT_ONCE.value)
+        Runner(options.seconds, path, by).run_all(plan(options, Path(folder)), options.at_once)
     print(f'All of it stands in {path.relative_to(records.ROOT)}')
 
 
 if __name__ == '__main__':
-    app.run(main)
+    main()

@@ -4,20 +4,11 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-from absl import flags
-
 from benchmarks import on_device, records
 from benchmarks.on_device import Part, Runner
 from dnr_jax.models import MODELS
 
 BY = {'device': 'made up'}
-
-
-@pytest.fixture(autouse=True)
-def parsed():
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
 
 
 def python(name, program, seconds=60, **settings):
@@ -32,7 +23,8 @@ def run(path, parts, seconds=100, at_once=2):
 
 
 def test_the_plan():
-    parts = on_device.plan(Path('folder'))
+    options = on_device.read_options([])
+    parts = on_device.plan(options, Path('folder'))
     timed = [part.name for part in parts if not part.beside]
     steps = [f'steps of {clips} clips' for clips in (64, 8, 256)]
     assert timed == ['the network of the demo', steps[0], 'the demo', *steps[1:], 'roofline']
@@ -42,7 +34,7 @@ def test_the_plan():
     compiled = [part.name for part in parts[len(timed) :]]
     assert set(compiled) == every and len(compiled) == len(every)
     assert compiled[:2] == ['compiles resnet50 dnr training', 'compiles resnet50 batch training']
-    assert sum(part.seconds for part in parts if not part.beside) <= on_device.SECONDS.value
+    assert sum(part.seconds for part in parts if not part.beside) <= options.seconds
     assert set(on_device.FIRST) <= set(MODELS)
     (demo,) = (part for part in parts if part.needs)
     assert demo.commands[1][1:3] == ('train.py', '--config=configs/moving_shapes.py:resnet18,dnr')
