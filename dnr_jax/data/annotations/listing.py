@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from unicodedata import normalize
 
 from dnr_jax.data.annotations.clips import clip_id, is_clip
@@ -55,14 +56,16 @@ def read(source: Path, *, lists: Mapping[str, Path], label_names: Path | None) -
     for file in (*lists.values(), *([label_names] if label_names else [])):
         if not file.is_file():
             raise ValueError(f"No list file '{file}'.")
-    find = cache(lambda written: _find(written, source))
+    roots = tuple(dict.fromkeys((os.path.abspath(source), os.path.realpath(source))))
+    find = cache(lambda written: _find(written, source, roots))
     given = _read_names(label_names) if label_names else None
     told = [
         (split, line)
         for split, file in lists.items()
-        for line in parse(lines(file), split, lambda written: find(written) is not None)
+        for line in parse(lines(file), split, lambda written: find(written).is_there)
     ]
-    entries = [_entry(split, line, source, find, given or ()) for split, line in told]
+    known = frozenset(given or ())
+    entries = [_entry(split, line, source, find, known) for split, line in told]
     names = given or _derive_names(entries, 'train' if 'train' in lists else None, source)
     by_label = {str(number): name for number, name in enumerate(names)} | {name: name for name in names}
     if given:
@@ -81,25 +84,31 @@ def read(source: Path, *, lists: Mapping[str, Path], label_names: Path | None) -
     return collect(names, rows, notes=notes)
 
 
-def _find(written: str, source: Path) -> Path | None:
-    """The video at a path; also where the list was written on Windows, or with accents as letters of their own."""
+class _Place(NamedTuple):
+    """Where a path leads to, None if out of the source folder, and whether a video is there."""
+
+    path: Path | None
+    is_there: bool
+
+
+def _find(written: str, source: Path, roots: Sequence[str]) -> _Place:
+    """The place of a path; also where the list was written on Windows, or with accents as letters of their own."""
     slashes = written.replace('\\', '/')
     spellings = (written, slashes, *(normalize(form, text) for form in ('NFC', 'NFD') for text in (written, slashes)))
-    paths = (_inside(spelling, source) for spelling in dict.fromkeys(spellings))
-    return next((path for path in paths if path is not None and is_clip(path)), None)
+    paths = [_inside(spelling, source, roots) for spelling in dict.fromkeys(spellings)]
+    found = next((path for path in paths if path is not None and is_clip(path)), None)
+    return _Place(found or paths[0], found is not None)
 
 
-def _inside(written: str, source: Path) -> Path | None:
-    """The path below `source`, None if it leads out of it; links are not looked through."""
-    path = Path(os.path.abspath(source / written))
-    for root in (Path(os.path.abspath(source)), source.resolve()):
-        if root in path.parents:
-            return source / path.relative_to(root)
-    return None
+def _inside(written: str, source: Path, roots: Sequence[str]) -> Path | None:
+    """The path below `source`, of which all spellings are `roots`; links are not looked through."""
+    path = os.path.abspath(os.path.join(roots[0], written))
+    root = next((root for root in roots if path.startswith(f'{root.rstrip(os.sep)}{os.sep}')), None)
+    return None if root is None else source / path[len(root) :].lstrip(os.sep)
 
 
 def _entry(
-    split: str, line: Line | Rejected, source: Path, find: Callable[[str], Path | None], names: Sequence[str]
+    split: str, line: Line | Rejected, source: Path, find: Callable[[str], _Place], names: Collection[str]
 ) -> Row | Rejected:
     """A line as a row with its label as it stands in the list, or why it cannot be one."""
     if isinstance(line, Rejected):
@@ -107,11 +116,10 @@ def _entry(
     label = line.label and _plain(line.label, names)
     if label and label not in names and _NO_LABEL.fullmatch(label) and not _NUMBER.fullmatch(label):
         return malformed(split, line.path, f"expected: a class name or the number of one from 0, got '{label}'")
-    found = find(line.path)
-    expected = found or _inside(line.path, source)
-    if expected is None:
+    path, is_there = find(line.path)
+    if path is None:
         return Rejected(split, line.path, line.path, OUTSIDE, f"not below '{source}'")
-    return located(split, clip_id(expected, source), found, label, expected=line.path)
+    return located(split, clip_id(path, source), path if is_there else None, label, expected=line.path)
 
 
 def _plain(label: str, names: Collection[str]) -> str:
