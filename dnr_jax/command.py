@@ -9,7 +9,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from dnr_jax import stopping
+from dnr_jax.signals import ending_as_asked
 from dnr_jax.stopping import Stopped
 from dnr_jax.terminal import tell
 
@@ -19,8 +19,8 @@ HERE = Path(__file__).parent
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs `main(arguments)` under absl, which is given the arguments that no flag has taken.
 
-    What this package itself raises is the user's to mend: one line, exit status 2. A run that was asked to stop ends
-    with the status of SIGTERM, 143.
+    What this package itself raises is the user's to mend: one line, exit status 2. A command asked to stop ends with
+    130 after Ctrl-C and 143 after SIGTERM, as shells tell it.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -29,14 +29,15 @@ def run(main: Callable[[list[str]], None]) -> None:
         try:
             main(argv[1:])
         except Stopped as stopped:
-            end(f'{stopped}; the same command goes on from here', stopping.EXIT_STATUS)
+            end(f'{stopped}; the same command goes on from here', stopped.status)
         except Exception as error:
             if not raised_here(error):
                 tell(traceback.format_exc().rstrip(), file=sys.stderr)
                 end('this is a bug, or another process of the run has died; what it was doing is above', 1)
             end(str(error), 2)
 
-    app.run(guarded, flags_parser=parse_flags)
+    with ending_as_asked(Path(sys.argv[0]).name):
+        app.run(guarded, flags_parser=parse_flags)
 
 
 def define_config(default: str, help: str) -> flags.FlagHolder:
@@ -112,7 +113,6 @@ def as_line(message: str) -> str:
 
 def end(message: str, status: int) -> None:
     """Prints the message as one line and ends the process; one of several at once, for the others may be gone."""
-    from dnr_jax.parallel import leave
-
     tell(as_line(message), file=sys.stderr)
-    leave(status)
+    parallel = sys.modules.get('dnr_jax.parallel')  # which one of several has imported; it takes long
+    getattr(parallel, 'leave', sys.exit)(status)

@@ -31,6 +31,7 @@ import numpy as np
 from dnr_jax import figures, metrics
 from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.predictions import Stored, read
+from dnr_jax.signals import ending_as_asked
 from dnr_jax.terminal import tell
 
 RESAMPLES = 10_000
@@ -250,4 +251,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with ending_as_asked('compare'):
+        sys.exit(main())

@@ -11,8 +11,8 @@ ROOT = PACKAGE.parent
 # Lower floors first; a module imports only from floors below its own, or from beside it within a folder.
 FLOORS = [
     {'terminal'},
-    {'registry', 'files', 'identity', 'bars', 'stopping', 'watchdog', 'profiling', 'account', 'lock'},
-    {'ranges', 'figures', 'relay', 'forms', 'manifest', 'predictions'},
+    {'registry', 'files', 'identity', 'bars', 'watchdog', 'profiling', 'account', 'lock', 'signals'},
+    {'stopping', 'ranges', 'figures', 'relay', 'forms', 'manifest', 'predictions'},
     {'statistics'},
     {'normalization'},
     {'models', 'parallel'},

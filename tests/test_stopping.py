@@ -1,4 +1,4 @@
-"""SIGTERM is answered at the next safe place, or at once where nothing can be lost."""
+"""A request to stop a training is answered at the next safe place, or at once where nothing can be lost."""
 
 import os
 import signal
@@ -8,20 +8,24 @@ import time
 
 import pytest
 
-from dnr_jax.stopping import EXIT_STATUS, Stopped, StopRequest
+from dnr_jax.stopping import Stopped, StopRequest
+
+REQUESTS = pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 
 
-def test_a_request_is_answered_at_the_next_check():
-    before = signal.getsignal(signal.SIGTERM)
+@REQUESTS
+def test_a_request_is_answered_at_the_next_check(number, status):
+    before = signal.getsignal(number)
     with StopRequest() as stop:
         stop.at_safe_places_only()
         stop.check()
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         deadline = time.monotonic() + 5
-        with pytest.raises(Stopped):
+        with pytest.raises(Stopped) as stopped:
             while time.monotonic() < deadline:
                 stop.check()
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert stopped.value.status == status
+    assert signal.getsignal(number) is before
 
 
 PROGRAM = """
@@ -37,29 +41,32 @@ print('went on')
 DEAF = "__import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 100_000_000)"
 
 
-def stopped(first, then, signals=1):
+def stopped(first, then, number, signals=1):
     """(exit status, seconds from the first signal on) of the program."""
     program = PROGRAM.format(first=first, then=then)
     with subprocess.Popen([sys.executable, '-c', program], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == 'ready\n'
         started = time.monotonic()
         for _ in range(signals):
-            child.send_signal(signal.SIGTERM)
+            child.send_signal(number)
             time.sleep(0.3)
         status = child.wait(60)
     return status, time.monotonic() - started
 
 
-def test_with_nothing_to_lose_the_end_comes_at_once_even_while_compiling():
-    status, seconds = stopped('pass', DEAF)
-    assert status == EXIT_STATUS and seconds < 5
+@REQUESTS
+def test_with_nothing_to_lose_the_end_comes_at_once_even_while_compiling(number, status):
+    found, seconds = stopped('pass', DEAF, number)
+    assert found == status and seconds < 5
 
 
-def test_a_second_request_does_not_wait():
-    status, seconds = stopped('stop.at_safe_places_only()', 'time.sleep(50)', signals=2)
-    assert status == EXIT_STATUS and seconds < 5
+@REQUESTS
+@pytest.mark.parametrize('then', ['time.sleep(50)', DEAF])
+def test_a_second_request_does_not_wait(then, number, status):
+    found, seconds = stopped('stop.at_safe_places_only()', then, number, signals=2)
+    assert found == status and seconds < 5
 
 
-def test_with_something_to_lose_the_run_goes_on_until_it_is_safe():
-    status, _ = stopped('stop.at_safe_places_only()', 'time.sleep(1)')
-    assert status == 0
+@REQUESTS
+def test_with_something_to_lose_the_run_goes_on_until_it_is_safe(number, status):
+    assert stopped('stop.at_safe_places_only()', 'time.sleep(1)', number)[0] == 0

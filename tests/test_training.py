@@ -121,7 +121,7 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tm
 
     def stop_at(self, what):
         if what == moment:
-            raise Stopped('stopped as asked')
+            raise Stopped('stopped as asked', 143)
         wait_for(self, what)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):

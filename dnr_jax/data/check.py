@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from dnr_jax.bars import bar
 from dnr_jax.data import inventory, machine, prepare
 from dnr_jax.data.annotations.rows import Rejected
+from dnr_jax.signals import ending_as_asked
 from dnr_jax.terminal import tell
 
 RECORDS_PER_TASK = 16
@@ -145,4 +146,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with ending_as_asked('check'):
+        sys.exit(main())

@@ -21,6 +21,7 @@ from absl import logging
 from dnr_jax.data import DATASETS, builder_class, inventory, machine
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.registry import choose
+from dnr_jax.signals import ending_as_asked
 from dnr_jax.terminal import tell
 
 # What can be said of each form, and what holds where nothing is said.
@@ -253,4 +254,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    with ending_as_asked('prepare'):
+        sys.exit(main())

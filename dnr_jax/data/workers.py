@@ -51,6 +51,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
+def clean_up_in_silence() -> None:
+    """What processes leave in shared memory Python takes away after them; its words on that are no user's concern."""
+    silent = 'ignore:resource_tracker:UserWarning'
+    others = [of for of in os.environ.get('PYTHONWARNINGS', '').split(',') if of and of != silent]
+    os.environ['PYTHONWARNINGS'] = ','.join([*others, silent])  # read by the process that does it
+
+
 def guarded_map(
     function: Callable[[Any], Any], tasks: Iterable[Any], *, workers: int, seconds: float | int
 ) -> Iterator[Any | GivenUp]:
