@@ -83,6 +83,15 @@ def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_chang
         )
 
 
+def expect_steps_left(step: int, last: int, config: ConfigDict) -> None:
+    """Raises ValueError for a training that would end before the step of its checkpoint."""
+    if step > last:
+        raise ValueError(
+            f'The checkpoint is of step {step:,}, but config.train.epochs={config.train.epochs} ends at step {last:,}: '
+            'nothing would be trained. Give more epochs, or the ones it was begun with; eval.py scores it.'
+        )
+
+
 def expect_same_state(unlike: Sequence[str], there: Mapping[str, Any], config: ConfigDict) -> None:
     """Raises ValueError if arrays of a checkpoint, saved under the config `there`, are unlike those of this config.
 

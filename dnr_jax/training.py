@@ -23,7 +23,7 @@ from dnr_jax import evaluation, initial, parallel, precise, scores
 from dnr_jax.agreement import all_or_none, expect_alike
 from dnr_jax.checkpoints import Checkpoint, Checkpoints, expect_described
 from dnr_jax.identity import code_version
-from dnr_jax.ownership import as_json, claimed, expect_same_state, expect_same_videos, kept
+from dnr_jax.ownership import as_json, claimed, expect_same_state, expect_same_videos, expect_steps_left, kept
 from dnr_jax.profiling import Profiler
 from dnr_jax.progress import Progress
 from dnr_jax.reporting import Reporter
@@ -71,6 +71,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
             newest = checkpoints.latest
             if newest:
                 expect_described(newest)
+                expect_steps_left(newest.step, setup.total_steps, config)
                 expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
                 expect_same_state(checkpoints.unlike(newest.step, setup.shapes()), newest.about['config'], config)
             weights = initial_weights(setup, config) if config.init_from and newest is None else None

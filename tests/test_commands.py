@@ -81,6 +81,12 @@ def assert_refused(command, *words):
         (['--config.train.epochs=many'], ['config.train.epochs', 'many']),
         (['--config=configs/moving_shape.py'], ['configs/moving_shape.py']),
         (['--confg=x'], ['confg']),
+        (['--config.trian.epochs=3'], ["no key 'trian'", "Did you mean 'train'?"]),
+        (['--config.epochs=3'], ["no key 'epochs'", 'configs/base.py']),
+        (['--config.clip.frames.x=3'], ['clip.frames.x']),
+        (['--config=configs/base.pyy'], ['no config file', str(ROOT)]),
+        (['--config=README.md'], ['README.md, line 1']),
+        (['--config.pixels.mean=0.5'], ['config.pixels.mean: expected', '3 values', '(0.5,)']),
         (['--config=configs/moving_shapes.py:resnet18,dnrr'], ["'dnrr'", "'dnr'"]),
         (['--config.clip.frames=3'], ['T = 3', 'strides that fit: 1, 3']),
     ],
@@ -91,6 +97,24 @@ def test_mistakes_in_train(data_dir, tmp_path, arguments, words):
     command = run('train.py', *arguments, *small, f'--workdir={workdir}')
     assert_refused(command, *words)
     assert not workdir.exists()
+
+
+def test_mistakes_of_every_command(data_dir, tmp_path):
+    assert_refused(run('eval.py'), 'eval.py: expected --workdir')
+    assert_refused(run('-m', 'dnr_jax.study', 'trace'), 'study: expected --workdir')
+    small = [*SMALL, f'--config.data.dir={data_dir}', f'--workdir={tmp_path / "run"}']
+    assert_refused(run('train.py', *small, JAX_PLATFORMS='cuda'), 'no device of JAX_PLATFORMS=cuda')
+    (tmp_path / 'config.py').write_text('from nowhere import nothing')
+    assert_refused(run('train.py', f'--config={tmp_path / "config.py"}'), 'config.py, line 1: ModuleNotFoundError: ')
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('command', [['train.py'], ['eval.py'], ['-m', 'dnr_jax.predict']])
+def test_help(command):
+    helped = run(*command, '--help')
+    assert (helped.returncode, helped.stderr) == (0, '')
+    flags = [line.split()[0] for line in helped.stdout.splitlines() if line.startswith('  --')]
+    assert flags[0].startswith('--config') and '--workdir' in flags and '--verbosity' not in flags
 
 
 def test_another_config(trained, data_dir):

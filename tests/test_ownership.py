@@ -89,3 +89,9 @@ def test_a_folder_in_use(config, tmp_path):
             with pytest.raises(ValueError, match=f'The folder is in use by process {os.getpid()} on .*, since 20'):
                 claim(tmp_path / 'run', config)
     assert claim(tmp_path / 'run', config) == 0
+
+
+def test_fewer_epochs_than_were_trained(config):
+    ownership.expect_steps_left(9, 9, config)
+    with pytest.raises(ValueError, match=r'of step 10, but config.train.epochs=4 ends at step 9'):
+        ownership.expect_steps_left(10, 9, config)

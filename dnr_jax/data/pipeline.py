@@ -26,7 +26,7 @@ from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.transforms import TrainTransform, eval_views, mirrored_crops, train_transform
-from dnr_jax.data.workers import clean_up_in_silence, start_worker
+from dnr_jax.data.workers import clean_up_in_silence, expect_importable_main, start_worker
 from dnr_jax.registry import choose
 
 Batch = dict[str, np.ndarray]
@@ -180,6 +180,7 @@ class Batches:
             flags.FLAGS.mark_as_parsed()  # Grain reads absl flags, which only absl programs parse
         self._length = len(batches)
         if workers:
+            expect_importable_main()
             clean_up_in_silence()
             # A worker makes one batch at a time, and is one batch ahead.
             batches = batches.to_iter_dataset(grain.ReadOptions(num_threads=0, prefetch_buffer_size=0))

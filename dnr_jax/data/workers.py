@@ -3,16 +3,19 @@
 A forked child may hang on a lock that some other thread of its parent held, so every process starts afresh.
 """
 
+import ast
 import contextlib
 import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import TimeoutError
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -49,6 +52,30 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:  # a killed parent cannot close its workers
         time.sleep(1)
     os._exit(1)
+
+
+def expect_importable_main() -> None:
+    """Raises ValueError if processes cannot start from here: each imports the script that has started it."""
+    main = sys.modules['__main__']
+    if (path := getattr(main, '__file__', None)) is None:
+        return  # interactive
+    if not Path(path).is_file():
+        raise ValueError(
+            f'Loader processes import the program that starts them: expected a file, got {path}. Save it as one, or '
+            'set config.run.workers=0.'
+        )
+    frame = sys._getframe()
+    while frame and not (frame.f_code.co_name == '<module>' and frame.f_globals is vars(main)):
+        frame = frame.f_back
+    if frame is None:
+        return  # another thread
+    for statement in ast.parse(Path(path).read_bytes()).body:
+        guarded = isinstance(statement, ast.If) and '__name__' in ast.unparse(statement.test)
+        if statement.lineno <= frame.f_lineno <= statement.end_lineno and not guarded:
+            raise ValueError(
+                f'Loader processes import the script that starts them: expected line {frame.f_lineno} of {path} below '
+                "if __name__ == '__main__':, or they would all run it. Put it there, or set config.run.workers=0."
+            )
 
 
 def clean_up_in_silence() -> None:

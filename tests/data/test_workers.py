@@ -1,17 +1,18 @@
 import ctypes
 import errno
 import os
-import pathlib
+import re
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 
 from dnr_jax.data.workers import GivenUp, guarded_map
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 
 
 def double(number):
@@ -79,10 +80,7 @@ def test_a_disk_that_times_out_is_no_task_that_took_too_long():
 
 def test_workers_end_with_a_killed_parent(tmp_path):
     (tmp_path / 'task.py').write_text(
-        'import os, pathlib, time\n'
-        'def stay(name):\n'
-        '    pathlib.Path(name).write_text(str(os.getpid()))\n'
-        '    time.sleep(60)\n'
+        'import os, pathlib, time\ndef stay(name):\n    Path(name).write_text(str(os.getpid()))\n    time.sleep(60)\n'
     )
     (tmp_path / 'parent.py').write_text(
         'from dnr_jax.data.workers import guarded_map\n'
@@ -111,3 +109,34 @@ def is_alive(pid):
             return stat.read().rsplit(')', 1)[1].split()[0] != 'Z'
     except FileNotFoundError:
         return False
+
+
+START = 'from dnr_jax.data.workers import expect_importable_main as expect\n'
+
+
+@pytest.mark.parametrize(
+    ('program', 'words'),
+    [
+        (f'{START}expect()', 'expected line 2 of .*script.py below if __name__'),
+        (f'{START}def main():\n    expect()\nmain()', 'expected line 4 of '),
+        (f"{START}if __name__ == '__main__':\n    expect()", None),
+        (f"{START}def main():\n    expect()\nif '__main__' == __name__:\n    main()", None),
+    ],
+)
+def test_a_script_that_all_processes_would_run(tmp_path, program, words):
+    script = tmp_path / 'script.py'
+    script.write_text(program)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=at_root())
+    assert re.search(words, done.stderr) if words else done.returncode == 0, done.stderr
+
+
+def test_a_program_that_is_no_file():
+    done = subprocess.run(
+        [sys.executable, '-'], input=f'{START}expect()', capture_output=True, text=True, env=at_root()
+    )
+    assert 'expected a file, got <stdin>' in done.stderr
+    assert subprocess.run([sys.executable, '-c', f'{START}expect()'], env=at_root()).returncode == 0
+
+
+def at_root():
+    return os.environ | {'PYTHONPATH': str(Path(__file__).parent.parent.parent)}
