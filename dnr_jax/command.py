@@ -36,9 +36,11 @@ def run(main: Callable[[list[str]], None]) -> None:
         except Exception as error:
             if reason := of_device(error):
                 end(reason, 2)
+            if reason := of_peer(error):
+                end(reason, 1)
             if not raised_here(error):
                 tell(traceback.format_exc().rstrip(), file=sys.stderr)
-                end('this is a bug, or another process of the run has died; what it was doing is above', 1)
+                end('this is a bug; what it was doing is above', 1)
             end(str(error), 2)
 
     with ending_as_asked(name()):
@@ -149,6 +151,16 @@ def of_device(error: Exception) -> str | None:
         f'JAX has found no device{f" of JAX_PLATFORMS={asked}" if asked else ""}. {error} Unset JAX_PLATFORMS to take '
         'what is there, or install the JAX of the accelerator: see README.md, Install'
     )
+
+
+def of_peer(error: Exception) -> str | None:
+    """What has happened where another process of the run is gone; None for another error."""
+    parallel = sys.modules.get('dnr_jax.parallel')
+    if not parallel or not parallel.has_peers() or type(error).__name__ not in ('JaxRuntimeError', 'XlaRuntimeError'):
+        return None
+    if not re.search('peer|Gloo|NCCL|coordination|heartbeat|UNAVAILABLE', str(error), re.IGNORECASE):
+        return None
+    return f'another process of the run has died ({error}); the same command goes on from the newest checkpoint'
 
 
 def refuse(message: str) -> None:

@@ -57,12 +57,17 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
 
 def leave(status: int) -> NoReturn:
     """Ends the process. One of several does so at once: the usual farewell waits for the others, who may be gone."""
-    if jax.distributed.is_initialized() and jax.process_count() > 1:
+    if has_peers():
         sys.stdout.flush()
         if is_leader():
             time.sleep(LEADER_STAYS)
         os._exit(status)
     sys.exit(status)
+
+
+def has_peers() -> bool:
+    """Whether this is one of several processes."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_leader() -> bool:

@@ -85,7 +85,7 @@ def assert_refused(command, *words):
         (['--config.epochs=3'], ["no key 'epochs'", 'configs/base.py']),
         (['--config.clip.frames.x=3'], ['clip.frames.x']),
         (['--config=configs/base.pyy'], ['no config file', str(ROOT)]),
-        (['--config=README.md'], ['README.md, line 1']),
+        (['--config=README.md'], ['README.md, line', 'SyntaxError']),
         (['--config.pixels.mean=0.5'], ['config.pixels.mean: expected', '3 values', '(0.5,)']),
         (['--config=configs/moving_shapes.py:resnet18,dnrr'], ["'dnrr'", "'dnr'"]),
         (['--config.clip.frames=3'], ['T = 3', 'strides that fit: 1, 3']),
