@@ -114,8 +114,12 @@ class Runner:
     def run_all(self, parts: Iterable[Part], at_once: int) -> None:
         """One after the other; neighbours that may, side by side."""
         for beside, group in groupby(parts, key=lambda part: part.beside):
-            with ThreadPoolExecutor(at_once if beside else 1) as threads:
-                list(threads.map(self.run, group))
+            if beside:
+                with ThreadPoolExecutor(at_once) as threads:
+                    list(threads.map(self.run, group))
+            else:
+                for part in group:
+                    self.run(part)
 
     def run(self, part: Part) -> None:
         """Runs a part, within its own limit and that of all, and records it; never raises for what it does."""

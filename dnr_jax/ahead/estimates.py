@@ -32,7 +32,8 @@ from dnr_jax.setup import (
 from dnr_jax.state import parameter_count
 from dnr_jax.terminal import tell
 
-# Where in a program an operation comes from, the first that is found; what is outside the gradient is the update.
+# Where in a program an operation comes from, the first that is found; what is outside the gradient is the update. What
+# is fused stands under one of its names: that of the convolution where there is one.
 PARTS = {
     'relay': r'relay[./]',
     'norms': r'/norm',
