@@ -162,6 +162,7 @@ def read_files(folder: Path, decode: Callable, sampling: str, clips: int) -> tup
     settings = loader_settings(sampling)
     augment = {key: value for key, value in kinetics400.get_config().augment.to_dict().items() if key != 'repeats'}
     transform = train_transform(label_names=('a', 'b'), **augment)
+    decode(files[0], np.arange(2))  # imports what it needs
     rng, before, started = np.random.default_rng(0), cpu_seconds(), time.perf_counter()
     for number in range(clips):
         indices = SAMPLINGS[sampling].train(FRAMES, frames=settings['frames'], stride=settings['stride'], rng=rng)
