@@ -1,15 +1,16 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
 # make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms;
 # all claims of the tour, a killed training, and several processes that stop or stall together.
-# make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; both have virtual
-# environments of their own.
+# make test-ahead: what compilers for TPUs and NVIDIA GPUs make of training steps, on any machine without either.
+# make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; these three have
+# virtual environments of their own.
 PYTHON ?= python3
 VENV ?= .venv
 RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo test test-every test-beam test-torch
+.PHONY: demo test test-every test-ahead test-beam test-torch
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -27,6 +28,14 @@ test: $(VENV)/installed-tests
 
 test-every: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -n 2 -m every
+
+# Compilers only: the second line brings no driver, cuDNN or cuBLAS, which nothing here would run on.
+test-ahead: $(VENV)-ahead/installed-tests
+	$(VENV)-ahead/bin/pip install "jax[tpu]"
+	version=$$($(VENV)-ahead/bin/python -c "import jax; print(jax.__version__)") && \
+	$(VENV)-ahead/bin/pip install --no-deps jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version nvidia-nvvm \
+	    nvidia-cuda-nvcc
+	$(VENV)-ahead/bin/python -m pytest -n 2 tests/ahead --durations=10
 
 # Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
 test-beam: $(VENV)-beam/installed-tests

@@ -1,13 +1,15 @@
-"""Operations that compilers want written differently: one meaning, one form for each platform, side by side.
+"""Operations that compilers want written differently: one meaning, and a form for each platform, side by side.
 
-    convolution, depthwise, temporal, max_pool      over [B T H W C], of every frame or along frames
+    convolution, depthwise_convolution, max_pool    over [B T H W C], of every frame
     mean_and_square, multiply_add                   what a norm reads of x, and what it makes of it
+    relu_of_sum                                     where a shortcut ends
 
 On CPUs a matmul or a sum of slices is several times faster than XLA's own convolution or window, and sums are fastest
-frame by frame. On TPUs the compiler lays a convolution's result out with frames next to channels, and lets the sums of
-the norms leave the convolutions, forward and backward, as long as nothing joins or cuts height and width: there a
-convolution is a convolution, a window a window, and height and width stay apart. On GPUs a convolution is cuDNN's, and
-all else one fusion. What each form costs where: `python -m benchmarks.forms`, docs/accelerators.md.
+frame by frame. TPUs lay a convolution's result out with frames next to channels, and the sums of the norms leave the
+convolutions, forward and backward, as long as nothing joins or cuts height and width: there a convolution is a
+convolution, a window a window, and sums over frames are matmuls, which cost less than fusions of their own. On GPUs
+every convolution is cuDNN's: matmuls of slices with a stride abort XLA there, up to jax 0.10. What each form costs
+where stands in docs/accelerators.md.
 
 This is the only place that knows platforms by name.
 """
@@ -18,7 +20,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
@@ -47,7 +51,8 @@ def convolution(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W
     return convolved(x, kernel, stride)
 
 
-def convolved(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W2 D']:
+def convolved(x: Video, kernel: Float[Array, 'k k I D'], stride: int, apart: int = 1) -> Float[Array, 'B T H2 W2 D']:
+    """`apart` is the number of groups of channels that are convolved each by itself."""
     margin = len(kernel) // 2
     y = lax.conv_general_dilated(
         fold_frames(x),
@@ -55,6 +60,7 @@ def convolved(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W2 
         window_strides=(stride, stride),
         padding=[(margin, margin)] * 2,
         dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+        feature_group_count=apart,
     )
     return unfold_frames(y, x.shape[1])
 
@@ -78,9 +84,26 @@ def shifted(x: Video, kernel: int, stride: int) -> list[Float[Array, 'B T H2 W2 
 
 
 # 1x1 convolutions, and those to maps of at most 2 x 2. On CPUs, XLA's convolutions to so small maps, or their
-# gradients,
-# take up to fifty times as long as the matmul.
+# gradients, take up to fifty times as long as the matmul.
 CONVOLUTION_OF_WINDOWS = Forms(cpu=matmul_of_windows, tpu=convolved, gpu=convolved)
+
+
+def depthwise_convolution(x: Video, kernel: Float[Array, '3 3 1 C'], stride: int) -> Float[Array, 'B T H2 W2 C']:
+    """3x3 convolution of every channel of every frame by itself."""
+    return DEPTHWISE_CONVOLUTION(x, kernel, stride=stride)
+
+
+def sum_of_slices(x: Video, kernel: Float[Array, '3 3 1 C'], stride: int) -> Float[Array, 'B T H2 W2 C']:
+    taps = zip(kernel.reshape(9, 1, 1, 1, 1, -1), shifted(x, 3, stride), strict=True)
+    return functools.reduce(jnp.add, (tap * part for tap, part in taps))
+
+
+def convolved_apart(x: Video, kernel: Float[Array, '3 3 1 C'], stride: int) -> Float[Array, 'B T H2 W2 C']:
+    return convolved(x, kernel, stride, apart=x.shape[-1])
+
+
+# On CPUs, XLA's grouped convolution is many times slower forward.
+DEPTHWISE_CONVOLUTION = Forms(cpu=sum_of_slices, tpu=convolved_apart, gpu=sum_of_slices)
 
 
 def fold_frames(x):
@@ -135,10 +158,14 @@ def at_once(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup, PerGrou
     if groups == 1 and not clips_apart:
         return tuple(of.mean(axis=(0, 1, 2, 3)).reshape(1, 1, -1) for of in (wide, jnp.square(wide)))
     clips, frames, *_ = x.shape
-    shared = jnp.repeat(jnp.eye(groups), frames // groups, axis=1) * (groups / frames / x[0, 0, ..., 0].size)
-    shared = jnp.kron(jnp.eye(clips), shared)
-    sums = (of.sum(axis=(2, 3)).reshape(clips * frames, -1) for of in (wide, jnp.square(wide)))
-    return tuple(jnp.matmul(shared, of, precision='highest').reshape(clips, groups, -1) for of in sums)
+    mean = membership(clips, frames, groups) / (frames // groups)
+    per_frame = (fold_frames(of.mean(axis=(2, 3))) for of in (wide, jnp.square(wide)))
+    return tuple(jnp.matmul(mean, of, precision='highest').reshape(clips, groups, -1) for of in per_frame)
+
+
+def membership(clips: int, frames: int, groups: int) -> np.ndarray:
+    """[B*G, B*T]: 1 where a frame belongs to a group of its clip."""
+    return np.kron(np.eye(clips * groups, dtype=np.float32), np.ones(frames // groups, np.float32))
 
 
 def of_groups(per_frame: Float[Array, 'B T C'], groups: int, clips_apart: bool) -> PerGroup:
@@ -166,13 +193,10 @@ def multiply_add_by_frame(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
 def multiply_add_at_once(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
     clips, frames, *_ = x.shape
     if slope.shape[:2] != (1, 1):
-        slope, offset = (jnp.broadcast_to(of, (clips, *of.shape[1:])) for of in (slope, offset))
-        groups = slope.shape[1]
-        spread = jnp.kron(jnp.eye(clips), jnp.repeat(jnp.eye(groups), frames // groups, axis=1)).T
-        slope, offset = (
-            jnp.matmul(spread, of.reshape(clips * groups, -1), precision='highest').reshape(clips, frames, -1)
-            for of in (slope, offset)
-        )
+        spread = membership(clips, frames, slope.shape[1]).T
+        slope, offset = (fold_frames(jnp.broadcast_to(of, (clips, *of.shape[1:]))) for of in (slope, offset))
+        slope, offset = (jnp.matmul(spread, of, precision='highest') for of in (slope, offset))
+        slope, offset = unfold_frames(slope, frames), unfold_frames(offset, frames)
     y = x.astype(jnp.float32) * slope[:, :, None, None] + offset[:, :, None, None]
     return y.astype(x.dtype)
 
@@ -183,3 +207,12 @@ def to_frames(of_groups: PerGroup, frames: int) -> Float[Array, '#B T C']:
 
 # The gradients of slope and offset are sums as above, and so each form goes with its own.
 MULTIPLY_ADD = Forms(cpu=multiply_add_by_frame, tpu=multiply_add_at_once, gpu=multiply_add_by_frame)
+
+
+def relu_and_keep(x: Video) -> Video:
+    return lax.optimization_barrier(nn.relu(x))
+
+
+# Of a sum that convolutions and a shortcut read: on GPUs, some of them would read it before the ReLU and others after
+# it, and both stay in memory until the backward pass.
+relu_of_sum = Forms(cpu=nn.relu, tpu=nn.relu, gpu=relu_and_keep)

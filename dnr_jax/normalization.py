@@ -119,23 +119,24 @@ class Norm(nn.Module):
 
 
 class PooledNorm(Norm):
-    """`pool(norm(x))` of a static norm and a maximum over windows, without normalizing what the maximum passes over.
+    """`pool(norm(convolve()))` of a static norm and a maximum over windows, normalizing only what the maximum leaves.
 
     A multiply-add by a scale above zero keeps the order of values, rounded or not, so the maximum may come first, and
-    leaves a quarter of them to be normalized. Channels of a scale below zero are turned round before.
+    leaves a quarter of them to be normalized. Channels of a scale below zero are turned round by the convolution.
     """
 
-    pool: Callable[[Video], Video]
+    pool: Callable[[Video], Pooled]
 
     @nn.compact
-    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Pooled, Carry]:
-        shape_alone = jnp.zeros((1, 1, x.shape[-1]))  # is what a static transform looks at
-        carry, (scale, shift) = self.transform(name='transform')(carry, shape_alone)
+    def __call__(self, convolve: Callable[[Float[Array, 'C']], Video], features: int, train: bool) -> Pooled:
+        """`convolve(signs)` are the features, of so many channels, each times its sign."""
+        shape_alone = jnp.zeros((1, 1, features))  # is what a static transform looks at
+        _, (scale, shift) = self.transform(name='transform')(zero_carry(1, features), shape_alone)
         sign = jnp.where(scale < 0, -1.0, 1.0)
-        x = x * sign[:, :, None, None].astype(x.dtype)
+        x = convolve(sign[0, 0])
         turned = moments(x, 1, self.clips_apart)
         mean, var = self.statistics(name='statistics')(turned._replace(mean=sign * turned.mean), train)
-        return linear_transform(self.pool(x), sign * mean, var, self.epsilon, sign * scale, shift), carry
+        return linear_transform(self.pool(x), sign * mean, var, self.epsilon, sign * scale, shift)
 
 
 class NoNorm(nn.Module):
@@ -146,12 +147,12 @@ class NoNorm(nn.Module):
 
 
 class Pool(nn.Module):
-    """A maximum over windows, without a norm."""
+    """`pool(convolve())` without a norm, see `PooledNorm`."""
 
-    pool: Callable[[Video], Video]
+    pool: Callable[[Video], Pooled]
 
-    def __call__(self, x: Video, carry: Carry, train: bool) -> tuple[Pooled, Carry]:
-        return self.pool(x), carry
+    def __call__(self, convolve: Callable[[Float[Array, 'C']], Video], features: int, train: bool) -> Pooled:
+        return self.pool(convolve(jnp.ones(features)))
 
 
 def frame_groups(frames: int, stride: int | None) -> int:
@@ -263,11 +264,11 @@ def make_norm(
     epsilon: float,
     groups: int,
     name: str,
-    pool: Callable[[Video], Video] | None = None,
+    pool: Callable[[Video], Pooled] | None = None,
 ) -> nn.Module:
     """The norm of that word (see NORMS); `cell` is the stage's, for cross-layer norms; ValueError if unknown.
 
-    A `pool` follows a static norm, see `PooledNorm`.
+    With a `pool` behind it, a static norm is called as `PooledNorm` is.
     """
     parts = choose(NORMS, word, 'norm')
     if word == 'none':

@@ -4,8 +4,6 @@ neighbouring frames, the classification head.
 Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `SAME` would shift every strided layer.
 """
 
-import functools
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -14,6 +12,8 @@ from jaxtyping import Float
 from dnr_jax import forms
 from dnr_jax.forms import Video
 
+PerFeature = Float[Array, 'D']
+
 kaiming_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 
@@ -21,7 +21,7 @@ kaiming_fan_in = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal')
 class SpatialConv(nn.Module):
     """k x k convolution of every frame, no bias: [B T H W C] -> [B T H' W' D]; parameters stay float32.
 
-    The kernel is [k k C D].
+    The kernel is [k k C D]. Called with `times`, each feature of the result is multiplied by its number.
     """
 
     features: int
@@ -30,18 +30,23 @@ class SpatialConv(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 D']:
+    def __call__(self, x: Video, times: PerFeature | None = None) -> Float[Array, 'B T H2 W2 D']:
         k = self.kernel
-        kernel = self.param('kernel', kaiming_fan_out, (k, k, x.shape[-1], self.features)).astype(self.dtype)
-        return forms.convolution(x.astype(self.dtype), kernel, self.stride)
+        kernel = times_each(self.param('kernel', kaiming_fan_out, (k, k, x.shape[-1], self.features)), times)
+        return forms.convolution(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+
+
+def times_each(kernel: Float[Array, '*taps C D'], times: PerFeature | None) -> Float[Array, '*taps C D']:
+    """A kernel whose results are multiplied by `times`, where it is given."""
+    return kernel if times is None else kernel * jnp.expand_dims(times, tuple(range(kernel.ndim - 1)))
 
 
 class DepthwiseConv(nn.Module):
     """3x3 convolution of every channel of every frame by itself, no bias: [B T H W C] -> [B T H' W' C].
 
-    Taken as a sum of shifted slices: on CPUs, XLA's grouped convolution is many times slower forward. The kernel is
-    [3 3 1 C]. It is drawn by its fan in, 9: by fan out, which counts the kernels of all channels, outputs would be ten
-    to thirty times smaller than inputs, and a relay, which reads them before they are standardized, would hear little.
+    The kernel is [3 3 1 C]. It is drawn by its fan in, 9: by fan out, which counts the kernels of all channels, outputs
+    would be ten to thirty times smaller than inputs, and a relay, which reads them before they are standardized, would
+    hear little.
     """
 
     stride: int
@@ -50,8 +55,7 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 C']:
         kernel = self.param('kernel', kaiming_fan_in, (3, 3, 1, x.shape[-1])).astype(self.dtype)
-        taps = zip(kernel.reshape(9, 1, 1, 1, 1, -1), forms.shifted(x.astype(self.dtype), 3, self.stride), strict=True)
-        return functools.reduce(jnp.add, (tap * part for tap, part in taps))
+        return forms.depthwise_convolution(x.astype(self.dtype), kernel, self.stride)
 
 
 def mean_pool(x: Video, stride: int) -> Float[Array, 'B T H2 W2 C']:

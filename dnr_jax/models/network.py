@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video
+from dnr_jax.forms import Video, max_pool
 from dnr_jax.models.layers import Head, SpatialConv
 from dnr_jax.normalization import goes_on, is_cross_layer, plain
 from dnr_jax.relay import Carry, NextCarry, RelayCell, handed_on, zero_carry
@@ -129,15 +129,19 @@ class Network(nn.Module):
         settings = {'norms': self.norms, 'norm': self.norm, 'relay_cell': self.relay_cell, 'dtype': self.dtype}
         return make_stage(blocks, widths(features), features, stride, **settings, name=f'stage{i + 1}')
 
-    def plain_norm(self, x: Video, name: str, train: bool, pool: Callable | None = None) -> Output:
-        """The norm of stem and laterals, where no relay stands; `pool` as in `PooledNorm`."""
-        return without_carry(self.norm(plain(self.norms[-1]), cell=None, name=name, pool=pool), x, train)
+    def plain_norm(self, x: Video, name: str, train: bool) -> Video:
+        """The norm of stem and laterals, where no relay stands."""
+        return without_carry(self.norm(plain(self.norms[-1]), cell=None, name=name), x, train)
+
+    def pooled_norm(self, name: str) -> nn.Module:
+        """The norm of a stem and the max-pool behind it, see `PooledNorm`."""
+        return self.norm(plain(self.norms[-1]), cell=None, name=name, pool=max_pool)
 
     def classify(self, x: Video, train: bool) -> Float[Array, 'B *features']:
         """What the head makes of the features, where there is one."""
         return x if self.classes is None else Head(self.classes, self.dropout, name='head')(x, train)
 
 
-def without_carry(norm: nn.Module, x: Video, train: bool) -> Output:
+def without_carry(norm: nn.Module, x: Video, train: bool) -> Video:
     """A static norm by itself."""
     return norm(x, zero_carry(len(x), x.shape[-1]), train)[0]

@@ -23,12 +23,13 @@ Source: Tran et al., "A Closer Look at Spatiotemporal Convolutions for Action Re
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video, max_pool
+from dnr_jax.forms import Video, relu_of_sum
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Network, Output
 from dnr_jax.models.resnet3d import TemporalConv, apply_norm
@@ -64,7 +65,7 @@ class SplitBlock(Block):
         y, carry = self.split_convolution(x, first, self.stride, 1, carry, train)
         y = nn.relu(y)
         y, carry = self.split_convolution(y, second, 1, 2, carry, train)
-        return nn.relu(y + self.strided_shortcut(x, y, train)), carry
+        return relu_of_sum(y + self.strided_shortcut(x, y, train)), carry
 
     def split_convolution(self, x: Video, middle: int, stride: int, number: int, carry: Carry, train: bool):
         """Spatial convolution, norm, ReLU, temporal convolution, norm; `number` is the place in the block, 1 or 2."""
@@ -107,8 +108,12 @@ class R2Plus1D(Network):
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
         x = SpatialConv(self.stem_middle, 7, 2, self.dtype, name='conv_stem_spatial')(clip)
         x = nn.relu(self.plain_norm(x, 'norm_stem_spatial', train))
-        x = TemporalConv(self.width, 3, 1, self.dtype, name='conv_stem_temporal')(x)
-        x = nn.relu(self.plain_norm(x, 'norm_stem_temporal', train, max_pool if self.pools else None))
+        conv_temporal = TemporalConv(self.width, 3, 1, self.dtype, name='conv_stem_temporal')
+        if self.pools:
+            x = self.pooled_norm('norm_stem_temporal')(partial(conv_temporal, x), self.width, train)
+        else:
+            x = self.plain_norm(conv_temporal(x), 'norm_stem_temporal', train)
+        x = nn.relu(x)
         carry = zero_carry(len(x), self.width)
         for i, blocks in enumerate(self.blocks):
             stage = self.stage(i, (self.block,) * blocks, self.block.widths, self.width * 2**i, 1 if i == 0 else 2)

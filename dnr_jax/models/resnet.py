@@ -14,7 +14,7 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video, max_pool
+from dnr_jax.forms import Video, relu_of_sum
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
 from dnr_jax.normalization import norm_slots
@@ -49,7 +49,7 @@ class BasicBlock(ResidualBlock):
         y = self.before_conv2(nn.relu(y), train)
         y = SpatialConv(self.features, 3, 1, self.dtype, name='conv2')(y)
         y, carry = self.norm(second, cell=self.cell, name='norm2')(y, carry, train)
-        return nn.relu(y + self.shortcut(x, y, train)), carry
+        return relu_of_sum(y + self.shortcut(x, y, train)), carry
 
 
 class BottleneckBlock(ResidualBlock):
@@ -71,7 +71,7 @@ class BottleneckBlock(ResidualBlock):
         y = nn.relu(y)
         y = SpatialConv(4 * self.features, 1, 1, self.dtype, name='conv3')(y)
         y, carry = self.norm(third, cell=self.cell, name='norm3')(y, carry, train)
-        return nn.relu(y + self.shortcut(x, y, train)), carry
+        return relu_of_sum(y + self.shortcut(x, y, train)), carry
 
 
 class ResNet(Network):
@@ -82,8 +82,8 @@ class ResNet(Network):
 
     @nn.compact
     def __call__(self, clip: Float[Array, 'B T H W 3'], train: bool) -> Float[Array, 'B *features']:
-        x = SpatialConv(self.width, 7, 2, self.dtype, name='conv_stem')(clip)
-        x = nn.relu(self.plain_norm(x, 'norm_stem', train, max_pool))
+        conv_stem = SpatialConv(self.width, 7, 2, self.dtype, name='conv_stem')
+        x = nn.relu(self.pooled_norm('norm_stem')(partial(conv_stem, clip), self.width, train))
         carry = zero_carry(len(x), self.width)
         for i, blocks in enumerate(self.blocks):
             stage = self.stage(i, (self.block,) * blocks, self.block.widths, self.width * 2**i, 1 if i == 0 else 2)

@@ -23,13 +23,14 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video, fold_frames, matmul, max_pool
-from dnr_jax.models.layers import SpatialConv, kaiming_fan_out
-from dnr_jax.models.network import Block, Network, Output, without_carry
-from dnr_jax.normalization import NORMS, StaticTransform, norm_slots, plain
+from dnr_jax import forms
+from dnr_jax.forms import Video, relu_of_sum
+from dnr_jax.models.layers import PerFeature, SpatialConv, kaiming_fan_out, times_each
+from dnr_jax.models.network import Block, Network, Output
+from dnr_jax.normalization import NORMS, StaticTransform, norm_slots
 from dnr_jax.relay import Carry, zero_carry
 
 Frames = Float[Array, 'B T2 H W D']
@@ -38,9 +39,10 @@ Frames = Float[Array, 'B T2 H W D']
 class TemporalConv(nn.Module):
     """kt x 1 x 1 convolution, no bias: [B T H W C] -> [B T' H W D]; the kernel is [kt 1 1 C D].
 
-    One matmul gives what every frame tells each of its neighbours, [N C] @ [C kt*D], and shifted sums collect it; where
-    a stride skips frames, one matmul over stacked neighbours does. XLA's convolution over frames is as fast forward on
-    CPUs, but its gradients, that of the kernel above all, take up to three times as long; its 3D one is slower still.
+    One convolution of 1x1 gives what every frame tells each of its neighbours, [N C] @ [C kt*D], and shifted sums
+    collect it; where a stride skips frames, one over stacked neighbours does. XLA's convolution over frames is as fast
+    forward on CPUs, but its gradients, that of the kernel above all, take up to three times as long; its 3D one is
+    slower still.
     """
 
     features: int
@@ -49,15 +51,15 @@ class TemporalConv(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Video) -> Output:
-        taps, channels = self.kernel, x.shape[-1]
-        kernel = self.param('kernel', kaiming_fan_out, (taps, 1, 1, channels, self.features))
-        kernel, x = kernel[:, 0, 0].astype(self.dtype), x.astype(self.dtype)
+    def __call__(self, x: Video, times: PerFeature | None = None) -> Output:
+        shape = self.kernel, 1, 1, x.shape[-1], self.features
+        kernel = times_each(self.param('kernel', kaiming_fan_out, shape), times)
+        kernel, x = kernel[:, 0].astype(self.dtype), x.astype(self.dtype)
         if self.stride > 1:
-            x = frames_around(x, taps, self.stride)
-            return matmul(x, kernel.reshape(-1, self.features))
-        told = matmul(x, jnp.moveaxis(kernel, 0, 1).reshape(channels, -1))
-        return shifted_sum(jnp.split(told, taps, axis=-1))
+            x = frames_around(x, self.kernel, self.stride)
+            return forms.convolution(x, kernel.reshape(1, 1, -1, self.features), 1)
+        told = forms.convolution(x, jnp.moveaxis(kernel, 0, 2).reshape(1, 1, x.shape[-1], -1), 1)
+        return shifted_sum(jnp.split(told, self.kernel, axis=-1))
 
 
 def shifted_sum(told: Sequence[Video]) -> Video:
@@ -80,24 +82,18 @@ class StemConv(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: Video) -> Output:
-        kernel = self.param('kernel', kaiming_fan_out, (self.kernel, 7, 7, x.shape[-1], self.features))
+    def __call__(self, x: Video, times: PerFeature | None = None) -> Output:
+        shape = self.kernel, 7, 7, x.shape[-1], self.features
+        kernel = times_each(self.param('kernel', kaiming_fan_out, shape), times)
         x = frames_around(x.astype(self.dtype), self.kernel, self.stride)
-        y = lax.conv_general_dilated(
-            fold_frames(x),
-            jnp.moveaxis(kernel, 0, 2).reshape(7, 7, -1, self.features).astype(self.dtype),
-            window_strides=(2, 2),
-            padding=[(3, 3), (3, 3)],
-            dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-        )
-        return y.reshape(*x.shape[:2], *y.shape[1:])
+        kernel = jnp.moveaxis(kernel, 0, 2).reshape(7, 7, -1, self.features).astype(self.dtype)
+        return forms.convolution(x, kernel, 2)
 
 
-def frames_around(x: Video, kernel: int, stride: int) -> Frames:
+def frames_around(x: Video, kernel: int, stride: int) -> Float[Array, 'B T2 H W D']:
     """Every stride-th frame stacked with its neighbours, zeros beyond the clip: [B T' H W kernel*C]."""
     padded = jnp.pad(x, [(0, 0), (kernel // 2, kernel // 2), (0, 0), (0, 0), (0, 0)])
-    shifted = (padded[:, i : i + x.shape[1] : stride] for i in range(kernel))
-    return jnp.concatenate(list(shifted), axis=-1)
+    return jnp.concatenate([padded[:, i : i + x.shape[1] : stride] for i in range(kernel)], axis=-1)
 
 
 def max_of_pairs(x: Video) -> Frames:
@@ -143,7 +139,7 @@ class Bottleneck3D(Block):
         y = nn.relu(y)
         y = SpatialConv(4 * self.features, 1, 1, self.dtype, name='conv3')(y)
         y, carry = apply_norm(self.last_norm(third), y, carry, train)
-        return nn.relu(y + self.shortcut(x, y, train)), carry
+        return relu_of_sum(y + self.shortcut(x, y, train)), carry
 
     def last_norm(self, word: str) -> nn.Module:
         if self.from_zero and NORMS[word].transform == 'static':
@@ -171,7 +167,7 @@ class Pathway(Network):
             self.conv_stem = SpatialConv(self.width, 7, 2, self.dtype)
         else:
             self.conv_stem = StemConv(self.width, self.stem_kernel, self.stem_stride, self.dtype)
-        self.norm_stem = self.norm(plain(self.norms[-1]), cell=None, name='norm_stem', pool=max_pool)
+        self.norm_stem = self.pooled_norm('norm_stem')
         self.stages = [self.stage_of(i, kernels) for i, kernels in enumerate(self.kernels)]
 
     def stage_of(self, i: int, kernels: tuple[int, ...]) -> nn.Module:
@@ -179,7 +175,7 @@ class Pathway(Network):
         return self.stage(i, blocks, Bottleneck3D.widths, self.width * 2**i, 1 if i == 0 else 2)
 
     def stem(self, clip: Video, train: bool) -> Output:
-        x = without_carry(self.norm_stem, self.conv_stem(clip), train)
+        x = self.norm_stem(partial(self.conv_stem, clip), self.width, train)
         return nn.relu(x)[:, :: self.stem_stride]
 
 

@@ -23,7 +23,7 @@ from functools import partial
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dnr_jax.forms import Video
+from dnr_jax.forms import Video, relu_of_sum
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv, mean_pool, sum_neighbours
 from dnr_jax.models.network import Block, Input, Output, without_carry
 from dnr_jax.models.resnet import resnet
@@ -98,7 +98,7 @@ class TemporalAggregationBlock(Block):
         y, carry = self.aggregate(y, carry, train)
         y = SpatialConv(widths[2], 1, 1, self.dtype, name='conv3')(y)
         y, carry = self.norm(third, cell=self.cell, name='norm3')(y, carry, train)
-        return nn.relu(y + self.shortcut(x, y, train)), carry
+        return relu_of_sum(y + self.shortcut(x, y, train)), carry
 
     def aggregate(self, y: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
         """Multiple temporal aggregation of the groups of y, strided as the block."""

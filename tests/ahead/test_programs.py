@@ -1,0 +1,84 @@
+"""What compilers for TPUs and GPUs make of training steps: the demo's network, and a small network of every family."""
+
+import functools
+from math import prod
+
+import jax
+import models3d.networks
+import pytest
+import small_networks
+from flax.traverse_util import flatten_dict
+
+from configs import base, moving_shapes
+from dnr_jax import models, optimizers, parallel, steps
+from dnr_jax.ahead import hlo, topologies
+from dnr_jax.state import byte_count, create_state
+
+for compiler in ('libtpu', 'jax_cuda13_plugin'):
+    pytest.importorskip(compiler)
+
+CLASSES, SIZE, WIDTH = 5, 64, 16
+PLATFORMS = {'tpu': 'v5e:2x2', 'cuda': 'h100:2'}
+CLIPS = 2  # per device
+FRAMES = {'i3d_resnet50': 16, 'r2plus1d_18': 16, 'slowfast_resnet50_8x8': 16}
+WIDTHS = {'tea_resnet50': 20, 'slowfast_resnet50_8x8': 64}
+FAMILIES = (
+    'resnet50', 'tsm_resnet50', 'tanet_resnet50', 'tea_resnet50', 'mobilenet_v2', 'slowonly_resnet50', 'i3d_resnet50',
+    'r2plus1d_18', 'slowfast_resnet50_8x8',
+)  # fmt: skip
+
+
+def short(backbone, norms):
+    """The first blocks of that backbone, whose activations are bfloat16."""
+    of = models3d.networks if backbone in models3d.networks.BACKBONES else small_networks
+    settings = {'width': WIDTHS.get(backbone, WIDTH), 'classes': CLASSES, 'dtype': 'bfloat16', 'reduction': 1}
+    return of.short(backbone, norms, **settings)
+
+
+def compiled(model, config, platform, clip_shape):
+    """The program of a training step of that model, and the shapes of its state."""
+    mesh = parallel.make_mesh(topologies.describe(PLATFORMS[platform]).devices)
+    schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=10_000, epochs=config.train.epochs)
+    optimizer = optimizers.sgd(schedule, **config.optimizer)
+    create = functools.partial(
+        create_state, model=model, optimizer=optimizer, clip_shape=(1, *clip_shape[1:]), averaged=False
+    )
+    state = jax.eval_shape(create, jax.random.key(0))
+    step = steps.make_train_step(config, model, optimizer, mesh, CLASSES)
+    program = parallel.compiled(step, state, (CLIPS * mesh.size, *clip_shape[1:]), mesh)
+    return hlo.Program(program.as_text()), state
+
+
+def biases_of_state_gates(params):
+    return [leaf for path, leaf in flatten_dict(params, sep='/').items() if path.endswith('state_gates/expand/bias')]
+
+
+@pytest.mark.parametrize('platform', PLATFORMS)
+@pytest.mark.parametrize('norms', ['dnr', 'batch'])
+def test_the_demo(norms, platform):
+    config = moving_shapes.get_config(f'resnet18,{norms}')
+    config = config.copy_and_resolve_references()
+    model = models.build(**config.model.to_dict(), classes=CLASSES)
+    size = config.augment.size
+    program, _ = compiled(model, config, platform, (CLIPS, config.clip.frames, size, size, 3))
+    assert program.loops == 0
+
+
+@pytest.mark.parametrize('platform', PLATFORMS)
+@pytest.mark.parametrize('norms', ['dnr', 'batch'])
+@pytest.mark.parametrize('backbone', FAMILIES)
+def test_a_family(backbone, norms, platform):
+    """No loop for a relay; two exchanges, of what is averaged and no more; no activation in float32."""
+    shape = CLIPS, FRAMES.get(backbone, 8), SIZE, SIZE, 3
+    program, state = compiled(short(backbone, norms), base.get_config(f'{backbone},{norms}'), platform, shape)
+    assert program.loops == 0
+
+    exchanged = program.collectives()
+    assert 1 <= len(exchanged) <= 2 and {each.operation.removesuffix('-start') for each in exchanged} == {'all-reduce'}
+    averaged = byte_count((state.params, state.batch_stats))
+    twins = byte_count(biases_of_state_gates(state.params))  # added to those of the input: gradients that are the same
+    metrics = 4 * 4  # bytes: loss, top-1, top-5, records that are damaged
+    assert averaged - twins <= sum(each.written for each in exchanged) <= averaged + metrics
+
+    activation = prod(shape) // 3 // 4**2 * WIDTH // 2  # numbers: half of a map behind the stem, more than any kernel
+    assert [each.name for each in program.wide(activation)] == []

@@ -1,0 +1,90 @@
+"""All forms of an operation mean the same, forward and backward, whatever the platform that they are for."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from small_networks import normal
+
+from dnr_jax import forms, normalization
+from dnr_jax.forms import Forms
+
+CLIP = normal(2, 4, 6, 6, 5)
+KERNEL, ONE, DEPTHWISE = normal(3, 3, 5, 7, seed=1), normal(1, 1, 5, 7, seed=1), normal(3, 3, 1, 5, seed=1)
+SLOPES = [(1, 1), (1, 4), (2, 1), (2, 2)]
+
+CASES = {
+    'CONVOLUTION_OF_WINDOWS': [
+        ((clip, kernel), {'stride': stride})
+        for kernel in (KERNEL, ONE)
+        for stride in (1, 2)
+        for clip in (CLIP, CLIP[:, :, :3], CLIP[:, :, :2, :2])
+    ],
+    'DEPTHWISE_CONVOLUTION': [((CLIP, DEPTHWISE), {'stride': stride}) for stride in (1, 2)],
+    'max_pool': [((CLIP,), {}), ((CLIP[:, :, :5],), {})],
+    'MEAN_AND_SQUARE': [
+        ((CLIP,), {'groups': groups, 'clips_apart': apart})
+        for groups, apart in [(1, True), (1, False), (2, True), (4, True)]
+    ],
+    'MULTIPLY_ADD': [((CLIP, normal(*of, 5, seed=1), normal(*of, 5, seed=2)), {}) for of in SLOPES],
+    'relu_of_sum': [((CLIP,), {})],
+}
+EVERY = [
+    pytest.param(getattr(forms, name), platform, arrays, settings, id=f'{name}-{platform}-{i}')
+    for name, cases in CASES.items()
+    for i, (arrays, settings) in enumerate(cases)
+    for platform in ('tpu', 'gpu')
+]
+
+
+def test_every_operation_has_its_cases():
+    assert {name for name, value in vars(forms).items() if isinstance(value, Forms)} == set(CASES)
+
+
+def value_and_gradients(form, arrays, settings):
+    """What a form makes of the arrays, and gradients to all of them of its product with random numbers."""
+    results, back = jax.vjp(partial(form, **settings), *arrays)
+    return results, back(jax.tree.map(lambda of: normal(*of.shape, seed=3), results))
+
+
+@pytest.mark.parametrize(('of', 'platform', 'arrays', 'settings'), EVERY)
+def test_forms_are_equal(of, platform, arrays, settings):
+    expected = value_and_gradients(of.cpu, arrays, settings)
+    found = value_and_gradients(getattr(of, platform), arrays, settings)
+    jax.tree.map(partial(assert_allclose, rtol=1e-6, atol=1e-6 * 45), found, expected)
+    assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.any(leaf != 0)), found))
+
+
+def test_this_machine_takes_the_form_of_cpus():
+    named = Forms(cpu=lambda x: x + 1, tpu=lambda x: x + 2, gpu=lambda x: x + 3)
+    assert_array_equal(jax.jit(lambda x: named(x))(jnp.zeros(2)), [1, 1])
+
+
+@pytest.mark.parametrize('scope', ['device', '1'])
+@pytest.mark.parametrize('word', ['batch', 'group', 'none'])
+def test_a_pool_before_the_multiply_add_is_the_pool_behind_it(random_variables, word, scope):
+    """Also where the scale is below zero, in bfloat16 to the bit of the maximum of what is rounded."""
+    settings = {
+        'cell': None, 'stride': 2, 'reduction': 1, 'momentum': 0.9, 'statistics_scope': scope, 'epsilon': 1e-5,
+        'running_per_hop': False, 'frozen_statistics': '', 'groups': 5, 'name': 'norm',
+    }  # fmt: skip
+    clip = CLIP.astype(jnp.bfloat16)
+    plain = normalization.make_norm(word, **settings)
+    pooled = normalization.make_norm(word, **settings, pool=forms.max_pool)
+    carry = jnp.zeros((2, 5)), jnp.zeros((2, 5))
+    variables = random_variables(plain, clip, carry, train=False)
+    if word != 'none':
+        variables['params']['transform']['scale'] = jnp.array([1.0, -0.5, 0.0, -2.0, 0.3])
+    (y, _), after = plain.apply(variables, clip, carry, train=True, mutable=['batch_stats'])
+    turned = []
+
+    def convolve(sign):
+        turned.append(sign)
+        return clip * sign.astype(clip.dtype)[None, None, None, None]
+
+    found, after_pooled = pooled.apply(variables, convolve, 5, train=True, mutable=['batch_stats'])
+    assert_allclose(*(of.astype(jnp.float32) for of in (found, forms.max_pool(y))), rtol=0, atol=1e-6)
+    jax.tree.map(partial(assert_allclose, rtol=1e-6, atol=1e-7), after_pooled, after)
+    assert_array_equal(turned[0], jnp.ones(5) if word == 'none' else jnp.array([1.0, -1.0, 1.0, -1.0, 1.0]))
