@@ -80,7 +80,8 @@ def test_a_disk_that_times_out_is_no_task_that_took_too_long():
 
 def test_workers_end_with_a_killed_parent(tmp_path):
     (tmp_path / 'task.py').write_text(
-        'import os, pathlib, time\ndef stay(name):\n    pathlib.Path(name).write_text(str(os.getpid()))\n    time.sleep(60)\n'
+        'import os, pathlib, time\ndef stay(name):\n'
+        '    pathlib.Path(name).write_text(str(os.getpid()))\n    time.sleep(60)\n'
     )
     (tmp_path / 'parent.py').write_text(
         'from dnr_jax.data.workers import guarded_map\n'
