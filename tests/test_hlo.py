@@ -26,7 +26,7 @@ def compiled(norms):
     model = short('resnet50', norms, width=WIDTH)
     clip = jax.ShapeDtypeStruct((CLIPS, FRAMES, SIZE, SIZE, 3), jnp.uint8)
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(clip.shape), train=False))
-    rows = {name: jax.ShapeDtypeStruct((CLIPS,), dtype) for name, dtype in (('label', int), ('mask', bool))}
+    rows = {name: jax.ShapeDtypeStruct((CLIPS,), dtype) for name, dtype in (('label', jnp.int32), ('mask', bool))}
     loss = functools.partial(
         steps.loss_and_metrics,
         model=model,
