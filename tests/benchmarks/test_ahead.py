@@ -1,0 +1,66 @@
+"""Which programs are compiled ahead, what is left out, and how one that fails is told."""
+
+import json
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from benchmarks import ahead, records
+
+SHAPE = {'clips': 2, 'size': 112, 'width': 64}
+
+
+@pytest.fixture(autouse=True)
+def parsed():
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(accelerators=['v5e:1x1', 'h100:2'], backbones=['resnet50', 'i3d_resnet50'], norms=['dnr']):
+        yield
+
+
+def test_all_that_is_asked_for():
+    found = ahead.wanted()
+    assert [(of['accelerator'], of['backbone'], of['frames']) for of in found] == [
+        ('v5e:1x1', 'resnet50', 8), ('v5e:1x1', 'i3d_resnet50', 16),
+        ('h100:2', 'resnet50', 8), ('h100:2', 'i3d_resnet50', 16),
+    ]  # fmt: skip
+    assert {of['pass'] for of in found} == {'training'} and all(set(ahead.KEY) == set(of) for of in found)
+
+
+def test_the_peer_is_asked_for_alone():
+    with flagsaver.flagsaver(flax_example='somewhere'):
+        assert [of['backbone'] for of in ahead.wanted()] == ['flax example'] * 2
+
+
+def test_what_is_recorded_is_left_out(tmp_path, monkeypatch, capsys):
+    path, asked = tmp_path / 'ahead.jsonl', []
+    first, *others = ahead.wanted()
+    records.add(path, first)
+    monkeypatch.setattr(ahead, 'PATH', path)
+    monkeypatch.setattr(
+        ahead, 'in_a_process', lambda program: asked.append(program) or {'failed': 'status -6: Aborted'}
+    )
+    monkeypatch.setattr(ahead.jax.config, 'update', lambda *_: None)
+    with flagsaver.flagsaver(record=True):
+        ahead.main([])
+        ahead.main([])
+    assert asked == others
+    assert [record.get('failed') for record in records.read(path)] == [None] + ['status -6: Aborted'] * 3
+    assert capsys.readouterr().out.count('Aborted') == 3
+
+
+def test_a_program_that_fails_takes_nothing_with_it():
+    found = ahead.in_a_process({'accelerator': 'v9:1', 'backbone': 'resnet18', 'norms': 'dnr', **SHAPE})
+    assert set(found) == {'failed'} and "Unknown accelerator 'v9'" in found['failed']
+
+
+def test_the_recipe_at_that_size():
+    program = json.loads(json.dumps(ahead.wanted()[0])) | {'dtype': 'bfloat16'}
+    config = ahead.config_of(program, type('Mesh', (), {'size': 4}))
+    assert (config.train.batch_size, config.augment.size, config.clip.frames, config.model.dtype) == (
+        8,
+        112,
+        8,
+        'bfloat16',
+    )
+    assert (config.test.batch_size, config.test.clips, config.test.crops, config.test.size) == (8, 1, 1, 112)
