@@ -1,8 +1,8 @@
 """What training and forward passes become on accelerators that are not here, by the word of their compilers.
 
-    python -m benchmarks.ahead --backbones=resnet50 --accelerators=v5e:1x1,h100:1 --record
-    python -m benchmarks.ahead --backbones=all --passes=training,forward --dtypes=bfloat16,float32 --record
-    python -m benchmarks.ahead --flax_example=FLAX/examples/imagenet --accelerators=v5e:1x1 --record
+    python -m benchmarks.ahead --backbones=resnet50 --accelerators=v5e:1x1,h100:1 --record=ahead
+    python -m benchmarks.ahead --backbones=all --passes=training,forward --dtypes=bfloat16,float32 --record=ahead
+    python -m benchmarks.ahead --flax_example=FLAX/examples/imagenet --accelerators=v5e:1x1 --record=ahead
 
 Cycles, bytes and memory are estimates of compilers, good for ratios; nothing is run. Each program is compiled in a
 process of its own, for one that aborts XLA takes nothing with it, and what is recorded already is left out, so that the
@@ -24,6 +24,7 @@ from absl import app, flags
 
 from benchmarks import networks, records
 from benchmarks.networks import CLASSES, CLIPS, FEWEST_FRAMES, FRAMES, NORMS, SIZE, WIDTH
+from benchmarks.options import RECORD, keep
 from configs import base
 from dnr_jax import parallel
 from dnr_jax.ahead import compilation, hlo, topologies
@@ -32,10 +33,8 @@ ACCELERATORS = flags.DEFINE_list('accelerators', ['v5e:1x1', 'h100:1'], 'See dnr
 WANTED = flags.DEFINE_list('passes', ['training'], "What is compiled of each: 'training', 'forward'.")
 DTYPES = flags.DEFINE_list('dtypes', ['bfloat16'], 'Of activations.')
 EXAMPLE = flags.DEFINE_string('flax_example', '', 'Folder examples/imagenet of a checkout of google/flax.')
-RECORD = flags.DEFINE_bool('record', False, 'Adds what was found to benchmarks/records/ahead.jsonl.')
 ALONE = flags.DEFINE_string('alone', '', 'One program, as JSON, to be compiled in this process.')
 
-PATH = records.FOLDER / 'ahead.jsonl'
 KEY = 'accelerator', 'backbone', 'norms', 'pass', 'dtype', 'clips', 'frames', 'size', 'width'
 LAST = 7 * 7 * 512  # numbers of a frame in the smallest activations of a ResNet of 224 pixels
 
@@ -45,12 +44,16 @@ def main(_) -> None:
     jax.config.update('jax_platforms', 'cpu')
     if ALONE.value:
         return print(json.dumps(compiled(json.loads(ALONE.value))), flush=True)
-    known = {tuple(record[key] for key in KEY) for record in records.read(PATH) if RECORD.value}
+    known = {tuple(record[key] for key in KEY) for record in recorded()}
     for program in [of for of in wanted() if tuple(of[key] for key in KEY) not in known]:
         found = program | in_a_process(program)
         print(as_line(found), flush=True)
-        if RECORD.value:
-            records.add(PATH, found)
+        keep(found)
+
+
+def recorded() -> list[dict[str, Any]]:
+    """What stands in the record that was asked for, if any."""
+    return records.read(records.FOLDER / f'{RECORD.value}.jsonl') if RECORD.value else []
 
 
 def wanted() -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
+from dnr_jax.forms import Forms
 from dnr_jax.models import MODELS
 from dnr_jax.models import __main__ as costs
 
@@ -29,6 +30,9 @@ def test_counts_by_hand():
         return lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, w), None), x, None, length=6)[0]
 
     assert count(loop, (5, 3), (3, 3)) == 6 * 5 * 3 * 3
+
+    forms = Forms(cpu=jnp.matmul, tpu=lambda x, w: 2 * (x @ w), gpu=lambda x, w: x @ w @ jnp.eye(3))
+    assert count(lambda x, w: forms(x, w), (5, 3), (3, 3)) == 5 * 3 * 3
 
 
 def test_resnet50_as_published():

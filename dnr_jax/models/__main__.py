@@ -65,7 +65,10 @@ def cost(backbone: str, norms: str, sizes: tuple[int, ...]) -> Cost:
 
 
 def multiply_adds(jaxpr: Any) -> int:
-    """Of all convolutions and matrix products in a traced function, those in loops as often as they run."""
+    """Of all convolutions and matrix products in a traced function, those in loops as often as they run.
+
+    Of branches, those of the leanest count: they are forms of one operation, of which a platform takes one.
+    """
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name == 'dot_general':
@@ -76,6 +79,8 @@ def multiply_adds(jaxpr: Any) -> int:
             kernel = equation.invars[1].aval.shape
             features = kernel[equation.params['dimension_numbers'].rhs_spec[0]]
             total += prod(kernel) // features * prod(equation.outvars[0].aval.shape)
+        elif equation.primitive.name == 'cond':
+            total += min(multiply_adds(branch.jaxpr) for branch in equation.params['branches'])
         else:
             times = equation.params.get('length', 1) if equation.primitive.name == 'scan' else 1
             total += times * sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params))

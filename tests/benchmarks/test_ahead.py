@@ -33,15 +33,15 @@ def test_the_peer_is_asked_for_alone():
 
 
 def test_what_is_recorded_is_left_out(tmp_path, monkeypatch, capsys):
-    path, asked = tmp_path / 'ahead.jsonl', []
+    path, asked = tmp_path / 'found.jsonl', []
     first, *others = ahead.wanted()
     records.add(path, first)
-    monkeypatch.setattr(ahead, 'PATH', path)
+    monkeypatch.setattr(records, 'FOLDER', tmp_path)
     monkeypatch.setattr(
         ahead, 'in_a_process', lambda program: asked.append(program) or {'failed': 'status -6: Aborted'}
     )
     monkeypatch.setattr(ahead.jax.config, 'update', lambda *_: None)
-    with flagsaver.flagsaver(record=True):
+    with flagsaver.flagsaver(record='found'):
         ahead.main([])
         ahead.main([])
     assert asked == others
