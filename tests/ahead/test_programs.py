@@ -88,6 +88,7 @@ def test_a_family(backbone, norms, platform):
     metrics = 4 * 4  # bytes: loss, top-1, top-5, records that are damaged
     assert averaged - twins <= sum(each.written for each in exchanged) <= averaged + metrics
 
-    activation = prod(shape) // 3 // 4**2 * WIDTH // 2  # numbers: half of a map behind the stem, more than any kernel
+    width = WIDTHS.get(backbone, WIDTH)
+    activation = prod(shape) // 3 // 4**2 * width // 2  # numbers: half of a map behind the stem, more than any kernel
     wide = [each.name for each in program.wide(activation)]
     assert wide == [] or (backbone, platform) in FLOAT32
