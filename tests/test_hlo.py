@@ -1,8 +1,6 @@
 """What XLA makes of a training step: relays are straight-line code and read no activation that batch norm does not."""
 
 import functools
-import re
-from math import prod
 
 import jax
 import jax.numpy as jnp
@@ -10,14 +8,11 @@ import pytest
 from small_networks import normal, short
 
 from dnr_jax import normalization, steps
+from dnr_jax.ahead import hlo
 from dnr_jax.normalization import PRESETS
 
 CLIPS, FRAMES, SIZE, WIDTH = 2, 4, 64, 8
 ACTIVATION = CLIPS * FRAMES * (SIZE // 4) ** 2 * WIDTH  # numbers in the smallest, and far more than pooled ones have
-MOVES_NOTHING = ('parameter', 'bitcast', 'tuple', 'get-tuple-element')
-INSTRUCTION = re.compile(
-    r'^ +(?:ROOT )?%(?P<name>\S+) = (?P<shape>.*?) (?P<operation>[a-z][\w-]*)\((?P<operands>.*?)\)'
-)
 
 
 @functools.cache
@@ -39,23 +34,9 @@ def compiled(norms):
     return gradient.lower(*arguments, jax.eval_shape(lambda: jax.random.key(0))).compile().as_text()
 
 
-def numbers(shape):
-    """In the largest array of a shape like 'f32[2,8]{1,0}' or '(f32[2], f32[3,4])'."""
-    return max(prod(map(int, filter(None, sizes.split(',')))) for sizes in re.findall(r'\[([\d,]*)\]', shape))
-
-
 def reads(text, least):
     """Operands of at least so many numbers, over all kernels the program starts one after the other."""
-    program = text[text.index('\nENTRY') :].partition('\n}')[0]
-    instructions = [match.groupdict() for match in map(INSTRUCTION.match, program.splitlines()) if match]
-    size = {each['name']: numbers(each['shape']) for each in instructions}
-    return [
-        (each['operation'], operand)
-        for each in instructions
-        if each['operation'] not in MOVES_NOTHING
-        for operand in re.findall(r'%([\w.-]+)', each['operands'])
-        if size[operand] >= least
-    ]
+    return hlo.Program(text).reads(least)
 
 
 @pytest.mark.parametrize('norms', ['batch', 'dnr'])
