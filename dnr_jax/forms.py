@@ -21,6 +21,7 @@ from functools import partial
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -39,8 +40,10 @@ class Forms(NamedTuple):
     gpu: Callable
 
     def __call__(self, *arrays: Array, **settings):
-        """By the platform that the program is compiled for."""
+        """By the platform of the mesh that the program is traced under, else by the one it is compiled for."""
         cpu, tpu, gpu = (partial(form, **settings) for form in self)
+        if device := jax.sharding.get_abstract_mesh().abstract_device:
+            return {'cpu': cpu, 'tpu': tpu}.get(device.platform, gpu)(*arrays)
         return lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=gpu)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
@@ -57,9 +58,19 @@ def test_forms_are_equal(of, platform, arrays, settings):
     assert jax.tree.all(jax.tree.map(lambda leaf: bool(jnp.any(leaf != 0)), found))
 
 
+ONE_TWO_THREE = Forms(cpu=lambda x: x + 1, tpu=lambda x: x + 2, gpu=lambda x: x + 3)
+
+
 def test_this_machine_takes_the_form_of_cpus():
-    named = Forms(cpu=lambda x: x + 1, tpu=lambda x: x + 2, gpu=lambda x: x + 3)
-    assert_array_equal(jax.jit(lambda x: named(x))(jnp.zeros(2)), [1, 1])
+    assert_array_equal(jax.jit(lambda x: ONE_TWO_THREE(x))(jnp.zeros(2)), [1, 1])
+
+
+@pytest.mark.parametrize(('platform', 'adds'), [('cpu', 1), ('tpu', 2), ('gpu', 3), ('cuda', 3)])
+def test_under_a_mesh_the_forms_of_other_platforms_never_reach_the_compiler(platform, adds):
+    device = AbstractDevice(device_kind='any', num_cores=None, platform=platform)
+    with use_abstract_mesh(AbstractMesh((1,), ('clips',), abstract_device=device)):
+        program = jax.make_jaxpr(lambda x: ONE_TWO_THREE(x))(0.0)
+    assert [(str(equation.primitive), equation.invars[1].val) for equation in program.eqns] == [('add', adds)]
 
 
 @pytest.mark.parametrize('scope', ['device', '1'])
