@@ -11,7 +11,7 @@ from functools import partial
 from absl import flags
 
 from dnr_jax import command
-from dnr_jax.terminal import tell
+from dnr_jax.command.terminal import tell
 
 CONNECT = command.define_distributed()
 WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
@@ -21,9 +21,9 @@ OUT = flags.DEFINE_string('out', None, 'Folder for predictions, results and pict
 
 def main(arguments: list[str]) -> None:
     CONNECT()
-    from dnr_jax.evaluation import evaluate_checkpoint
+    from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
+    from dnr_jax.evaluation.scores import to_text
     from dnr_jax.parallel import is_leader
-    from dnr_jax.scores import to_text
 
     adapt = partial(command.override, arguments=arguments)
     results = evaluate_checkpoint(WORKDIR.value, CHECKPOINT.value, adapt, OUT.value)

@@ -7,7 +7,7 @@ its newest checkpoint.
 from absl import flags
 
 from dnr_jax import command
-from dnr_jax.terminal import tell
+from dnr_jax.command.terminal import tell
 
 CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
 CONNECT = command.define_distributed()
@@ -36,18 +36,18 @@ def main(arguments: list[str]) -> None:
     if TOPOLOGY.value is not None:
         if not DRY_RUN.value:
             command.refuse('--topology only tells what a training would take: expected --dry_run beside it')
-        from dnr_jax.ahead.estimates import estimate
+        from dnr_jax.ahead_of_time.estimates import estimate
 
         for line in estimate(CONFIG.value, TOPOLOGY.value, CLASSES.value, LARGEST_BATCH.value):
             tell(line)
         return
     if DRY_RUN.value:
-        from dnr_jax.dry_run import dry_run
+        from dnr_jax.training.dry_run import dry_run
 
         return tell(dry_run(CONFIG.value))
     if WORKDIR.value is None:
         command.refuse('expected --workdir=FOLDER, for checkpoints, logs and results; see --help')
-    from dnr_jax.training import train_and_evaluate
+    from dnr_jax.training.loop import train_and_evaluate
 
     train_and_evaluate(CONFIG.value, WORKDIR.value, ALLOW_CHANGE.value)
 

@@ -27,9 +27,9 @@ from benchmarks.networks import CLASSES, CLIPS, FEWEST_FRAMES, FRAMES, NORMS, SI
 from benchmarks.options import RECORD, keep
 from configs import base
 from dnr_jax import parallel
-from dnr_jax.ahead import compilation, hlo, topologies
+from dnr_jax.ahead_of_time import compilation, hlo, topologies
 
-ACCELERATORS = flags.DEFINE_list('accelerators', ['v5e:1x1', 'h100:1'], 'See dnr_jax.ahead.topologies.')
+ACCELERATORS = flags.DEFINE_list('accelerators', ['v5e:1x1', 'h100:1'], 'See dnr_jax.ahead_of_time.topologies.')
 WANTED = flags.DEFINE_list('passes', ['training'], "What is compiled of each: 'training', 'forward'.")
 DTYPES = flags.DEFINE_list('dtypes', ['bfloat16'], 'Of activations.')
 EXAMPLE = flags.DEFINE_string('flax_example', '', 'Folder examples/imagenet of a checkout of google/flax.')

@@ -16,10 +16,11 @@ import numpy as np
 
 from benchmarks.networks import random_batch
 from configs import moving_shapes
-from dnr_jax import models, optimizers, parallel
-from dnr_jax.checkpoints import Checkpoints
-from dnr_jax.state import byte_count, create_state
-from dnr_jax.steps import make_train_step
+from dnr_jax import models, parallel
+from dnr_jax.runs.checkpoints import Checkpoints
+from dnr_jax.runs.state import byte_count, create_state
+from dnr_jax.training import optimizers
+from dnr_jax.training.train_step import make_train_step
 
 CLASSES = 8
 

@@ -24,13 +24,14 @@ from absl import logging
 from orbax.checkpoint import v1 as ocp
 
 from configs import moving_shapes
-from dnr_jax import models, optimizers, parallel
-from dnr_jax.bars import bar
-from dnr_jax.checkpoints import Checkpoints
-from dnr_jax.state import TrainState, create_state
+from dnr_jax import models, parallel
+from dnr_jax.command.bars import bar
+from dnr_jax.runs.checkpoints import Checkpoints
+from dnr_jax.runs.state import TrainState, create_state
+from dnr_jax.training import optimizers
 
 OLDER, NEWEST = 1, 2
-OUTCOMES = ('fell back', 'accepted', 'raised')  # of `dnr_jax.checkpoints`
+OUTCOMES = ('fell back', 'accepted', 'raised')  # of `dnr_jax.runs.checkpoints`
 OUTCOMES_ALONE = ('right', 'wrong', 'raised')  # of Orbax alone: what it restored from the damaged folder
 
 

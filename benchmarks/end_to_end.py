@@ -15,7 +15,9 @@ from ml_collections import config_flags
 
 from benchmarks.options import REPEATS, ROUNDS, keep
 from benchmarks.timing import alternate, spread
-from dnr_jax import parallel, setup
+from dnr_jax import parallel
+from dnr_jax.evaluation.batches import training_batches
+from dnr_jax.training import setup
 
 CONFIG = config_flags.DEFINE_config_file('config', 'configs/moving_shapes.py:resnet18,dnr', 'What is trained.')
 
@@ -35,7 +37,7 @@ def measure(config) -> dict:
     """The record of one training."""
     made = setup.prepare(config)
     create = jax.jit(made.create, out_shardings=parallel.replicated(made.mesh))
-    with closing(setup.read(config, made.train, made.mesh, 0)) as batches:
+    with closing(training_batches(config, made.train, made.mesh, 0)) as batches:
         placed = (batch for batch, _ in parallel.place_ahead(batches, made.mesh, config.run.prefetch))
         runs = {
             'fed': Training(made.train_step, create(jax.random.key(0)), placed),

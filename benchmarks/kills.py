@@ -25,9 +25,9 @@ import jax
 import numpy as np
 
 from benchmarks.corruption import load_alone
-from dnr_jax import manifest
-from dnr_jax.bars import bar
+from dnr_jax.command.bars import bar
 from dnr_jax.data import prepare
+from dnr_jax.runs import manifest
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [

@@ -30,11 +30,11 @@ import numpy as np
 from benchmarks import records
 from configs import kinetics400
 from dnr_jax.data import prepare
-from dnr_jax.data.encoding import reencode
 from dnr_jax.data.pipeline import train_batches
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import open_split
 from dnr_jax.data.transforms import train_transform
+from dnr_jax.data.video.encoding import reencode
 from dnr_jax.files import written_whole
 
 FRAMES, HEIGHT, WIDTH = 300, 256, 340

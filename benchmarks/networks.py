@@ -15,8 +15,10 @@ from absl import flags
 
 from benchmarks.program import Program
 from configs import base
-from dnr_jax import models, optimizers, parallel, steps
-from dnr_jax.state import TrainState, create_state, parameter_count
+from dnr_jax import models, parallel
+from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.runs.state import TrainState, create_state, parameter_count
+from dnr_jax.training import optimizers, train_step
 
 BACKBONES = flags.DEFINE_list('backbones', ['resnet50'], "Keys of dnr_jax.models.MODELS, or 'all'.")
 NORMS = flags.DEFINE_list('norms', ['dnr', 'batch'], 'Norm presets.')
@@ -65,7 +67,7 @@ def training(settings: Settings) -> tuple[Program, int]:
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=3757, epochs=196)
     optimizer = optimizers.sgd(schedule, **config.optimizer)
     state = initial_state(settings, model, optimizer)
-    step = steps.make_train_step(config, model, optimizer, mesh, CLASSES)
+    step = train_step.make_train_step(config, model, optimizer, mesh, CLASSES)
     state = jax.device_put(state, parallel.replicated(mesh))
     batch = parallel.place(random_batch(clip_shape(settings), CLASSES), mesh)
     program = Program(step, state, batch, updates=True)
@@ -79,7 +81,7 @@ def forward(settings: Settings) -> tuple[Program, int]:
     variables = jax.device_put(state.variables, parallel.replicated(mesh))
     batch = random_batch(clip_shape(settings), CLASSES)
     batch = parallel.place(batch | {'clip': batch['clip'][:, None]}, mesh)
-    program = Program(steps.make_predict(config, model, mesh, views_at_once=0), variables, batch, updates=False)
+    program = Program(make_predict(config, model, mesh, views_at_once=0), variables, batch, updates=False)
     return program, parameter_count(state.params)
 
 

@@ -16,17 +16,19 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from dnr_jax.statistics import DEVICES_AXIS
-from dnr_jax.stopping import LEADER_STAYS
-
+CLIPS_AXIS = 'clips'  # the axis of the mesh: a batch is divided along it, and 'global' statistics are taken over it
+LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they end when it does, or just after
 HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is dead
+Batch = Mapping[
+    str, jax.Array
+]  # {clip: uint8, label: int, mask: bool, damaged: int}, clips [B T H W C] or [B V T H W C]
 PyTree = Any
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The devices in one row; None for all of all processes."""
     devices = jax.devices() if devices is None else devices
-    return jax.make_mesh((len(devices),), (DEVICES_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    return jax.make_mesh((len(devices),), (CLIPS_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 def describe(mesh: Mesh) -> str:
@@ -99,7 +101,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def split(mesh: Mesh) -> NamedSharding:
     """The first axis divided over the devices."""
-    return NamedSharding(mesh, PartitionSpec(DEVICES_AXIS))
+    return NamedSharding(mesh, PartitionSpec(CLIPS_AXIS))
 
 
 def per_process(batch_size: int, mesh: Mesh, key: str) -> int:
@@ -147,7 +149,7 @@ def peak_bytes(program: jax.stages.Compiled) -> int:
 
 def compile_train_step(step: Callable, mesh: Mesh) -> Callable:
     """`step(state, batch) -> (state, metrics)` over all devices; the old state is given up for the new one."""
-    whole, parts = PartitionSpec(), PartitionSpec(DEVICES_AXIS)
+    whole, parts = PartitionSpec(), PartitionSpec(CLIPS_AXIS)
     # Replication of the results is what `step` makes by averaging; its check would need every constant annotated.
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(whole, parts), out_specs=(whole, whole), check_vma=False)
     return jax.jit(sharded, donate_argnums=0)
@@ -155,7 +157,7 @@ def compile_train_step(step: Callable, mesh: Mesh) -> Callable:
 
 def compile_eval_step(step: Callable, mesh: Mesh) -> Callable:
     """`step(variables, batch) -> values [B ...]` over all devices."""
-    whole, parts = PartitionSpec(), PartitionSpec(DEVICES_AXIS)
+    whole, parts = PartitionSpec(), PartitionSpec(CLIPS_AXIS)
     sharded = jax.shard_map(step, mesh=mesh, in_specs=(whole, parts), out_specs=parts, check_vma=False)
     return jax.jit(sharded)
 

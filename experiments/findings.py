@@ -84,8 +84,8 @@ GAPS = """
 
 The same test clips by the statistics of their own sets, by running statistics, and by precise statistics of training
 clips under the final parameters, one pair for all hops or one for each. Drift is the distance of the running from the
-precise statistics, spread that of the hops from each other (`dnr_jax/precise.py` defines them, in standard deviations
-and logarithms of variances), both averaged over layers.
+precise statistics, spread that of the hops from each other (`dnr_jax/statistics_report/drift.py` defines them,
+in standard deviations and logarithms of variances), both averaged over layers.
 
 * With 2 clips every norm loses several points to evaluation, and precise statistics do not bring them back: the
   networks have learned features that are standardized by two clips, which no statistics of many clips stand for. That

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from dnr_jax.compare import mcnemar
+from dnr_jax.compare.comparison import mcnemar
 
 
 class Difference(NamedTuple):

@@ -21,13 +21,17 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import metrics, models, optimizers, parallel, precise, steps
-from dnr_jax.bars import bar
+from dnr_jax import models, parallel
+from dnr_jax.command.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import open_split
+from dnr_jax.evaluation import metrics, precise_statistics
+from dnr_jax.evaluation.batches import training_batches
+from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import written_whole
-from dnr_jax.setup import read
-from dnr_jax.state import create_state
+from dnr_jax.runs.state import create_state
+from dnr_jax.statistics_report import drift
+from dnr_jax.training import optimizers, train_step
 
 PRECISE_BATCHES = 16
 LOSSES_TOLD = 12  # means over as many parts of the training
@@ -60,7 +64,7 @@ def read_clips(config: ConfigDict, folder: Path) -> Clips:
         folder.mkdir(parents=True, exist_ok=True)
         source = open_split(config.data.name, config.data.dir, config.data.train_split)
         wanted = len(source) // config.train.batch_size
-        with closing(read(config, source, parallel.make_mesh(), start_step=0)) as batches:
+        with closing(training_batches(config, source, parallel.make_mesh(), start_step=0)) as batches:
             train = stacked(islice(batches, wanted))
         with written_whole(path) as unfinished, unfinished.open('wb') as file:
             np.savez(file, **Clips(*train, *test_clips(config))._asdict())
@@ -95,8 +99,8 @@ class Trainer:
         self.model = models.build(**config.model.to_dict(), classes=classes)
         timing = {'steps_per_epoch': steps_per_epoch, 'epochs': config.train.epochs}
         self.optimizer = optimizers.sgd(optimizers.learning_rate(**config.schedule, **timing), **config.optimizer)
-        self.step = steps.make_train_step(config, self.model, self.optimizer, self.mesh, classes)
-        self.predict = steps.make_predict(config, self.model, self.mesh, views_at_once=0)
+        self.step = train_step.make_train_step(config, self.model, self.optimizer, self.mesh, classes)
+        self.predict = make_predict(config, self.model, self.mesh, views_at_once=0)
         # Drawing weights takes no time, but its compilation does.
         self.create = jax.jit(self.fresh, compiler_options={'xla_backend_optimization_level': 0})
 
@@ -145,14 +149,14 @@ class Trainer:
         if not variables['batch_stats']:  # every clip is standardized alone, in evaluation as in training
             return told({'running': evaluated({})})
         if not hasattr(self, 'observe'):
-            self.observe = precise.compile_observe(self.model, variables, self.pixels, self.mesh)
+            self.observe = precise_statistics.compile_observe(self.model, variables, self.pixels, self.mesh)
 
         def observed(batches):
             rows = [jax.device_get(self.observe(variables, parallel.place(of, self.mesh))) for of in batches]
             return zip(*rows, strict=True)
 
         _, statistics = observed({'clip': batch['clip']} for batch in islice(clips.batches(size), PRECISE_BATCHES))
-        per_hop, running = precise.average(statistics), jax.device_get(variables['batch_stats'])
+        per_hop, running = precise_statistics.average(statistics), jax.device_get(variables['batch_stats'])
         of_training, _ = observed({'clip': clip} for clip in test)
         scores = {
             'training': right(of_training),
@@ -160,8 +164,8 @@ class Trainer:
             'precise_per_hop': evaluated(per_hop),
         }
         if any(len(of) > 1 for of in jax.tree.leaves(per_hop)):
-            scores['precise'] = evaluated(for_every_hop(precise.as_running(per_hop, running), per_hop))
-        layers = precise.compare(running, per_hop, self.config.model.norm.epsilon)
+            scores['precise'] = evaluated(for_every_hop(precise_statistics.as_running(per_hop, running), per_hop))
+        layers = drift.compare(running, per_hop, self.config.model.norm.epsilon)
         return told(scores) | {'drift': deviations(layers)}
 
 
@@ -178,7 +182,7 @@ def told(scores: dict[str, np.ndarray]) -> dict[str, Any]:
     }
 
 
-def deviations(layers: list[precise.Layer]) -> dict[str, float]:
+def deviations(layers: list[drift.Layer]) -> dict[str, float]:
     """Drift and spread as `precise` defines them, averaged over the layers that have them."""
     found = {}
     for name in ('drift_mean', 'drift_var', 'spread_mean', 'spread_var'):

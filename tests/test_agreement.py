@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from dnr_jax import agreement, identity, parallel
+from dnr_jax import parallel
+from dnr_jax.runs import agreement, identity
 
 
 @pytest.fixture
@@ -43,6 +44,6 @@ def test_another_config(of_others):
 def test_the_version_of_the_code(monkeypatch, tmp_path):
     before = identity.code_version()
     assert before == identity.code_version() and len(before['dnr_jax']) == 12
-    monkeypatch.setattr(identity, '__file__', str(tmp_path / 'identity.py'))
+    monkeypatch.setattr(identity, '__file__', str(tmp_path / 'runs' / 'identity.py'))
     (tmp_path / 'identity.py').write_text('pass')
     assert identity.code_version()['dnr_jax'] != before['dnr_jax']

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from configs import moving_shapes
-from dnr_jax import evaluation, parallel, trained
+from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
-from dnr_jax.normalization import make_norm
-from dnr_jax.relay import zero_carry
+from dnr_jax.evaluation import checkpoint_score, scoring
+from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results
+from dnr_jax.norms.normalization import make_norm
+from dnr_jax.norms.relay import zero_carry
+from dnr_jax.runs import trained_model
 
 
 class FakeSource(VideoSource):
@@ -39,7 +42,7 @@ def config():
 
 def as_trained(config, source, changes, step=7):
     fingerprints = {'test': source.fingerprint}
-    return trained.Trained(nn.Dense(8), {}, config, tuple(source.label_names), fingerprints, step, changes)
+    return trained_model.Trained(nn.Dense(8), {}, config, tuple(source.label_names), fingerprints, step, changes)
 
 
 @pytest.mark.parametrize(
@@ -55,30 +58,30 @@ def as_trained(config, source, changes, step=7):
     ],
 )
 def test_other_scores_have_folders_of_their_own(source, config, which, changes, name):
-    assert evaluation.folder_name(which, as_trained(config, source, changes), source) == name
+    assert folder_name(which, as_trained(config, source, changes), source) == name
 
 
 def test_a_score_of_other_videos_has_a_folder_of_its_own(source, config):
     found = as_trained(config, source, {})._replace(fingerprints={'test': 'other'})
-    assert evaluation.folder_name('last', found, source) == f'test-videos={source.fingerprint[:8]}'
-    assert evaluation.folder_name('last', found._replace(fingerprints={}), source) == 'test'  # of converted weights
+    assert folder_name('last', found, source) == f'test-videos={source.fingerprint[:8]}'
+    assert folder_name('last', found._replace(fingerprints={}), source) == 'test'  # of converted weights
 
 
 def test_a_folder_with_other_files_is_not_replaced(tmp_path):
-    evaluation.expect_replaceable(tmp_path / 'nowhere')
+    expect_replaceable(tmp_path / 'nowhere')
     (tmp_path / 'results.json').touch()
-    evaluation.expect_replaceable(tmp_path)
+    expect_replaceable(tmp_path)
     (tmp_path / 'notes.txt').touch()
     with pytest.raises(ValueError, match='found notes.txt; give another --out'):
-        evaluation.expect_replaceable(tmp_path)
+        expect_replaceable(tmp_path)
 
 
 def test_a_folder_that_cannot_be_replaced(tmp_path):
     with pytest.raises(ValueError, match='a disk is mounted at /proc; give one within it'):
-        evaluation.expect_replaceable(Path('/proc'))
+        expect_replaceable(Path('/proc'))
     (tmp_path / 'file').touch()
     with pytest.raises(ValueError, match='must be one that can be written to'):
-        with evaluation.kept_for_results(tmp_path / 'file' / 'test'):
+        with kept_for_results(tmp_path / 'file' / 'test'):
             pass
 
 
@@ -100,14 +103,14 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
     rng = np.random.default_rng(0)
     batches = [{'clip': rng.integers(0, n + np.arange(1, 5)[:, None, None, None, None] * 50, (4, 2, 4, 4, 3), np.uint8)}
                for n in (1, 2)]  # fmt: skip
-    monkeypatch.setattr(evaluation, 'read', lambda *_, **__: (batch for batch in [*batches, None]))
+    monkeypatch.setattr(scoring, 'training_batches', lambda *_, **__: (batch for batch in [*batches, None]))
     config.run.precise_batches = 2
     model = OneNorm(partial(make_norm, **config.model.norm.to_dict() | {'statistics_scope': scope}))
     mesh = parallel.make_mesh(jax.devices()[:devices])
     shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))
     variables = jax.tree.map(jnp.zeros_like, shapes)
-    monkeypatch.setattr(evaluation, 'open_split', lambda *_: FakeSource())
-    scored = evaluation.as_scored(trained.Trained(model, variables, config, tuple('ab'), {}, 7), mesh)
+    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: FakeSource())
+    scored = checkpoint_score.as_scored(trained_model.Trained(model, variables, config, tuple('ab'), {}, 7), mesh)
     found = scored.variables['batch_stats']['norm']['statistics']
     clips = np.stack([batch['clip'] for batch in batches])
     clips = (clips - np.array(config.pixels.mean)) / np.array(config.pixels.std)
@@ -120,6 +123,6 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
     (tuple('abc'), 'tells apart 3 classes .* has 8 .*; give the data set it was trained on with --config.data.dir'),
 ])  # fmt: skip
 def test_other_classes_than_those_of_the_data(source, config, names, words):
-    evaluation.expect_classes(source, source.label_names, config)
+    checkpoint_score.expect_classes(source, source.label_names, config)
     with pytest.raises(ValueError, match=words):
-        evaluation.expect_classes(source, names, config)
+        checkpoint_score.expect_classes(source, names, config)

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from benchmarks import corruption
-from dnr_jax import checkpoints, manifest, parallel
-from dnr_jax.state import TrainState
+from dnr_jax import parallel
+from dnr_jax.runs import checkpoints, manifest
+from dnr_jax.runs.state import TrainState
 
 
 def make_state(step, seed=0, averaged=False):

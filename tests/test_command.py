@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from dnr_jax import command, parallel
+from dnr_jax import parallel
+from dnr_jax.command import running
 
 
 @pytest.fixture
@@ -15,17 +16,17 @@ GONE = 'UNKNOWN: Gloo all-reduce failed: Connection closed by peer [127.0.0.1]:4
 
 
 def test_a_process_that_is_gone(peers):
-    told = command.of_peer(jax.errors.JaxRuntimeError(GONE))
+    told = running.of_peer(jax.errors.JaxRuntimeError(GONE))
     assert told.startswith('another process of the run has died') and 'goes on from the newest checkpoint' in told
 
 
 @pytest.mark.parametrize('error', [RuntimeError(GONE), jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')])
 def test_other_errors_of_one_of_several(peers, error):
-    assert command.of_peer(error) is None
+    assert running.of_peer(error) is None
 
 
 def test_alone_nobody_is_gone():
-    assert command.of_peer(jax.errors.JaxRuntimeError(GONE)) is None
+    assert running.of_peer(jax.errors.JaxRuntimeError(GONE)) is None
 
 
 @pytest.mark.parametrize(
@@ -42,5 +43,5 @@ def test_alone_nobody_is_gone():
     ],
 )
 def test_what_is_wrong_with_flags(error, words):
-    told = command.of_flags(error)
+    told = running.of_flags(error)
     assert words in told and '\\n' not in told

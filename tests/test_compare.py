@@ -6,8 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from dnr_jax import compare, predictions
-from dnr_jax.predictions import Predictions
+from dnr_jax.compare import comparison as compare
+from dnr_jax.compare.__main__ import main
+from dnr_jax.evaluation import predictions
+from dnr_jax.evaluation.predictions import Predictions
 
 NAMES = ('walk', 'run', 'jump')
 LABELS = (0, 0, 0, 0, 1, 1, 2, 2)
@@ -120,7 +122,7 @@ def test_what_cannot_be_compared():
 
 def test_the_command(folders, tmp_path, capsys):
     out = tmp_path / 'out'
-    assert compare.main([folders[0], f'{folders[1]}/predictions.npz', f'--out={out}']) == 0
+    assert main([folders[0], f'{folders[1]}/predictions.npz', f'--out={out}']) == 0
     assert 'B - A  +25.00 points' in capsys.readouterr().out
     with (out / 'flips.csv').open() as file:
         assert list(csv.reader(file)) == [
@@ -138,14 +140,14 @@ def test_the_command(folders, tmp_path, capsys):
 
 
 def test_a_mistake_is_one_line(folders, tmp_path, capsys):
-    assert compare.main([folders[0], str(tmp_path / 'nowhere')]) == 2
+    assert main([folders[0], str(tmp_path / 'nowhere')]) == 2
     told = capsys.readouterr()
     assert told.out == '' and len(told.err.splitlines()) == 1 and 'nowhere' in told.err
 
 
 def test_help_says_how_to_read_it(capsys):
     with pytest.raises(SystemExit):
-        compare.main(['--help'])
+        main(['--help'])
     told = capsys.readouterr().out
     assert all(word in told for word in ('McNemar', 'bootstrap', 'flips.csv'))
 

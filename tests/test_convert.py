@@ -13,10 +13,11 @@ from test_commands import ROOT, assert_refused, environment
 from test_golden import GOLDEN, ours, turned
 
 from configs import kinetics400
-from dnr_jax import account, checkpoints, models, parallel, trained
+from dnr_jax import models, parallel
 from dnr_jax.convert import conversion, files, layout
 from dnr_jax.convert.schemes import DNR, SCHEMES, TO_DNR, path_of, replaced
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, resnet
+from dnr_jax.runs import checkpoints, trained_model, transfer
 
 CLASSES = 5
 
@@ -41,7 +42,7 @@ def shapes(config):
     """Of all variables, by path."""
     model = models.build(**config.model.to_dict(), classes=CLASSES)
     clip = jnp.zeros((1, config.clip.frames, 32, 32, 3))
-    return account.shapes(account.flat(jax.eval_shape(lambda: model.init(jax.random.key(0), clip, train=False))))
+    return transfer.shapes(transfer.flat(jax.eval_shape(lambda: model.init(jax.random.key(0), clip, train=False))))
 
 
 def resnet_keys(blocks, convolutions=3):
@@ -229,7 +230,7 @@ def test_there_and_back_is_bit_exact(tmp_path, monkeypatch):
     arrays = file_of(config, tmp_path / 'a.npz')
     told = conversion.convert('dnr', tmp_path / 'a.npz', config, list('vwxyz'), tmp_path / 'run')
     assert f'loaded {len(arrays)} arrays' in told and len(told.splitlines()) == 2
-    found = trained.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
+    found = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
     assert (found.label_names, found.step, found.fingerprints) == (tuple('vwxyz'), 0, {})
     assert found.config.model.to_dict() == config.model.to_dict()
     kernel = arrays['backbone.layer2.ModuleList.0.conv2.weight']
@@ -275,8 +276,8 @@ def test_networks_that_the_released_code_has_not(model, changes, words):
 
 def test_nothing_is_written_of_another_network(tmp_path, monkeypatch):
     config = kinetics400.get_config('resnet50,cross_layer_unit,cross_temporal_unit,batch')
-    found = trained.Trained(models.build(**config.model.to_dict(), classes=5), {}, config, tuple('vwxyz'), {}, 1)
-    monkeypatch.setattr(trained, 'load', lambda *_: found)
+    found = trained_model.Trained(models.build(**config.model.to_dict(), classes=5), {}, config, tuple('vwxyz'), {}, 1)
+    monkeypatch.setattr(trained_model, 'load', lambda *_: found)
     with pytest.raises(ValueError, match='cross_temporal_unit'):
         conversion.to_torch(tmp_path, 'last', tmp_path / 'a.npz')
     assert list(tmp_path.iterdir()) == []
@@ -305,8 +306,8 @@ def test_into_a_network_with_relays(tmp_path):
     assert any(line.startswith('skipped 4 layer*.*.bn*.num_batches_tracked: a counter') for line in told)
     assert 'fresh 16 params/stage*/relay: the source has no relays' in told
     assert 'fresh 16 params/stage*/block*/norm*/transform/relay: the source has no relays' in told
-    found = trained.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
-    variables = account.flat(found.variables)
+    found = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
+    variables = transfer.flat(found.variables)
     np.testing.assert_array_equal(
         variables['batch_stats/stage2/block1/norm1/statistics/var'], arrays['layer2.0.bn1.running_var']
     )
@@ -453,7 +454,9 @@ def test_a_moving_average_is_told_and_chosen(tmp_path, monkeypatch):
     told = conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'two', key='model_ema')
     assert 'skipped 1 n_averaged: a counter that nothing reads' in told
     biases = [
-        trained.load(tmp_path / run, 'last', lambda config: config, parallel.make_mesh()).variables['params']['head']
+        trained_model.load(tmp_path / run, 'last', lambda config: config, parallel.make_mesh()).variables['params'][
+            'head'
+        ]
         for run in ('one', 'two')
     ]
     np.testing.assert_array_equal(biases[0]['linear']['bias'], arrays['fc.bias'])

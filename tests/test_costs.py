@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from dnr_jax.forms import Forms
 from dnr_jax.models import MODELS
 from dnr_jax.models import __main__ as costs
+from dnr_jax.operations import Forms
 
 
 def count(function, *shapes):

@@ -14,7 +14,7 @@ import pytest
 from data.conftest import prepare_tiny
 from test_commands import ROOT, SMALL, environment
 
-from dnr_jax import manifest
+from dnr_jax.runs import manifest
 
 RUN = [
     '--config.train.batch_size=16',

@@ -6,10 +6,10 @@ from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import parallel
-from dnr_jax.ahead import compilation, estimates, topologies
-from dnr_jax.ahead.compilation import Answer, ask, used
-from dnr_jax.ahead.hlo import Program
-from dnr_jax.ahead.largest import FARTHEST, largest, reached
+from dnr_jax.ahead_of_time import compilation, estimates, topologies
+from dnr_jax.ahead_of_time.compilation import Answer, ask, used
+from dnr_jax.ahead_of_time.hlo import Program
+from dnr_jax.ahead_of_time.largest import FARTHEST, largest, reached
 
 HBM = (
     'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries (20.50G) exceeds '

@@ -10,11 +10,14 @@ import pytest
 from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from dnr_jax import evaluation, parallel, scores
+from dnr_jax import parallel
 from dnr_jax.data import pipeline
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.source import VideoSource, open_split
-from dnr_jax.predictions import Missing, Predictions
+from dnr_jax.evaluation import scores, scoring
+from dnr_jax.evaluation.batches import centre_views
+from dnr_jax.evaluation.predictions import Missing, Predictions
+from dnr_jax.evaluation.results import account, describe, write
 
 
 @pytest.fixture(scope='module')
@@ -40,7 +43,7 @@ def always_2(variables, batch):
 def evaluate(step, source, config):
     mesh = parallel.make_mesh()
     predict = parallel.compile_eval_step(step, mesh)
-    return evaluation.evaluate(predict, {}, source, config, 'test', mesh, before_batch=lambda: None)
+    return scoring.evaluate(predict, {}, source, config, 'test', mesh, before_batch=lambda: None)
 
 
 def labels_of(source):
@@ -140,7 +143,7 @@ def test_nothing_that_can_be_read(config, fakes, average):
     config.test.batch_size, config.test.average = 4, average
     predictions = evaluate(says_its_number, FakeSource(broken=range(6)), config)
     assert predictions.logits.shape == (0, 8) and len(predictions.missing) == 7
-    text = scores.to_text('test', evaluation.account(predictions, config, 'test'))
+    text = scores.to_text('test', account(predictions, config, 'test'))
     assert 'no accuracy, for no video could be read' in text and '(6 damaged, 1 missing)' in text
 
 
@@ -205,7 +208,7 @@ def test_written_files(source, config, tmp_path):
     config.test.average = 'probabilities'
     predictions = evaluate(mean_of_clip, source, config)
     fingerprints = {'train': 'other', 'test': source.fingerprint}
-    results = evaluation.write(tmp_path, predictions, source, config, 7, fingerprints)
+    results = write(tmp_path, predictions, source, config, 7, fingerprints)
     assert json.loads((tmp_path / 'results.json').read_text()) == results
     assert results['protocol'] == ('2x2 frames, 2x3 views of 32x32, dense sampling, probabilities averaged (32 videos)')
     assert (results['step'], results['split'], results['data']) == (7, 'test', 'moving_shapes')
@@ -230,14 +233,14 @@ def test_nothing_of_an_earlier_evaluation_is_left(source, config, tmp_path):
         (tmp_path / earlier).write_text('of an earlier evaluation')
     config.test.update({'clips': 1, 'crops': 1})
     unlabelled = predictions._replace(views=predictions.views[:, :1], labels=np.full(32, -1))
-    evaluation.write(tmp_path, unlabelled, source, config, 7, {})
+    write(tmp_path, unlabelled, source, config, 7, {})
     assert {path.name for path in tmp_path.iterdir()} == {'predictions.npz', 'results.json'}
 
 
 def test_files_of_two_evaluations_never_stand_together(source, config, tmp_path, monkeypatch):
     """One that ends while it writes leaves the folder as it was, or without what it was about to write."""
     predictions = evaluate(mean_of_clip, source, config)
-    evaluation.write(tmp_path / 'test', predictions, source, config, 7, {})
+    write(tmp_path / 'test', predictions, source, config, 7, {})
     before = {path.name: path.read_bytes() for path in (tmp_path / 'test').iterdir()}
 
     def killed(*_):
@@ -245,7 +248,7 @@ def test_files_of_two_evaluations_never_stand_together(source, config, tmp_path,
 
     monkeypatch.setattr(scores, 'write', killed)
     with pytest.raises(KeyboardInterrupt):
-        evaluation.write(tmp_path / 'test', predictions._replace(logits=-predictions.logits), source, config, 8, {})
+        write(tmp_path / 'test', predictions._replace(logits=-predictions.logits), source, config, 8, {})
     assert {path.name: path.read_bytes() for path in (tmp_path / 'test').iterdir()} == before
 
 
@@ -260,19 +263,19 @@ def test_files_of_two_evaluations_never_stand_together(source, config, tmp_path,
 def test_the_protocol_says_what_was_taken(source, config, tmp_path, sampling, frames, words, stride):
     config.clip.update({'sampling': sampling, 'frames': frames, 'stride': 5})
     said = f'{words}, 2x3 views of 32x32, {sampling} sampling, logits averaged (32 videos)'
-    assert evaluation.describe(config, 'test', 32) == said
+    assert describe(config, 'test', 32) == said
     predictions = Predictions(np.array(['a']), np.array([-1]), np.zeros((1, 8)), np.zeros((1, 6, 8)), (), 1)
-    taken = evaluation.write(tmp_path, predictions, source, config, 7, {})['views']
+    taken = write(tmp_path, predictions, source, config, 7, {})['views']
     assert taken.get('stride') == stride and taken['frames'] == frames
 
 
 def test_precise_statistics_are_told(config):
     config.run.precise_batches = 3
-    assert 'logits averaged, statistics of 3 batches of 16 clips (32 videos)' in evaluation.describe(config, 'test', 32)
+    assert 'logits averaged, statistics of 3 batches of 16 clips (32 videos)' in describe(config, 'test', 32)
 
 
 def test_centre_views_are_those_of_one_clip_and_crop(source, config):
-    batches = evaluation.centre_views(source, config, 'test', batch_size=32, workers=0)
+    batches = centre_views(source, config, 'test', batch_size=32, workers=0)
     one, (first, *_) = evaluate_one_view(config, source), batches
     batches.close()
     assert first['clip'].shape == (32, 1, 2, 32, 32, 3) and first['mask'].all()
@@ -287,7 +290,7 @@ def evaluate_one_view(config, source):
 
 @pytest.mark.parametrize('there, same', [({'test': 'other'}, False), ({'train': 'other'}, None)])
 def test_other_videos_than_in_training_are_told(source, config, tmp_path, there, same):
-    results = evaluation.write(tmp_path, evaluate(mean_of_clip, source, config), source, config, 7, there)
+    results = write(tmp_path, evaluate(mean_of_clip, source, config), source, config, 7, there)
     assert results['same_videos'] is same
     assert ('not the videos' in scores.to_text('test', results)) == (same is False)
 
@@ -296,7 +299,7 @@ def test_a_model_that_has_diverged_leaves_json_that_can_be_read(source, config, 
     def nan(variables, batch):
         return always_2(variables, batch) * jnp.nan
 
-    results = evaluation.write(tmp_path, evaluate(nan, source, config), source, config, 7, {})
+    results = write(tmp_path, evaluate(nan, source, config), source, config, 7, {})
     assert results['top1'] == 0 and results['loss'] is None
     assert json.loads((tmp_path / 'results.json').read_text(), parse_constant=pytest.fail) == results
 

@@ -19,11 +19,13 @@ from data.conftest import prepare_tiny
 from jax import export
 
 from configs import moving_shapes
-from dnr_jax import checkpoints, evaluation, models, parallel, trained
+from dnr_jax import models, parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
+from dnr_jax.evaluation import checkpoint_score, scoring
 from dnr_jax.export import ExportError, alone, artefact, check, export_checkpoint, programs
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.state import TrainState
+from dnr_jax.runs import checkpoints, trained_model
+from dnr_jax.runs.state import TrainState
 
 ROOT = Path(__file__).parent.parent
 SHAPE = (4, 16, 16, 3)
@@ -42,7 +44,7 @@ def in_memory(random_variables, model, shape=SHAPE):
     """The network as if it had been trained, and clips [3 T H W 3]."""
     variables = random_variables(model, jnp.zeros((1, *shape)), train=False)
     clips = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
-    return trained.Trained(model, variables, make_config(shape=shape), LABEL_NAMES[: model.classes], {}, 7), clips
+    return trained_model.Trained(model, variables, make_config(shape=shape), LABEL_NAMES[: model.classes], {}, 7), clips
 
 
 def exported(program):
@@ -218,12 +220,12 @@ def test_clips_of_the_test_split(tmp_path):
 def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random_variables, monkeypatch):
     mesh = parallel.make_mesh()
     found, _ = in_memory(random_variables, small_networks.short('resnet18', 'batch'))
-    assert evaluation.as_scored(found, mesh) is found
+    assert checkpoint_score.as_scored(found, mesh) is found
     found.config.run.precise_batches = 4
-    monkeypatch.setattr(evaluation, 'open_split', lambda *_: None)
-    monkeypatch.setattr(evaluation, 'read', lambda *_, **__: (n for n in range(9)))
-    monkeypatch.setattr(evaluation, 'precise_statistics', lambda model, variables, batches, **_: list(batches))
-    assert evaluation.as_scored(found, mesh).variables == {**found.variables, 'batch_stats': [0, 1, 2, 3]}
+    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: None)
+    monkeypatch.setattr(scoring, 'training_batches', lambda *_, **__: (n for n in range(9)))
+    monkeypatch.setattr(scoring, 'statistics_by', lambda observe, variables, batches, mesh: list(batches))
+    assert checkpoint_score.as_scored(found, mesh).variables == {**found.variables, 'batch_stats': [0, 1, 2, 3]}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@ import warnings
 
 import numpy as np
 
-from dnr_jax import figures, scores
+from dnr_jax import figures
+from dnr_jax.evaluation import scores
 
 NAMES = ['cost $5 and $6', '$x_{', '$$', '走る', 'é 👍', '\\frac{a}']
 

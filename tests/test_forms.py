@@ -9,8 +9,9 @@ from jax.sharding import AbstractDevice, AbstractMesh, use_abstract_mesh
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
-from dnr_jax import forms, normalization
-from dnr_jax.forms import Forms
+from dnr_jax import operations
+from dnr_jax.norms import normalization
+from dnr_jax.operations import Forms
 
 CLIP = normal(2, 4, 6, 6, 5)
 KERNEL, ONE, DEPTHWISE = normal(3, 3, 5, 7, seed=1), normal(1, 1, 5, 7, seed=1), normal(3, 3, 1, 5, seed=1)
@@ -33,7 +34,7 @@ CASES = {
     'relu_of_sum': [((CLIP,), {})],
 }
 EVERY = [
-    pytest.param(getattr(forms, name), platform, arrays, settings, id=f'{name}-{platform}-{i}')
+    pytest.param(getattr(operations, name), platform, arrays, settings, id=f'{name}-{platform}-{i}')
     for name, cases in CASES.items()
     for i, (arrays, settings) in enumerate(cases)
     for platform in ('tpu', 'gpu')
@@ -41,7 +42,7 @@ EVERY = [
 
 
 def test_every_operation_has_its_cases():
-    assert {name for name, value in vars(forms).items() if isinstance(value, Forms)} == set(CASES)
+    assert {name for name, value in vars(operations).items() if isinstance(value, Forms)} == set(CASES)
 
 
 def value_and_gradients(form, arrays, settings):
@@ -83,7 +84,7 @@ def test_a_pool_before_the_multiply_add_is_the_pool_behind_it(random_variables, 
     }  # fmt: skip
     clip = CLIP.astype(jnp.bfloat16)
     plain = normalization.make_norm(word, **settings)
-    pooled = normalization.make_norm(word, **settings, pool=forms.max_pool)
+    pooled = normalization.make_norm(word, **settings, pool=operations.max_pool)
     carry = jnp.zeros((2, 5)), jnp.zeros((2, 5))
     variables = random_variables(plain, clip, carry, train=False)
     if word != 'none':
@@ -96,6 +97,6 @@ def test_a_pool_before_the_multiply_add_is_the_pool_behind_it(random_variables, 
         return clip * sign.astype(clip.dtype)[None, None, None, None]
 
     found, after_pooled = pooled.apply(variables, convolve, 5, train=True, mutable=['batch_stats'])
-    assert_allclose(*(of.astype(jnp.float32) for of in (found, forms.max_pool(y))), rtol=0, atol=1e-6)
+    assert_allclose(*(of.astype(jnp.float32) for of in (found, operations.max_pool(y))), rtol=0, atol=1e-6)
     jax.tree.map(partial(assert_allclose, rtol=1e-6, atol=1e-7), after_pooled, after)
     assert_array_equal(turned[0], jnp.ones(5) if word == 'none' else jnp.array([1.0, -1.0, 1.0, -1.0, 1.0]))

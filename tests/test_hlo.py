@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import pytest
 from small_networks import normal, short
 
-from dnr_jax import normalization, steps
-from dnr_jax.ahead import hlo
-from dnr_jax.normalization import PRESETS
+from dnr_jax.ahead_of_time import hlo
+from dnr_jax.norms import normalization
+from dnr_jax.norms.normalization import PRESETS
+from dnr_jax.training import train_step
 
 CLIPS, FRAMES, SIZE, WIDTH = 2, 4, 64, 8
 ACTIVATION = CLIPS * FRAMES * (SIZE // 4) ** 2 * WIDTH  # numbers in the smallest, and far more than pooled ones have
@@ -23,7 +24,7 @@ def compiled(norms):
     variables = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(clip.shape), train=False))
     rows = {name: jax.ShapeDtypeStruct((CLIPS,), dtype) for name, dtype in (('label', jnp.int32), ('mask', bool))}
     loss = functools.partial(
-        steps.loss_and_metrics,
+        train_step.loss_and_metrics,
         model=model,
         pixels={'mean': (0.0,) * 3, 'std': (1.0,) * 3},
         classes=5,

@@ -1,6 +1,6 @@
 """Which changes of a config are another training."""
 
-from dnr_jax.identity import CHANGEABLE, differences
+from dnr_jax.runs.identity import CHANGEABLE, differences
 
 THERE = {'seed': 0, 'model': {'norm': {'stride': 2}}, 'data': {'name': 'a', 'dir': '/x'}, 'run': {'workers': 8}}
 

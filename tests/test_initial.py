@@ -11,10 +11,12 @@ from conftest import make_random_variables
 from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from dnr_jax import account, initial, models, parallel, trained, training
+from dnr_jax import models, parallel
 from dnr_jax.convert import conversion
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.state import TrainState
+from dnr_jax.runs import trained_model, transfer
+from dnr_jax.runs.state import TrainState
+from dnr_jax.training import initial_weights, loop
 
 NAMES = ('a', 'b', 'c')
 CLIP = (1, 2, 16, 16, 3)
@@ -44,7 +46,7 @@ def saved(folder, norms, width=4, names=NAMES):
     config = make_config(norms, width)
     variables = make_random_variables(build(config, len(names)), jnp.zeros(CLIP), train=False)
     conversion.save(dict(variables), {'config': config.to_dict(), 'label_names': names}, folder)
-    return account.flat(variables)
+    return transfer.flat(variables)
 
 
 def fresh_state(norms, classes=3, averaged=False):
@@ -58,8 +60,8 @@ def fresh_state(norms, classes=3, averaged=False):
 
 def begin(folder, state, names=NAMES):
     """(variables by path, what is told) of a state that takes over the weights in `folder`."""
-    weights = initial.read(folder, state, names, parallel.make_mesh())
-    return account.flat(initial.variables_of(weights.into(state))), weights.told
+    weights = initial_weights.read(folder, state, names, parallel.make_mesh())
+    return transfer.flat(initial_weights.variables_of(weights.into(state))), weights.told
 
 
 def assert_from(variables, paths, source):
@@ -73,7 +75,7 @@ def test_the_same_network(tmp_path):
     assert variables.keys() == source.keys()
     assert_from(variables, source, source)
     assert told.splitlines() == [f'weights of {tmp_path}, step 0:', f'loaded {len(source)} arrays']
-    after = initial.read(tmp_path, state, NAMES, parallel.make_mesh()).into(state)
+    after = initial_weights.read(tmp_path, state, NAMES, parallel.make_mesh()).into(state)
     for average, value in zip(jax.tree.leaves(after.average), jax.tree.leaves(after.params), strict=True):
         np.testing.assert_array_equal(average, value)
         assert average is not value, 'a step gives up both'
@@ -85,7 +87,7 @@ def test_other_classes_begin_a_classifier_anew(tmp_path):
     variables, told = begin(tmp_path, state)
     head = {path for path in source if path.startswith('params/head')}
     assert_from(variables, source.keys() - head, source)
-    assert_from(variables, head, account.flat(initial.variables_of(state)))
+    assert_from(variables, head, transfer.flat(initial_weights.variables_of(state)))
     assert 'skipped 1 params/head/linear/kernel: its classes are others' in told
 
 
@@ -101,7 +103,7 @@ def test_relays_begin_anew_in_place_of_static_scales(tmp_path):
     relays = {path for path in variables if '/relay/' in path}
     assert len(relays) == 32
     assert_from(variables, variables.keys() - relays, source)
-    assert_from(variables, relays, account.flat(initial.variables_of(state)))
+    assert_from(variables, relays, transfer.flat(initial_weights.variables_of(state)))
     assert 'skipped 4 params/stage*/block*/norm*/transform/scale: a relayed norm has no static scale and shift' in told
 
 
@@ -122,11 +124,11 @@ def test_what_does_not_fit(tmp_path, there, here, width, words):
 
 def test_a_part_of_a_relay_is_a_mistake():
     wanted = {'params/stage1/relay/a': (2,), 'params/stage1/relay/b': (2,)}
-    relay = [(account.RELAY, 'none there')]
-    entries = account.compare(wanted, {'params/stage1/relay/a': (2,)}, skip=[], fresh=relay)
+    relay = [(transfer.RELAY, 'none there')]
+    entries = transfer.compare(wanted, {'params/stage1/relay/a': (2,)}, skip=[], fresh=relay)
     with pytest.raises(ValueError, match=r'missing 1 params/stage\*/relay/b'):
-        account.expect_explained(entries, 'it', '')
-    assert {entry.kind for entry in account.compare(wanted, {}, skip=[], fresh=relay)} == {'fresh'}
+        transfer.expect_explained(entries, 'it', '')
+    assert {entry.kind for entry in transfer.compare(wanted, {}, skip=[], fresh=relay)} == {'fresh'}
 
 
 @pytest.fixture(scope='module')
@@ -148,29 +150,29 @@ def training_config(data_dir, source):
 
 def test_a_training_begins_with_them_once(data_dir, tmp_path, capsys, monkeypatch):
     """After an epoch at rate zero they are there still, as average too; and a run that goes on needs no source."""
-    monkeypatch.setattr(training.Scoring, 'validate', lambda self, state: None)
-    monkeypatch.setattr(training.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
+    monkeypatch.setattr(loop.Scoring, 'validate', lambda self, state: None)
+    monkeypatch.setattr(loop.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
     source = saved(tmp_path / 'source', 'batch')
     config = training_config(data_dir, tmp_path / 'source')
-    results = training.train_and_evaluate(config, tmp_path / 'run')
+    results = loop.train_and_evaluate(config, tmp_path / 'run')
     assert 'its classes are others' in capsys.readouterr().out
-    ended = trained.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
+    ended = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
     taken = {path for path in source if path.startswith('params/') and not path.startswith('params/head')}
-    assert_from(account.flat(ended.variables), taken, source)
+    assert_from(transfer.flat(ended.variables), taken, source)
     shutil.rmtree(tmp_path / 'source')
-    assert training.train_and_evaluate(config, tmp_path / 'run') == results == {'step': ended.step}
+    assert loop.train_and_evaluate(config, tmp_path / 'run') == results == {'step': ended.step}
 
 
 def test_a_source_that_does_not_fit_leaves_the_folder_unclaimed(data_dir, tmp_path):
     saved(tmp_path / 'source', 'batch', width=8)
     with pytest.raises(ValueError, match='wrong shape'):
-        training.train_and_evaluate(training_config(data_dir, tmp_path / 'source'), tmp_path / 'run')
+        loop.train_and_evaluate(training_config(data_dir, tmp_path / 'source'), tmp_path / 'run')
     with pytest.raises(ValueError, match='nowhere'):
-        training.train_and_evaluate(training_config(data_dir, tmp_path / 'nowhere'), tmp_path / 'run')
+        loop.train_and_evaluate(training_config(data_dir, tmp_path / 'nowhere'), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
 def test_converted_weights_are_no_training_to_go_on_with(data_dir, tmp_path):
     saved(tmp_path / 'source', 'batch')
     with pytest.raises(ValueError, match='converted weights and no training'):
-        training.train_and_evaluate(training_config(data_dir, ''), tmp_path / 'source')
+        loop.train_and_evaluate(training_config(data_dir, ''), tmp_path / 'source')

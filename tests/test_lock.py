@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dnr_jax import lock
+from dnr_jax.runs import lock
 
 
 @pytest.fixture

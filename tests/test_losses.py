@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dnr_jax import losses, metrics
+from dnr_jax.evaluation import metrics
+from dnr_jax.training import losses
 
 LOGITS = jnp.log(jnp.array([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]]))
 LABEL = jnp.array([2, 0])

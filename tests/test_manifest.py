@@ -6,7 +6,7 @@ import random
 import pytest
 
 from benchmarks import corruption
-from dnr_jax import manifest
+from dnr_jax.runs import manifest
 
 
 @pytest.fixture

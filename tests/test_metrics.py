@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dnr_jax import metrics
+from dnr_jax.evaluation import metrics
 
 LOGITS = jnp.array([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0], [1.0, 0.0, 3.0, 2.0]])
 LABEL = jnp.array([0, 0, 3])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dnr_jax import mixing
+from dnr_jax.training import mixing
 
 B, T, H, W, C = 3, 2, 6, 9, 2
 OWN = jnp.arange(B, dtype=jnp.float32)

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import network, normal
 
-from dnr_jax.relay import handed_on
+from dnr_jax.norms.relay import handed_on
 from dnr_jax.study import trace
 
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dnr_jax.normalization import NORMS, PRESETS, frame_groups, is_cross_layer, make_norm, norm_slots, plain
-from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
-from dnr_jax.statistics import moments
+from dnr_jax.norms.normalization import NORMS, PRESETS, frame_groups, is_cross_layer, make_norm, norm_slots, plain
+from dnr_jax.norms.relay import RelayCell, relay_over_frames, zero_carry
+from dnr_jax.norms.statistics import moments
 
 SETTINGS = {
     'stride': 2, 'reduction': 2, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,

@@ -8,7 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import kinetics400, tsn
-from dnr_jax import optimizers, parallel
+from dnr_jax import parallel
+from dnr_jax.training import optimizers
 
 STEPS_PER_EPOCH = 3757
 

@@ -6,8 +6,8 @@ import os
 import pytest
 
 from configs import moving_shapes
-from dnr_jax import ownership
 from dnr_jax.data.source import VideoSource
+from dnr_jax.runs import ownership
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from configs import base
-from dnr_jax import models, parallel, precise, steps
+from dnr_jax import models, parallel
+from dnr_jax.evaluation import precise_statistics
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.normalization import make_norm
-from dnr_jax.relay import zero_carry
+from dnr_jax.norms.normalization import make_norm
+from dnr_jax.norms.relay import zero_carry
+from dnr_jax.statistics_report import drift
 
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}
 SHAPE = (4, 4, 16, 16, 3)  # two clips on each of two devices, two hops each
@@ -57,14 +60,14 @@ def variables(random_variables):
 @pytest.fixture(scope='module')
 def per_hop(variables, batches):
     """Precise statistics of that network, of every hop: what one that keeps them apart is given."""
-    observing = precise.compile_observe(tiny_resnet(False), variables, PIXELS, parallel.make_mesh())
-    return precise.average([
+    observing = precise_statistics.compile_observe(tiny_resnet(False), variables, PIXELS, parallel.make_mesh())
+    return precise_statistics.average([
         jax.device_get(observing(variables, parallel.place(batch, parallel.make_mesh()))[1]) for batch in batches
     ])  # fmt: skip
 
 
 def compute(model, variables, batches):
-    return precise.precise_statistics(model, variables, batches, pixels=PIXELS, mesh=parallel.make_mesh())
+    return precise_statistics.precise_statistics(model, variables, batches, pixels=PIXELS, mesh=parallel.make_mesh())
 
 
 @pytest.mark.parametrize('per_hop', [False, True])
@@ -89,7 +92,7 @@ def test_average_of_what_training_feeds_the_running_averages(variables, per_hop,
     @jax.jit
     def train(clip):
         given = {'params': variables['params'], 'batch_stats': zero}
-        clip, rngs = steps.normalize_pixels(clip, **PIXELS), {'dropout': jax.random.key(0)}
+        clip, rngs = normalize_pixels(clip, **PIXELS), {'dropout': jax.random.key(0)}
         return model.apply(given, clip, train=True, mutable=['batch_stats'], rngs=rngs)[1]['batch_stats']
 
     of_devices = [train(clip) for batch in batches for clip in (batch['clip'][:2], batch['clip'][2:])]
@@ -113,7 +116,7 @@ def test_one_pair_is_the_mean_over_hops(variables, per_hop, batches):
 
 def test_every_hop_in_evaluation(variables, per_hop, batches):
     """Given to a network that was trained with one pair, they act as in one with a pair for every hop."""
-    clip = steps.normalize_pixels(jnp.asarray(batches[0]['clip']), **PIXELS)
+    clip = normalize_pixels(jnp.asarray(batches[0]['clip']), **PIXELS)
     given = {**variables, 'batch_stats': per_hop}, {**variables, 'batch_stats': jax.tree.map(squeeze, per_hop)}
     shared, apart = (
         jax.jit(partial(tiny_resnet(kept_apart).apply, train=False))(values, clip)
@@ -125,8 +128,10 @@ def test_every_hop_in_evaluation(variables, per_hop, batches):
 def test_observed_logits_are_those_of_training_without_dropout(variables, batches):
     model, mesh = tiny_resnet(False), parallel.make_mesh()
     assert model.dropout > 0
-    logits, _ = precise.compile_observe(model, variables, PIXELS, mesh)(variables, parallel.place(batches[0], mesh))
-    clip = steps.normalize_pixels(jnp.asarray(batches[0]['clip'][:2]), **PIXELS)
+    logits, _ = precise_statistics.compile_observe(model, variables, PIXELS, mesh)(
+        variables, parallel.place(batches[0], mesh)
+    )
+    clip = normalize_pixels(jnp.asarray(batches[0]['clip'][:2]), **PIXELS)
     apply = jax.jit(partial(model.clone(dropout=0.0).apply, train=True, mutable=['batch_stats']))
     expected, _ = apply(variables, clip)
     np.testing.assert_allclose(logits[:2], expected, rtol=1e-4, atol=1e-5)
@@ -148,7 +153,7 @@ def test_drift_and_spread_by_hand():
         {'block10': {'statistics': flat_running}, 'block2': {'statistics': of}}
         for flat_running, of in (({'mean': flat['mean'][0], 'var': flat['var'][0]}, running), (flat, hops))
     )
-    relayed, last = precise.compare(*trees, epsilon=0.0)
+    relayed, last = drift.compare(*trees, epsilon=0.0)
     assert relayed == pytest.approx(('block2', 2, 1, 0.5, 0.5, 0.5, 0.0))
     assert last == ('block10', 1, 1, 0.0, 0.0, None, None)
     assert relayed.harm == pytest.approx(0.5) and last.harm == 0

@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from dnr_jax import predictions
-from dnr_jax.predictions import Missing, Predictions
+from dnr_jax.evaluation import predictions
+from dnr_jax.evaluation.predictions import Missing, Predictions
 
 LOGITS = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
 SCORED = Predictions(

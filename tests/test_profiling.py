@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from dnr_jax.profiling import Profiler
+from dnr_jax.training.profiling import Profiler
 
 
 @pytest.fixture

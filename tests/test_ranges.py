@@ -13,7 +13,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict, config_flags
 
 from configs import base
-from dnr_jax import ranges
+from dnr_jax.runs import config_ranges
 
 CONFIGS = sorted(path.stem for path in Path(base.__file__).parent.glob('*.py') if path.stem != '__init__')
 BASE = base.get_config().to_dict()
@@ -42,16 +42,16 @@ WORDS = {
 @pytest.mark.parametrize('words', WORDS)
 def test_words(words):
     inside, outside = WORDS[words]
-    assert all(map(ranges.parse(words).fits, inside))
-    assert not any(map(ranges.parse(words).fits, outside))
+    assert all(map(config_ranges.parse(words).fits, inside))
+    assert not any(map(config_ranges.parse(words).fits, outside))
 
 
 @pytest.mark.parametrize('name', CONFIGS)
 def test_all_configs_lie_within(name):
     config = importlib.import_module(f'configs.{name}').get_config()
-    ranges.expect(config)
+    config_ranges.expect(config)
     assert flatten_dict(config.ranges.to_dict(), sep='.') == RANGES
-    ranges.expect(ConfigDict(json.loads(config.to_json())))  # as a checkpoint has it, without tuples
+    config_ranges.expect(ConfigDict(json.loads(config.to_json())))  # as a checkpoint has it, without tuples
 
 
 def test_every_key_has_a_range():
@@ -70,7 +70,7 @@ def test_every_key_is_checked(key):
             section = section[each]
         section[name] = value
         with pytest.raises(ValueError, match=rf'^config.{key}: expected .*, got '):
-            ranges.expect(ConfigDict(config))
+            config_ranges.expect(ConfigDict(config))
 
 
 @pytest.fixture
@@ -112,12 +112,12 @@ def typed(monkeypatch):
 def test_what_a_user_types(typed, argument, expected):
     key = argument.partition('=')[0]
     with pytest.raises(ValueError, match=rf'^config.{key}: expected .*{expected}'):
-        ranges.expect(typed(argument))
+        config_ranges.expect(typed(argument))
 
 
 def test_tuples_as_they_are_to_be_typed(typed):
     config = typed("optimizer.frozen=('stem','stage1')", 'schedule.milestones=(20,40)', 'augment.scales=1.0')
-    ranges.expect(config)
+    config_ranges.expect(config)
     assert (config.optimizer.frozen, config.schedule.milestones) == (('stem', 'stage1'), (20, 40))
 
 
@@ -125,11 +125,11 @@ def test_all_mistakes_are_told_at_once():
     config = base.get_config()
     config.train.epochs, config.run.keep = 0, 1
     with pytest.raises(ValueError, match=r'run.keep.*2 or more, got 1\. config.train.epochs.*1 or more, got 0\.$'):
-        ranges.expect(config)
+        config_ranges.expect(config)
 
 
 def test_a_config_without_a_section():
     config = base.get_config().to_dict()
     del config['clip']
     with pytest.raises(ValueError, match='config.clip.frames: expected a whole number, 1 or more, got None'):
-        ranges.expect(ConfigDict(config))
+        config_ranges.expect(ConfigDict(config))

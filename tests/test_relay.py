@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dnr_jax import relay
-from dnr_jax.relay import RelayCell, relay_over_frames, zero_carry
+from dnr_jax.norms import relay
+from dnr_jax.norms.relay import RelayCell, relay_over_frames, zero_carry
 
 
 class Scan(nn.Module):

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from dnr_jax import scores, views
-from dnr_jax.predictions import Missing, Predictions
+from dnr_jax.evaluation import multi_view, scores
+from dnr_jax.evaluation.predictions import Missing, Predictions
 
 NAMES = ('a', 'b', 'c', 'none of it')
 LOGITS = np.array([[2, 1, 0, -1], [0, 2, 1, -1], [0, 2, 1, -1], [3, 2, 1, -1]], np.float32)
@@ -37,11 +37,11 @@ def test_summary_by_hand():
     np.testing.assert_array_equal(scores.confusion_matrix(predict())[:3, :3], [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
 
 
-@pytest.mark.parametrize('how', views.AVERAGES)
+@pytest.mark.parametrize('how', multi_view.AVERAGES)
 def test_the_loss_is_that_of_the_averaged_probability(how):
     """Whichever way views are averaged, a softmax of the stored scores gives the probabilities."""
     each = np.random.default_rng(0).normal(size=(4, 3, 4)).astype(np.float32)
-    average = views.average(each, how)
+    average = multi_view.average(each, how)
     probabilities = np.exp(average) / np.exp(average).sum(axis=1, keepdims=True)
     if how == 'probabilities':
         expected = (np.exp(each) / np.exp(each).sum(axis=2, keepdims=True)).mean(axis=1)

@@ -10,10 +10,13 @@ import pytest
 from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from dnr_jax import checkpoints, models, parallel, precise, statistics_report
+from dnr_jax import models, parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
+from dnr_jax.evaluation import precise_statistics
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.state import TrainState
+from dnr_jax.runs import checkpoints
+from dnr_jax.runs.state import TrainState
+from dnr_jax.statistics_report import drift, report
 
 SHAPE = (1, 4, 32, 32, 3)
 
@@ -55,7 +58,7 @@ def save(workdir, config, random_variables, batch_stats=None):
 
 
 def run(workdir, wanted=16):
-    return statistics_report.report(workdir, 'last', lambda config: config, wanted, None)
+    return report.report(workdir, 'last', lambda config: config, wanted, None)
 
 
 @pytest.fixture(scope='module')
@@ -71,11 +74,11 @@ def test_written_files(stale):
     assert (workdir / 'statistics' / 'statistics.png').read_bytes().startswith(b'\x89PNG')
     assert (results['data'], results['step']) == ('moving_shapes/tiny validation', 7)
     assert (results['clips'], results['batch_size']) == (32, 16)
-    assert list(results['top1']) == list(statistics_report.WAYS)
+    assert list(results['top1']) == list(report.WAYS)
     names = [layer['name'] for layer in results['layers']]
     assert names == ['norm_stem', 'stage1/block1/norm1', 'stage1/block1/norm2']
     assert [(layer['hops'], layer['pairs']) for layer in results['layers']] == [(1, 1), (1, 1), (2, 1)]
-    table = statistics_report.to_text(results)
+    table = report.to_text(results)
     assert all(name in table for name in names) and table.endswith(results['diagnosis'])
     assert all(line.split()[-2:] == ['-', '-'] for line in table.splitlines() if line.startswith(names[1]))
 
@@ -84,10 +87,10 @@ def test_precise_statistics_have_no_drift(stale, tmp_path, random_variables):
     """What the report calls precise is what `precise_statistics` finds on the same clips, and evaluation uses it."""
     _, config, model, variables, before = stale
     mesh = parallel.make_mesh()
-    clips, labels = statistics_report.read(config, LABEL_NAMES, 16, mesh)
+    clips, labels = report.read(config, LABEL_NAMES, 16, mesh)
     assert len(labels) == 32 and sorted(np.bincount(labels)) == [4] * 8
     batches = [{'clip': clip[:, 0]} for clip in clips]
-    found = precise.precise_statistics(model, variables, batches, pixels=config.pixels.to_dict(), mesh=mesh)
+    found = precise_statistics.precise_statistics(model, variables, batches, pixels=config.pixels.to_dict(), mesh=mesh)
     save(tmp_path, config, random_variables, found)
     after = run(tmp_path)
     assert min(layer['drift_mean'] for layer in before['layers']) > 0.01
@@ -105,8 +108,8 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
         given.append(variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
         return jnp.zeros((16, 1, 8))
 
-    monkeypatch.setattr(statistics_report.steps, 'make_predict', lambda *_: predict)
-    statistics_report.report(workdir, 'last', lambda config: config, 1, tmp_path)
+    monkeypatch.setattr(report, 'make_predict', lambda *_: predict)
+    report.report(workdir, 'last', lambda config: config, 1, tmp_path)
     running, of_precise, per_hop = given
     np.testing.assert_array_equal(running, variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
     assert per_hop.shape == (2, 4) and np.ptp(per_hop, axis=0).min() > 0
@@ -134,9 +137,9 @@ def test_mistakes(stale, data_dir, tmp_path, random_variables):
 
 
 LAYERS = [
-    precise.Layer('stem', 1, 1, 0.9, 0.1, None, None),
-    precise.Layer('relayed', 4, 1, 0.2, 0.1, 0.5, 0.3),
-    precise.Layer('last', 4, 1, 0.1, 0.1, 0.8, 0.3),
+    drift.Layer('stem', 1, 1, 0.9, 0.1, None, None),
+    drift.Layer('relayed', 4, 1, 0.2, 0.1, 0.5, 0.3),
+    drift.Layer('last', 4, 1, 0.1, 0.1, 0.8, 0.3),
 ]
 
 
@@ -153,9 +156,9 @@ LAYERS = [
 def test_diagnosis(training, running, of_precise, per_hop, sentence):
     top1 = {'training': training, 'running': running, 'precise': of_precise}
     with_hops = top1 if per_hop is None else top1 | {'precise_per_hop': per_hop}
-    assert re.search(sentence, statistics_report.diagnose(with_hops, LAYERS))
+    assert re.search(sentence, report.diagnose(with_hops, LAYERS))
 
 
 def test_where_nothing_can_be_written_nothing_is_read():
     with pytest.raises(ValueError, match='folder that can be written to'):
-        statistics_report.report('nowhere', 'last', lambda config: config, 1, '/proc/never')
+        report.report('nowhere', 'last', lambda config: config, 1, '/proc/never')

@@ -10,8 +10,12 @@ import optax
 import pytest
 
 from configs import base
-from dnr_jax import metrics, models, parallel, steps
-from dnr_jax.state import TrainState, create_state
+from dnr_jax import models, parallel
+from dnr_jax.evaluation import metrics
+from dnr_jax.evaluation.eval_step import eval_step
+from dnr_jax.models.pixels import normalize_pixels
+from dnr_jax.runs.state import TrainState, create_state
+from dnr_jax.training import train_step
 
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}
 SETTINGS = {
@@ -61,7 +65,7 @@ def take_step(model, devices, batch, averaged=False, **settings):
     """(state before, state after one step on so many devices, metrics)."""
     mesh = make_mesh(devices)
     state = initial(model, averaged)
-    step = partial(steps.train_step, model=model, optimizer=OPTIMIZER, **SETTINGS | settings)
+    step = partial(train_step.train_step, model=model, optimizer=OPTIMIZER, **SETTINGS | settings)
     given_up = jax.device_put(jax.tree.map(jnp.copy, state), parallel.replicated(mesh))
     after, averages = parallel.compile_train_step(step, mesh)(given_up, parallel.place(batch, mesh))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given_up.params))
@@ -77,7 +81,7 @@ def stepped(model):
 
 def test_pixels_by_hand():
     clip = jnp.array([[[[[180, 60, 100]]]]], jnp.uint8)
-    np.testing.assert_allclose(steps.normalize_pixels(clip, **PIXELS)[0, 0, 0, 0], [1.0, -1.0, 0.0])
+    np.testing.assert_allclose(normalize_pixels(clip, **PIXELS)[0, 0, 0, 0], [1.0, -1.0, 0.0])
 
 
 def test_two_devices_are_two_runs_averaged(model, stepped):
@@ -88,7 +92,7 @@ def test_two_devices_are_two_runs_averaged(model, stepped):
         def loss_of(params):
             logits, updated = model.apply(
                 state.variables | {'params': params},
-                steps.normalize_pixels(clip, **PIXELS),
+                normalize_pixels(clip, **PIXELS),
                 train=True,
                 mutable=['batch_stats'],
                 rngs={'dropout': jax.random.key(0)},
@@ -190,8 +194,8 @@ def test_dropout_differs_by_step_and_device():
             count, params, {}, {'kept': jnp.zeros(64)}, optimizer.init(params), skipped=count, damaged=count
         )
         run = jax.vmap(
-            partial(steps.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed}),
-            in_axes=(None, 0), axis_name=parallel.DEVICES_AXIS,
+            partial(train_step.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed}),
+            in_axes=(None, 0), axis_name=parallel.CLIPS_AXIS,
         )  # fmt: skip
         loss = run(state, jax.tree.map(lambda rows: np.stack([rows, rows]), local))[1]['loss']
         return float(loss[device])
@@ -220,14 +224,14 @@ def views(random_variables):
 
 def predict(variables, batch, devices, views_at_once):
     mesh = make_mesh(devices)
-    step = partial(steps.eval_step, model=Wide(), pixels=PIXELS, views_at_once=views_at_once)
+    step = partial(eval_step, model=Wide(), pixels=PIXELS, views_at_once=views_at_once)
     return np.asarray(parallel.compile_eval_step(step, mesh)(variables, parallel.place(batch, mesh)))
 
 
 def test_every_view_has_its_logits(views):
     variables, batch, logits = views
     for video, view in ((0, 0), (1, 2), (3, 1)):
-        clip = steps.normalize_pixels(jnp.asarray(batch['clip'][video, view][None]), **PIXELS)
+        clip = normalize_pixels(jnp.asarray(batch['clip'][video, view][None]), **PIXELS)
         alone = Wide().apply(variables, clip, train=False)[0]
         np.testing.assert_allclose(logits[video, view], alone, rtol=1e-5, atol=1e-6)
 
@@ -245,7 +249,7 @@ def test_views_in_parts_take_less_memory(views):
     variables, batch, _ = views
 
     def memory(views_at_once):
-        step = jax.jit(partial(steps.eval_step, model=Wide(), pixels=PIXELS, views_at_once=views_at_once))
+        step = jax.jit(partial(eval_step, model=Wide(), pixels=PIXELS, views_at_once=views_at_once))
         return step.lower(variables, batch).compile().memory_analysis().temp_size_in_bytes
 
     assert memory(views_at_once=3) < 0.3 * memory(views_at_once=0)

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from dnr_jax.stopping import Stopped, StopRequest
+from dnr_jax.command.signals import Stopped
+from dnr_jax.runs.stopping import StopRequest
 
 REQUESTS = pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 

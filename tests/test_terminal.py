@@ -10,9 +10,9 @@ from test_commands import ROOT
 from test_imports import PACKAGE, SOURCES
 
 from dnr_jax import command
-from dnr_jax.data.decoding import Reason, VideoError
+from dnr_jax.command.terminal import printable, tell
+from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.predict.output import Output
-from dnr_jax.terminal import printable, tell
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,11 @@ from functools import partial
 import pytest
 
 from configs import moving_shapes
-from dnr_jax import checkpoints, models, parallel, trained
-from dnr_jax.checkpoints import Checkpoint
+from dnr_jax import models, parallel
 from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.models.tanet import AdaptiveBlock
+from dnr_jax.runs import checkpoints, trained_model
+from dnr_jax.runs.checkpoints import Checkpoint
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def load(monkeypatch):
         about = {'config': config.to_dict(), 'label_names': ['a', 'b'], 'fingerprints': {}}
         found = Checkpoint(7, about, None)
         monkeypatch.setattr(checkpoints, 'load', lambda folder, which, like: (found, like(found)))
-        return trained.load('run', 'last', adapt, parallel.make_mesh())
+        return trained_model.load('run', 'last', adapt, parallel.make_mesh())
 
     return load
 

@@ -15,14 +15,18 @@ from data.conftest import prepare_tiny
 
 from benchmarks import kills
 from configs import moving_shapes
-from dnr_jax import evaluation, models, ownership, parallel, setup, training
-from dnr_jax.data.decoding import VideoError
+from dnr_jax import models, parallel
+from dnr_jax.command.signals import Stopped
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
-from dnr_jax.dry_run import dry_run
+from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
+from dnr_jax.evaluation.results import kept_for_results
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.reporting import Reporter
-from dnr_jax.stopping import Stopped
+from dnr_jax.runs import ownership
+from dnr_jax.training import introduction, loop, setup
+from dnr_jax.training.dry_run import dry_run
+from dnr_jax.training.reporting import Reporter
 
 
 @pytest.fixture(scope='module')
@@ -60,7 +64,7 @@ def config(data_dir):
 def finished(tmp_path_factory, data_dir, resnet6):
     """A work folder trained to the end, and the results of that training."""
     workdir = tmp_path_factory.mktemp('runs') / 'whole'
-    return workdir, training.train_and_evaluate(make_config(data_dir), workdir)
+    return workdir, loop.train_and_evaluate(make_config(data_dir), workdir)
 
 
 def read_lines(workdir):
@@ -77,7 +81,7 @@ def test_lines(finished):
 
 def test_evaluation_gives_the_number_training_ended_with(finished, tmp_path):
     workdir, results = finished
-    again = evaluation.evaluate_checkpoint(workdir, 'last', lambda config: config, tmp_path / 'again')
+    again = evaluate_checkpoint(workdir, 'last', lambda config: config, tmp_path / 'again')
     assert again == results
     for name in ('predictions.npz', 'results.json', 'confusion.png'):
         assert (tmp_path / 'again' / name).stat().st_size > 0
@@ -89,7 +93,7 @@ def test_evaluation_gives_the_number_training_ended_with(finished, tmp_path):
 
 def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, monkeypatch):
     """Stopped after step 4 and started again: the same logits to the bit, and the same lines."""
-    save = training.Checkpoints.save
+    save = loop.Checkpoints.save
 
     def save_and_stop(self, state, *rest):
         save(self, state, *rest)
@@ -97,9 +101,9 @@ def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, mon
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training.Checkpoints, 'save', save_and_stop)
-        training.train_and_evaluate(config, tmp_path)
-    results = training.train_and_evaluate(config, tmp_path)
+        patch.setattr(loop.Checkpoints, 'save', save_and_stop)
+        loop.train_and_evaluate(config, tmp_path)
+    results = loop.train_and_evaluate(config, tmp_path)
     assert results == finished[1]
     assert_same_end(finished[0], tmp_path)
 
@@ -117,7 +121,7 @@ def assert_same_end(workdir, other):
 )
 def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tmp_path, monkeypatch, moment):
     """Also between two reports, and while it validates after step 6, which the continued run then does."""
-    wait_for = training.Guards.wait_for
+    wait_for = loop.Guards.wait_for
 
     def stop_at(self, what):
         if what == moment:
@@ -125,15 +129,15 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tm
         wait_for(self, what)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(training.Guards, 'wait_for', stop_at)
-        training.train_and_evaluate(config, tmp_path)
+        patch.setattr(loop.Guards, 'wait_for', stop_at)
+        loop.train_and_evaluate(config, tmp_path)
     assert (tmp_path / 'checkpoints' / ('5' if 'step' in moment else '6')).is_dir()
-    assert training.train_and_evaluate(config, tmp_path) == finished[1]
+    assert loop.train_and_evaluate(config, tmp_path) == finished[1]
     assert_same_end(finished[0], tmp_path)
 
 
 def test_a_finished_run_is_scored_again_and_no_more(finished, config):
-    assert training.train_and_evaluate(config, finished[0]) == finished[1]
+    assert loop.train_and_evaluate(config, finished[0]) == finished[1]
 
 
 def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
@@ -141,7 +145,7 @@ def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
         config.test.update({'clips': 3, 'short_side': 40, 'crops': 3, 'batch_size': 6})
         return config
 
-    results = evaluation.evaluate_checkpoint(finished[0], '8', three_views, tmp_path)
+    results = evaluate_checkpoint(finished[0], '8', three_views, tmp_path)
     assert results['protocol'] == '4x4 frames, 3x3 views of 32x32, dense sampling, logits averaged (32 videos)'
     assert (results['step'], results['videos']) == (8, 32)
 
@@ -152,14 +156,14 @@ def test_what_was_trained_cannot_change(finished, tmp_path):
         return config
 
     with pytest.raises(ValueError, match=r'model.norm.stride \(2 there, 4 here\)'):
-        evaluation.evaluate_checkpoint(finished[0], 'last', other_norm, tmp_path / 'out')
+        evaluate_checkpoint(finished[0], 'last', other_norm, tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
 
 
 def test_a_change_that_is_allowed(finished, config, tmp_path):
     workdir = shutil.copytree(finished[0], tmp_path / 'run')
     config.schedule.learning_rate = 0.2
-    training.train_and_evaluate(config, workdir, allow_change=['schedule.learning_rate'])
+    loop.train_and_evaluate(config, workdir, allow_change=['schedule.learning_rate'])
     assert json.loads((workdir / 'config.json').read_text())['schedule']['learning_rate'] == 0.2
 
 
@@ -173,29 +177,29 @@ def test_a_change_of_what_the_state_is_made_of(finished, config, tmp_path, secti
     config[section].update(change)
     key = f'{section}.{next(iter(change))}'
     with pytest.raises(ValueError, match=rf'another state.*: {key} \('):
-        training.train_and_evaluate(config, workdir, allow_change=['schedule', key])
+        loop.train_and_evaluate(config, workdir, allow_change=['schedule', key])
     assert (workdir / 'config.json').read_text() == before
 
 
 def test_a_warm_up_that_keeps_the_rate_low_is_told(config):
     config.schedule.update({'warmup_steps': 2, 'decay': 'constant'})
-    assert 'warm-up' not in setup.introduce(config, setup.prepare(config), 0)
+    assert 'warm-up' not in introduction.introduce(config, setup.prepare(config), 0)
     config.schedule.update({'warmup_steps': 6, 'decay': 'cosine'})
-    told = setup.introduce(config, setup.prepare(config), 0)
+    told = introduction.introduce(config, setup.prepare(config), 0)
     assert 'note: a warm-up of 2.0 of 3 epochs lets the learning rate reach' in told
 
 
 def test_a_moving_average_that_holds_the_untrained_parameters_is_told(config):
     """0.9^9 = 39 %; ln 0.01 / ln 0.9 = 43.7 steps leave 1 %, and so do 9 of 0.01^(1/9) = 0.599."""
     config.train.ema_decay = 0.9
-    told = setup.introduce(config, setup.prepare(config), 0)
+    told = introduction.introduce(config, setup.prepare(config), 0)
     assert 'after 9 steps the moving average' in told and 'still holds 39% of the untrained' in told
     assert 'ema_decay=0.9 needs 44 steps, 0.599 is for 9' in told
     config.train.ema_decay = 0.59
-    assert 'moving average' not in setup.introduce(config, setup.prepare(config), 0)
+    assert 'moving average' not in introduction.introduce(config, setup.prepare(config), 0)
 
 
-class Told(training.Guards):
+class Told(loop.Guards):
     """Guards that remember their words."""
 
     def wait_for(self, what):
@@ -216,7 +220,7 @@ def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_ba
     made = setup.prepare(config)
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made.shapes())
     guards = Told(words, SimpleNamespace(rest=lambda: words.append('rest')))
-    scoring = training.Scoring(config, made, guards, Reporter(tmp_path, 0, writes=False))
+    scoring = loop.Scoring(config, made, guards, Reporter(tmp_path, 0, writes=False))
     assert scoring.validate(state) == scoring.validate(state)
     precise, scored = 'a batch for precise statistics', 'a batch to score of validation'
     expected = ['rest', 'compile', precise, 'rest', 'compile', scored, precise, scored]
@@ -226,14 +230,14 @@ def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_ba
 
 def test_precise_statistics_score_alike_in_training_and_after(finished, config, tmp_path):
     config.run.precise_batches = 2
-    results = training.train_and_evaluate(config, shutil.copytree(finished[0], tmp_path / 'run'))
+    results = loop.train_and_evaluate(config, shutil.copytree(finished[0], tmp_path / 'run'))
     assert results['loss'] != finished[1]['loss']
 
     def precise(config):
         config.run.precise_batches = 2
         return config
 
-    assert evaluation.evaluate_checkpoint(finished[0], 'last', precise, tmp_path / 'out') == results
+    assert evaluate_checkpoint(finished[0], 'last', precise, tmp_path / 'out') == results
 
 
 def test_all_tools_at_once_train_and_evaluate(config, tmp_path):
@@ -244,8 +248,8 @@ def test_all_tools_at_once_train_and_evaluate(config, tmp_path):
     config.model.update({'remat': True, 'dtype': 'bfloat16'})
     config.model.norm.update({'statistics_scope': '2', 'frozen_statistics': 'stem'})
     config.run.profile_steps = 1
-    results = training.train_and_evaluate(config, tmp_path / 'run')
-    assert evaluation.evaluate_checkpoint(tmp_path / 'run', 'last', lambda config: config, tmp_path / 'out') == results
+    results = loop.train_and_evaluate(config, tmp_path / 'run')
+    assert evaluate_checkpoint(tmp_path / 'run', 'last', lambda config: config, tmp_path / 'out') == results
     assert list((tmp_path / 'run/profile').rglob('*.xplane.pb'))
 
 
@@ -261,7 +265,7 @@ def test_a_dry_run_tells_what_it_would_take_and_writes_nothing(config, tmp_path,
 def test_a_dead_loader_process_ends_the_run(config, tmp_path, monkeypatch):
     config.run.workers = 1
     config.train.epochs = 1000
-    step = training.Training._step
+    step = loop.Training._step
 
     def kill_the_loader(self, number, *rest):
         if number == 3:
@@ -269,16 +273,16 @@ def test_a_dead_loader_process_ends_the_run(config, tmp_path, monkeypatch):
                 child.kill()
         step(self, number, *rest)
 
-    monkeypatch.setattr(training.Training, '_step', kill_the_loader)
+    monkeypatch.setattr(loop.Training, '_step', kill_the_loader)
     with pytest.raises(LoaderError, match='A loader process has died'):
-        training.train_and_evaluate(config, tmp_path)
+        loop.train_and_evaluate(config, tmp_path)
 
 
 def test_a_work_folder_of_another_config(finished, config):
     config.schedule.learning_rate = 0.2
     before = (finished[0] / 'config.json').read_text()
     with pytest.raises(ValueError, match=r'another config.*schedule.learning_rate \(0.3 there, 0.2 here\)'):
-        training.train_and_evaluate(config, finished[0])
+        loop.train_and_evaluate(config, finished[0])
     assert (finished[0] / 'config.json').read_text() == before
 
 
@@ -286,7 +290,7 @@ def test_a_work_folder_in_use(finished, config):
     before = (finished[0] / 'metrics.jsonl').read_text()
     with ownership.kept(finished[0] / '.lock', 'it'):
         with pytest.raises(ValueError, match=f'The work folder {finished[0]} is in use by process'):
-            training.train_and_evaluate(config, finished[0])
+            loop.train_and_evaluate(config, finished[0])
     assert (finished[0] / 'metrics.jsonl').read_text() == before
 
 
@@ -295,10 +299,10 @@ def never(*_, **__):
 
 
 def test_a_folder_for_results_in_use_is_refused_before_anything_is_scored(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, 'evaluate', never)
-    with evaluation.kept_for_results(tmp_path / 'out'):
+    monkeypatch.setattr(checkpoint_score, 'evaluate', never)
+    with kept_for_results(tmp_path / 'out'):
         with pytest.raises(ValueError, match=f'The folder {tmp_path / "out"} for results is in use by process'):
-            evaluation.evaluate_checkpoint(finished[0], 'last', lambda config: config, tmp_path / 'out')
+            evaluate_checkpoint(finished[0], 'last', lambda config: config, tmp_path / 'out')
 
 
 def segments_with_three_clips(config):
@@ -353,7 +357,7 @@ def precise_statistics_of_none(config):
 def test_mistakes_are_refused_before_anything_is_written(config, tmp_path, change, message):
     change(config)
     with pytest.raises(ValueError, match=message):
-        training.train_and_evaluate(config, tmp_path / 'run')
+        loop.train_and_evaluate(config, tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
@@ -362,17 +366,17 @@ def test_a_truncated_video_stops_with_its_name(config, tmp_path, monkeypatch):
     cut = lambda self, index: read(self, index) | {'video': read(self, index)['video'][:900]}  # noqa: E731
     monkeypatch.setattr(VideoSource, '__getitem__', cut)
     with pytest.raises(VideoError, match=r"'train-\d+'"):
-        training.train_and_evaluate(config, tmp_path)
+        loop.train_and_evaluate(config, tmp_path)
 
 
 def test_a_loss_that_is_not_finite_stops(config, tmp_path):
     config.pixels.std = (1e-38, 1.0, 1.0)  # red is infinite
     with pytest.raises(FloatingPointError, match='at step 1'):
-        training.train_and_evaluate(config, tmp_path)
+        loop.train_and_evaluate(config, tmp_path)
     assert not [path for path in (tmp_path / 'checkpoints').iterdir() if path.name.isdigit()]
 
 
 def test_due():
-    assert [step for step in range(1, 11) if training.due(step, 4, 10)] == [4, 8, 10]
-    assert [step for step in range(1, 11) if training.due(step, 0, 10)] == [10]
-    assert [step for step in range(1, 4) if training.due(step, 10, 3)] == [3]
+    assert [step for step in range(1, 11) if loop.due(step, 4, 10)] == [4, 8, 10]
+    assert [step for step in range(1, 11) if loop.due(step, 0, 10)] == [10]
+    assert [step for step in range(1, 4) if loop.due(step, 10, 3)] == [3]

@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import pytest
 
 from configs import moving_shapes
-from dnr_jax import checkpoints, command, manifest, models, ownership, parallel, reporting, trained
+from dnr_jax import models, parallel
+from dnr_jax.command import running
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.state import TrainState
+from dnr_jax.runs import checkpoints, manifest, ownership, trained_model
+from dnr_jax.runs.state import TrainState
 from dnr_jax.study import commands
+from dnr_jax.training import reporting
 
 DESCRIPTION = '_CHECKPOINT_METADATA'
 
@@ -48,13 +51,13 @@ def load(workdir):
     folder = workdir / 'checkpoints' / '1'
     (folder / manifest.NAME).unlink()
     manifest.seal(folder)
-    return trained.load(workdir, 'best', lambda config: config, parallel.make_mesh())
+    return trained_model.load(workdir, 'best', lambda config: config, parallel.make_mesh())
 
 
 def expect_refused(workdir):
     with pytest.raises(ValueError) as refused:
         load(workdir)
-    assert command.raised_here(refused.value) and len(str(refused.value).splitlines()) == 1
+    assert running.raised_here(refused.value) and len(str(refused.value).splitlines()) == 1
 
 
 def put(told, key, value):

@@ -8,3 +8,7 @@
 A file is read as arrays by key (`files`); rules turn keys into paths (`schemes`), arrays are laid out as ours
 (`layout`), and all of them accounted for (`conversion`).
 """
+
+__all__ = [
+    'conversion',
+]

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import flags
 
 from dnr_jax import command
-from dnr_jax.terminal import tell
+from dnr_jax.command.terminal import tell
 
 CONFIG = command.define_config('configs/kinetics400.py:resnet50,batch', 'Config file; after a colon: BACKBONE,NORMS.')
 OUT = flags.DEFINE_string('out', None, 'Folder for the checkpoint, to score and to begin trainings with.')

@@ -13,16 +13,17 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from dnr_jax import account, models, parallel, ranges, trained
-from dnr_jax.account import Entry
-from dnr_jax.checkpoints import LEAST_KEPT, Checkpoints
+from dnr_jax import models, parallel
 from dnr_jax.convert import files, layout
 from dnr_jax.convert.schemes import SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
 from dnr_jax.files import expect_writable
 from dnr_jax.models.resnet import RESNETS, BottleneckBlock
-from dnr_jax.normalization import PRESETS, norm_slots
+from dnr_jax.norms.normalization import PRESETS, norm_slots
 from dnr_jax.registry import choose
-from dnr_jax.state import TrainState
+from dnr_jax.runs import config_ranges, trained_model, transfer
+from dnr_jax.runs.checkpoints import LEAST_KEPT, Checkpoints
+from dnr_jax.runs.state import TrainState
+from dnr_jax.runs.transfer import Entry
 
 REMEDY = 'Nothing was written. The network is that of --config=FILE:BACKBONE,NORMS with --config.clip.frames.'
 HEAD_BIAS = 'params/head/linear/bias'
@@ -59,7 +60,7 @@ def convert(
     Raises ValueError for what is unexplained, for a number of names other than that of the classes, and for an `out`
     that holds checkpoints.
     """
-    ranges.expect(config)
+    config_ranges.expect(config)
     scheme, out = choose(SCHEMES, source, 'source of weights'), Path(out).expanduser()
     if (out / 'checkpoints').exists():
         raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
@@ -75,7 +76,7 @@ def convert(
     label_names = names_of_classes(classes, label_names)
     variables, entries = fit(found, config, len(label_names), scheme, str(file))
     save(variables, {'config': config.to_dict(), 'label_names': label_names}, out)
-    lines = [f'{file} as {config.model.backbone}, norms {config.model.norms}:', account.to_text(entries)]
+    lines = [f'{file} as {config.model.backbone}, norms {config.model.norms}:', transfer.to_text(entries)]
     if others := [name for name in sets if name != taken]:
         lines.append(f"beside '{taken}', the file holds {', '.join(others)}: --key={others[0]} takes that")
     return '\n'.join(lines)
@@ -110,7 +111,7 @@ def initializer(config: ConfigDict, classes: int) -> Callable[[], dict[str, jax.
     """What makes the initial variables of the network of a config, by path."""
     model = models.build(**config.model.to_dict(), classes=classes)
     clip = jnp.zeros((1, config.clip.frames, config.test.size, config.test.size, 3))
-    return lambda: account.flat(model.init(jax.random.key(config.seed), clip, train=False))
+    return lambda: transfer.flat(model.init(jax.random.key(config.seed), clip, train=False))
 
 
 def expect_keys_of(source: str, keys: Sequence[str], config: ConfigDict, file: str) -> None:
@@ -132,12 +133,12 @@ def fit(
 ) -> tuple[dict, list[Entry]]:
     """Variables of the network of a config with the arrays in their places; ValueError for what is unexplained."""
     create = initializer(config, classes)
-    wanted = account.shapes(jax.eval_shape(create))
+    wanted = transfer.shapes(jax.eval_shape(create))
     arrays = {path: layout.to_ours(array, wanted.get(path, array.shape)) for path, (_, array) in found.items()}
     arrays |= at_our_epsilon(arrays, scheme, config.model.norm.epsilon)
-    entries = account.compare(wanted, account.shapes(arrays), skip=SKIP, fresh=scheme.fresh)
+    entries = transfer.compare(wanted, transfer.shapes(arrays), skip=SKIP, fresh=scheme.fresh)
     entries = [described(entry, found, arrays) for entry in entries]
-    account.expect_explained(entries, file, REMEDY)
+    transfer.expect_explained(entries, file, REMEDY)
     for path in wanted:
         if path in arrays and np.issubdtype(arrays[path].dtype, np.integer):
             raise ValueError(f"Expected floating-point numbers at '{found[path][0]}' in {file}, got whole ones.")
@@ -189,11 +190,11 @@ def to_torch(workdir: str | Path, which: str, file: str | Path) -> str:
     ValueError for a network that the released code does not have.
     """
     expect_writable(Path(file).parent)
-    found = trained.load(workdir, which, lambda config: config, parallel.make_mesh())
+    found = trained_model.load(workdir, which, lambda config: config, parallel.make_mesh())
     expect_released(found.config)
     arrays = {
         replaced(path.replace('/', '.'), TO_DNR): layout.to_pytorch(np.asarray(array))
-        for path, array in account.flat(found.variables).items()
+        for path, array in transfer.flat(found.variables).items()
     }
     files.write(file, arrays)
     return f'{len(arrays)} arrays of {workdir}, step {found.step}, in {file}'

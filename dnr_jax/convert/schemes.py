@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from dnr_jax.account import HEAD, RELAY, Reasons
 from dnr_jax.models.mobilenet import BLOCKS
+from dnr_jax.runs.transfer import HEAD, RELAY, Reasons
 
 Rule = tuple[str, str | Callable[[re.Match], str]]
 

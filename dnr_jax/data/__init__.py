@@ -11,6 +11,20 @@ import importlib
 
 from dnr_jax.registry import choose
 
+__all__ = [
+    'DATASETS',
+    'annotations',
+    'builder_class',
+    'builders',
+    'pipeline',
+    'prepare',
+    'sampling',
+    'source',
+    'storage',
+    'transforms',
+    'video',
+]
+
 # Where each builder class is; imported on demand, since tensorflow-datasets is slow to import.
 _RECORDED = 'dnr_jax.data.builders.recorded'
 DATASETS = {

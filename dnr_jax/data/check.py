@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dnr_jax.bars import bar
-from dnr_jax.data import inventory, machine, prepare
+from dnr_jax.command.bars import bar
+from dnr_jax.command.signals import ending_as_asked
+from dnr_jax.command.terminal import tell
+from dnr_jax.data import inventory, prepare
 from dnr_jax.data.annotations.rows import Rejected
-from dnr_jax.signals import ending_as_asked
-from dnr_jax.terminal import tell
+from dnr_jax.data.video import machine
 
 RECORDS_PER_TASK = 16
 
@@ -105,7 +106,7 @@ def _source(folder: Path, split: str) -> Any:
 def check_part(part: Part) -> Found:
     """Decodes every frame of these records."""
     from dnr_jax.data import storage
-    from dnr_jax.data.decoding import VideoError
+    from dnr_jax.data.video.decoding import VideoError
 
     source, found = _source(part.folder, part.split), Found([], [])
     for index in range(part.first, part.end):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dnr_jax.data.annotations.rows import Rejected
-from dnr_jax.data.machine import MachineError
+from dnr_jax.data.video.machine import MachineError
 from dnr_jax.files import written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'

@@ -22,10 +22,10 @@ from absl import flags
 from grain.python import SharedMemoryArray
 
 from dnr_jax.data import storage
-from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.transforms import TrainTransform, eval_views, mirrored_crops, train_transform
+from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.data.workers import clean_up_in_silence, expect_importable_main, start_worker
 from dnr_jax.registry import choose
 

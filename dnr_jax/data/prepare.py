@@ -18,11 +18,12 @@ from pathlib import Path
 
 from absl import logging
 
-from dnr_jax.data import DATASETS, builder_class, inventory, machine
+from dnr_jax.command.signals import ending_as_asked
+from dnr_jax.command.terminal import tell
+from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
+from dnr_jax.data.video import machine
 from dnr_jax.registry import choose
-from dnr_jax.signals import ending_as_asked
-from dnr_jax.terminal import tell
 
 # What can be said of each form, and what holds where nothing is said.
 STORAGES = {
@@ -135,8 +136,8 @@ def _silent() -> Iterator[None]:
 def origin(options: argparse.Namespace):
     """Where the videos come from and how they are stored. Raises ValueError for what cannot be."""
     from dnr_jax.data.builders.recorded import Origin
-    from dnr_jax.data.decoding import Limits
     from dnr_jax.data.storage import Storage
+    from dnr_jax.data.video.decoding import Limits
 
     if options.source is None:
         raise ValueError(f'{options.name} is made of videos you have: expected --source=FOLDER.')
@@ -243,7 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        from dnr_jax.data.builders.video import Effort  # not on top: worker processes import this module
+        from dnr_jax.data.builders.video import Effort
 
         effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
         prepare(open_builder(options), effort, refresh=options.refresh)

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from dnr_jax.data import machine
 from dnr_jax.data.annotations.rows import Rejected, Row
+from dnr_jax.data.video import machine
 
 CLIPS_PER_SHARD = 128
 MOST_SHARDS = 256  # of a split: each is an open file of every process that reads

@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from dnr_jax.data import builder_class, inventory, machine, metadata
+from dnr_jax.data import builder_class, inventory, metadata
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
-from dnr_jax.data.decoding import Reason, VideoError
+from dnr_jax.data.video import machine
+from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.registry import choose
 
 KINDS = {'video': bytes, 'frame_ends': np.ndarray, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dnr_jax.data import decoding, jpegs, orientation
 from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
-from dnr_jax.data.decoding import Limits, Reason, VideoError, check_pixels
-from dnr_jax.data.encoding import reencode, to_jpegs
-from dnr_jax.data.machine import MachineError
+from dnr_jax.data.video import decoding, jpegs, orientation
+from dnr_jax.data.video.decoding import Limits, Reason, VideoError, check_pixels
+from dnr_jax.data.video.encoding import reencode, to_jpegs
+from dnr_jax.data.video.machine import MachineError
 from dnr_jax.registry import choose
 
 # What may be wrong with a path; any other error of reading is one of the machine.

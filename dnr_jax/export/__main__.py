@@ -12,8 +12,8 @@ import jax
 from absl import flags
 
 from dnr_jax import command
+from dnr_jax.command.terminal import tell
 from dnr_jax.export import artefact
-from dnr_jax.terminal import tell
 
 
 def main(arguments: list[str]) -> None:

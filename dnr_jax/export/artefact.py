@@ -14,12 +14,14 @@ import jaxlib
 from jax import export
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, parallel, streaming, trained
-from dnr_jax.bars import bar
+from dnr_jax import parallel, streaming
+from dnr_jax.command.bars import bar
 from dnr_jax.data.sampling import as_taken
+from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.export import check, programs
 from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.registry import choose
+from dnr_jax.runs import trained_model
 
 PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
 
@@ -38,7 +40,7 @@ def export_checkpoint(
     """Writes a checkpoint to `out` and what there is to know of it to `out`.json, checked; returns the latter.
 
     Args:
-      which, adapt: see `trained.load`.
+      which, adapt: see `trained_model.load`.
       platforms: of PLATFORMS, with 'cpu', on which it is checked.
       stream: whether one step of a stream is exported, in place of whole clips.
       horizon: of a stream, see `turns`; None for the frame groups of a clip.
@@ -48,7 +50,7 @@ def export_checkpoint(
     out = Path(out)
     expect(out, platforms, stream, horizon, check_clips)
     mesh = parallel.make_mesh()
-    found = evaluation.as_scored(trained.load(workdir, which, adapt, mesh), mesh)
+    found = as_scored(trained_model.load(workdir, which, adapt, mesh), mesh)
     if stream and horizon is None:
         horizon = streaming.groups_of(found.model, found.config.clip.frames)
     program = programs.of_streams(found, horizon) if stream else programs.of_clips(found)
@@ -100,7 +102,7 @@ def lower(program: programs.Program, platforms: Sequence[str]) -> export.Exporte
     return export.export(jax.jit(jax.vmap(program.call)), platforms=tuple(platforms))(*takes)
 
 
-def describe(exported: export.Exported, found: trained.Trained) -> dict[str, Any]:
+def describe(exported: export.Exported, found: trained_model.Trained) -> dict[str, Any]:
     """Shapes by the names of `alone`, how clips are made, where it comes from, and what reads it."""
     config = found.config
     *carry, frames = jax.tree.map(described, jax.tree.unflatten(exported.in_tree, exported.in_avals)[0])

@@ -13,10 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, steps, streaming, turns
+from dnr_jax import streaming
 from dnr_jax.data.source import open_split
+from dnr_jax.evaluation.batches import centre_views
+from dnr_jax.evaluation.eval_step import eval_step
 from dnr_jax.export import alone
-from dnr_jax.trained import Trained
+from dnr_jax.runs.trained_model import Trained
+from dnr_jax.streaming import endless
 
 TOLERANCE = 1e-4  # in logits
 BFLOAT16_TOLERANCE = 0.02  # of the greatest logit: compiled otherwise, other values are rounded to its 8 bits
@@ -38,7 +41,7 @@ def clips_of(config: ConfigDict, wanted: int) -> tuple[np.ndarray, str]:
     except ValueError:
         clips, _ = clips_of(config, 0)
         return clips, f'{RANDOM_CLIPS} random clips, for there is no {config.data.name} in {config.data.dir}'
-    batches = evaluation.centre_views(source, config, 'test', batch_size=min(wanted, len(source)), workers=0)
+    batches = centre_views(source, config, 'test', batch_size=min(wanted, len(source)), workers=0)
     with closing(batches):
         clips = next(batches)['clip'][:, 0]
     return clips, f'{len(clips)} clips of {source.name}'
@@ -48,12 +51,12 @@ def logits_of_checkpoint(found: Trained, clips: np.ndarray, stream: bool, horizo
     """Of the checkpoint itself, as evaluation and `turns` have them: [B K], or [B G K]."""
     pixels = found.config.pixels.to_dict()
     if not stream:
-        step = partial(steps.eval_step, model=found.model, pixels=pixels, views_at_once=0)
+        step = partial(eval_step, model=found.model, pixels=pixels, views_at_once=0)
         return np.asarray(jax.jit(step)(found.variables, {'clip': clips[:, None]})[:, 0])
     groups = clips.reshape(len(clips), -1, streaming.frames_per_group(found.model), *clips.shape[2:]).swapaxes(0, 1)
-    carry = turns.init(found.model, found.variables, groups.shape[1:], horizon=horizon)
-    through = jax.jit(partial(turns.steps, found.model, horizon=horizon))
-    _, logits = through(found.variables, carry, steps.normalize_pixels(jnp.asarray(groups), **pixels))
+    carry = endless.init(found.model, found.variables, groups.shape[1:], horizon=horizon)
+    through = jax.jit(partial(endless.steps, found.model, horizon=horizon))
+    _, logits = through(found.variables, carry, pixels.normalize_pixels(jnp.asarray(groups), **pixels))
     return np.asarray(logits).swapaxes(0, 1)
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, UInt8
 
-from dnr_jax import steps, streaming, turns
-from dnr_jax.trained import Trained
+from dnr_jax import streaming
+from dnr_jax.runs.trained_model import Trained
+from dnr_jax.streaming import endless
 
 
 class Program(NamedTuple):
@@ -29,7 +30,7 @@ def of_clips(found: Trained) -> Program:
     variables, pixels = on_one_device(found.variables), found.config.pixels.to_dict()
 
     def logits(clip: UInt8[Array, 'T H W 3']) -> Float[Array, 'K']:
-        return found.model.apply(variables, steps.normalize_pixels(clip[None], **pixels), train=False)[0]
+        return found.model.apply(variables, pixels.normalize_pixels(clip[None], **pixels), train=False)[0]
 
     return Program(logits, (frames_of(found, found.config.clip.frames),))
 
@@ -43,13 +44,13 @@ def of_streams(found: Trained, horizon: int) -> Program:
     """
     model, variables, pixels = found.model, on_one_device(found.variables), found.config.pixels.to_dict()
     group = frames_of(found, streaming.frames_per_group(model))
-    like = jax.eval_shape(partial(turns.init, model, variables, (1, *group.shape), horizon=horizon))
+    like = jax.eval_shape(partial(endless.init, model, variables, (1, *group.shape), horizon=horizon))
     names = [jax.tree_util.keystr(path, simple=True, separator='/') for path, _ in jax.tree.leaves_with_path(like)]
 
     def step(carry: dict[str, Array], frames: UInt8[Array, 'T H W 3']) -> tuple[dict[str, Array], Float[Array, 'K']]:
         carry = jax.tree.unflatten(jax.tree.structure(like), [carry[name] for name in names])
-        frames = steps.normalize_pixels(frames[None], **pixels)
-        carry, logits = turns.step(model, variables, carry, frames, horizon=horizon)
+        frames = pixels.normalize_pixels(frames[None], **pixels)
+        carry, logits = endless.step(model, variables, carry, frames, horizon=horizon)
         return dict(zip(names, jax.tree.leaves(carry), strict=True)), logits[0]
 
     return Program(step, (dict(zip(names, jax.tree.leaves(like), strict=True)), group))

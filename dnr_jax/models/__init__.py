@@ -19,9 +19,11 @@ from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.models.tanet import TANETS
 from dnr_jax.models.tea import TEAS
 from dnr_jax.models.tsm import TSMS
-from dnr_jax.normalization import make_norm
+from dnr_jax.norms.normalization import make_norm
+from dnr_jax.norms.relay import RelayCell
 from dnr_jax.registry import choose
-from dnr_jax.relay import RelayCell
+
+__all__ = ['MODELS', 'build', 'layers', 'mobilenet', 'pixels', 'resnet', 'resnet3d', 'tanet', 'tea', 'tsm']
 
 MODELS = {
     **RESNETS,

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dnr_jax.bars import bar
+from dnr_jax.command.bars import bar
+from dnr_jax.command.terminal import tell
 from dnr_jax.models import MODELS, build
 from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.registry import choose
-from dnr_jax.terminal import tell
 
 CLASSES = 400
 FRAMES = {'i3d_resnet50': 32} | dict.fromkeys(SLOWFASTS, 32)  # 8 of all others

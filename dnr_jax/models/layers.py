@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax import forms
-from dnr_jax.forms import Video
+from dnr_jax import operations
+from dnr_jax.operations import Video
 
 PerFeature = Float[Array, 'D']
 
@@ -33,7 +33,7 @@ class SpatialConv(nn.Module):
     def __call__(self, x: Video, times: PerFeature | None = None) -> Float[Array, 'B T H2 W2 D']:
         k = self.kernel
         kernel = times_each(self.param('kernel', kaiming_fan_out, (k, k, x.shape[-1], self.features)), times)
-        return forms.convolution(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
+        return operations.convolution(x.astype(self.dtype), kernel.astype(self.dtype), self.stride)
 
 
 def times_each(kernel: Float[Array, '*taps C D'], times: PerFeature | None) -> Float[Array, '*taps C D']:
@@ -55,13 +55,13 @@ class DepthwiseConv(nn.Module):
     @nn.compact
     def __call__(self, x: Video) -> Float[Array, 'B T H2 W2 C']:
         kernel = self.param('kernel', kaiming_fan_in, (3, 3, 1, x.shape[-1])).astype(self.dtype)
-        return forms.depthwise_convolution(x.astype(self.dtype), kernel, self.stride)
+        return operations.depthwise_convolution(x.astype(self.dtype), kernel, self.stride)
 
 
 def mean_pool(x: Video, stride: int) -> Float[Array, 'B T H2 W2 C']:
     """3x3 mean with padding 1 in every frame; the zeros of the padding count, as in PyTorch."""
-    over_height = forms.over_3(jnp.add, x, axis=2, stride=stride, padding=0.0)
-    return forms.over_3(jnp.add, over_height, axis=3, stride=stride, padding=0.0) / 9
+    over_height = operations.over_3(jnp.add, x, axis=2, stride=stride, padding=0.0)
+    return operations.over_3(jnp.add, over_height, axis=3, stride=stride, padding=0.0) / 9
 
 
 def previous_frames(x):

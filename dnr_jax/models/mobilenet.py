@@ -18,11 +18,11 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
-from dnr_jax.normalization import is_cross_layer, norm_slots, plain
-from dnr_jax.relay import Carry, zero_carry
+from dnr_jax.norms.normalization import is_cross_layer, norm_slots, plain
+from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.operations import Video
 
 STEM, LAST = 32, 1280
 # Blocks, features and first stride of every stage at width 64.

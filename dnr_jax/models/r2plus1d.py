@@ -29,12 +29,12 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video, relu_of_sum
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Network, Output
 from dnr_jax.models.resnet3d import TemporalConv, apply_norm
-from dnr_jax.normalization import PRESETS, is_cross_layer, norm_slots, plain
-from dnr_jax.relay import Carry, zero_carry
+from dnr_jax.norms.normalization import PRESETS, is_cross_layer, norm_slots, plain
+from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.operations import Video, relu_of_sum
 
 
 def middle(inputs: int, features: int, kernel: int) -> int:

@@ -14,11 +14,11 @@ import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.forms import Video, relu_of_sum
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
-from dnr_jax.normalization import norm_slots
-from dnr_jax.relay import Carry, zero_carry
+from dnr_jax.norms.normalization import norm_slots
+from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.operations import Video, relu_of_sum
 
 
 class ResidualBlock(Block):

@@ -26,12 +26,13 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax import forms
-from dnr_jax.forms import Video, relu_of_sum
+from dnr_jax import operations
 from dnr_jax.models.layers import PerFeature, SpatialConv, kaiming_fan_out, times_each
 from dnr_jax.models.network import Block, Network, Output
-from dnr_jax.normalization import NORMS, StaticTransform, norm_slots
-from dnr_jax.relay import Carry, zero_carry
+from dnr_jax.norms.normalization import NORMS, norm_slots
+from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.norms.transforms import StaticTransform
+from dnr_jax.operations import Video, relu_of_sum
 
 Frames = Float[Array, 'B T2 H W D']
 
@@ -57,8 +58,8 @@ class TemporalConv(nn.Module):
         kernel, x = kernel[:, 0].astype(self.dtype), x.astype(self.dtype)
         if self.stride > 1:
             x = frames_around(x, self.kernel, self.stride)
-            return forms.convolution(x, kernel.reshape(1, 1, -1, self.features), 1)
-        told = forms.convolution(x, jnp.moveaxis(kernel, 0, 2).reshape(1, 1, x.shape[-1], -1), 1)
+            return operations.convolution(x, kernel.reshape(1, 1, -1, self.features), 1)
+        told = operations.convolution(x, jnp.moveaxis(kernel, 0, 2).reshape(1, 1, x.shape[-1], -1), 1)
         return shifted_sum(jnp.split(told, self.kernel, axis=-1))
 
 
@@ -87,7 +88,7 @@ class StemConv(nn.Module):
         kernel = times_each(self.param('kernel', kaiming_fan_out, shape), times)
         x = frames_around(x.astype(self.dtype), self.kernel, self.stride)
         kernel = jnp.moveaxis(kernel, 0, 2).reshape(7, 7, -1, self.features).astype(self.dtype)
-        return forms.convolution(x, kernel, 2)
+        return operations.convolution(x, kernel, 2)
 
 
 def frames_around(x: Video, kernel: int, stride: int) -> Float[Array, 'B T2 H W D']:

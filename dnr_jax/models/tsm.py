@@ -14,9 +14,9 @@ from functools import partial
 
 import jax.numpy as jnp
 
-from dnr_jax.forms import Video
 from dnr_jax.models.layers import next_frames, previous_frames
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, resnet
+from dnr_jax.operations import Video
 
 
 def shift(x: Video) -> Video:

@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from dnr_jax import command
-from dnr_jax.terminal import tell
+from dnr_jax.command.terminal import tell
 
 
 def main(arguments: list[str]) -> None:
@@ -66,7 +66,7 @@ def open_json(file: str | None, stack: ExitStack) -> TextIOBase | None:
 
 def print_videos(found, paths: Sequence[Path], output, draws: Sequence, mesh) -> int:
     """Predicts every video as a whole, and draws what is asked for; returns how many could not be read."""
-    from dnr_jax.bars import bar
+    from dnr_jax.command.bars import bar
     from dnr_jax.predict.whole import predict_each
 
     failed = 0
@@ -124,8 +124,8 @@ def print_streams(
       horizon: see `turns`; None for the groups of a clip. every: groups from one line to the next. chunk: groups that
         pass the network at once. format, protocols: see `live`.
     """
-    from dnr_jax.data import live
-    from dnr_jax.data.decoding import VideoError
+    from dnr_jax.data.video import live
+    from dnr_jax.data.video.decoding import VideoError
     from dnr_jax.predict import running
 
     horizon = running.groups_of_clip(found) if horizon is None else horizon

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.special import softmax
 
-from dnr_jax.data.encoding import reencode
+from dnr_jax.data.video.encoding import reencode
 from dnr_jax.predict.running import Running
 
 Frame = UInt8[np.ndarray, 'H W C']

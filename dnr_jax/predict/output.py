@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import softmax
 
-from dnr_jax.data.decoding import VideoError
-from dnr_jax.terminal import printable, tell
+from dnr_jax.command.terminal import printable, tell
+from dnr_jax.data.video.decoding import VideoError
 
 DIGITS = 6  # of probabilities, in JSON
 

@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
-from dnr_jax import parallel, steps
+from dnr_jax import parallel
 from dnr_jax.data import storage
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.files import written_whole
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.predict import running, saliency
 from dnr_jax.predict.annotation import annotate
 from dnr_jax.predict.whole import AS_IT_IS, Prediction, read
 from dnr_jax.registry import choose
-from dnr_jax.trained import Trained
+from dnr_jax.runs.trained_model import Trained
 
 Draw = Callable[[Prediction, Path], None]  # what is drawn of a predicted video at that path, with another ending
 
@@ -51,7 +52,7 @@ def mapping(found: Trained, *, layer: str | None, label: str | None) -> Draw:
 
     @jax.jit
     def map_of(variables, clip, label):
-        pixels = steps.normalize_pixels(clip[None], **config.pixels.to_dict())
+        pixels = normalize_pixels(clip[None], **config.pixels.to_dict())
         return saliency.maps(found.model, variables, pixels, label[None], layer=layer)[0]
 
     def write(prediction: Prediction, target: Path) -> None:

@@ -23,12 +23,15 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from dnr_jax import parallel, steps, streaming, turns
-from dnr_jax.data import decoding, storage
+from dnr_jax import parallel, streaming
+from dnr_jax.data import storage
 from dnr_jax.data.sampling import SAMPLINGS, as_taken
 from dnr_jax.data.transforms import eval_views
+from dnr_jax.data.video import decoding
+from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.predict.whole import AS_IT_IS, read
-from dnr_jax.trained import Trained
+from dnr_jax.runs.trained_model import Trained
+from dnr_jax.streaming import endless
 
 Frame = UInt8[np.ndarray, 'H W C']
 Running = tuple[int, Float[np.ndarray, 'K']]
@@ -85,12 +88,12 @@ def stream(found: Trained, *, horizon: int, groups_at_once: int) -> Callable[[It
     pixels, size = found.config.pixels.to_dict(), found.config.test.size
     group = 1, streaming.frames_per_group(found.model), size, size, 3
     variables = jax.tree.map(jnp.asarray, jax.device_get(found.variables))  # on one device, as the carry
-    carry = turns.init(found.model, variables, group, horizon=horizon)
+    carry = endless.init(found.model, variables, group, horizon=horizon)
 
     @jax.jit
     def advance(variables, carry, groups):
-        groups = steps.normalize_pixels(groups, **pixels)
-        return turns.steps(found.model, variables, carry, groups, horizon=horizon)
+        groups = pixels.normalize_pixels(groups, **pixels)
+        return endless.steps(found.model, variables, carry, groups, horizon=horizon)
 
     return partial(_stream, found, partial(advance, variables), carry, groups_at_once)
 
@@ -123,7 +126,7 @@ def groups_of_clip(found: Trained) -> int:
 
 def look_back(found: Trained, *, mesh: parallel.Mesh) -> Callable[[Path], list[Running]]:
     """What predicts a video at moments along it, from one clip each; VideoError if it cannot be read."""
-    predict = steps.make_predict(found.config, found.model, mesh, found.config.test.views_at_once)
+    predict = make_predict(found.config, found.model, mesh, found.config.test.views_at_once)
     return partial(_look_back, found, partial(_logits, predict, found.variables, mesh))
 
 

@@ -27,7 +27,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib import cm, colormaps
 
 from dnr_jax import figures
-from dnr_jax.forms import Video
+from dnr_jax.operations import Video
 from dnr_jax.registry import choose
 
 LEAST_SIDE = 4  # positions: a smaller map says little of where

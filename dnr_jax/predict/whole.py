@@ -17,13 +17,18 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 from scipy.special import softmax
 
-from dnr_jax import evaluation, parallel, steps, trained, views
+from dnr_jax import parallel
 from dnr_jax.data import pipeline, storage
 from dnr_jax.data.annotations.clips import clips
-from dnr_jax.data.decoding import FILMED, Reason, VideoError
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
-from dnr_jax.trained import Trained
+from dnr_jax.data.video.decoding import FILMED, Reason, VideoError
+from dnr_jax.evaluation import multi_view, scoring
+from dnr_jax.evaluation.batches import protocol
+from dnr_jax.evaluation.checkpoint_score import as_scored
+from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.runs import trained_model
+from dnr_jax.runs.trained_model import Trained
 
 AS_IT_IS = Storage('original', short_side=0, keyframe_interval=1, quality=95, frame_step=1)
 
@@ -91,8 +96,8 @@ def find(paths: Sequence[str | Path]) -> list[Path]:
 
 
 def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
-    """`trained.load`, with the statistics that an evaluation would take."""
-    return evaluation.as_scored(trained.load(workdir, which, adapt, mesh), mesh)
+    """`trained_model.load`, with the statistics that an evaluation would take."""
+    return as_scored(trained_model.load(workdir, which, adapt, mesh), mesh)
 
 
 def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) -> Iterator[Prediction]:
@@ -102,8 +107,8 @@ def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) 
     protocol that cannot be, such as a crop larger than frames.
     """
     config, source = found.config, Files(paths)
-    views.expect(config.test, 'test')
-    taken, rest = evaluation.protocol(config, 'test')
+    multi_view.expect(config.test, 'test')
+    taken, rest = protocol(config, 'test')
     batches = pipeline.eval_batches(
         source,
         **config.clip,
@@ -114,10 +119,10 @@ def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) 
         shard_index=0,
         shard_count=1,
     )
-    predict = steps.make_predict(config, found.model, mesh, rest['views_at_once'])
-    scoring = evaluation.score_each(predict, found.variables, batches, found.label_names, config, 'test', mesh)
+    predict = make_predict(config, found.model, mesh, rest['views_at_once'])
+    scored_batches = scoring.score_each(predict, found.variables, batches, found.label_names, config, 'test', mesh)
     with closing(batches):
-        for scored in scoring:
+        for scored in scored_batches:
             logits = dict(zip(map(int, scored.ids), scored.logits, strict=True))
             for position in sorted([*logits, *map(int, scored.damaged)]):
                 yield Prediction(paths[position], logits.get(position), source.errors.get(position))

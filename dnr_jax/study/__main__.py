@@ -18,10 +18,10 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from dnr_jax import command
+from dnr_jax.command.terminal import tell
 from dnr_jax.registry import choose
 from dnr_jax.study import commands
 from dnr_jax.study.asking import Asked
-from dnr_jax.terminal import tell
 
 flags.DEFINE_multi_string('workdir', None, 'Folder of a training; order takes several.', required=True)
 flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")

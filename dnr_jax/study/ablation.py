@@ -33,11 +33,12 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Key
 
-from dnr_jax import figures, metrics
-from dnr_jax.compare import bootstrap
-from dnr_jax.normalization import CrossLayerTransform
+from dnr_jax import figures
+from dnr_jax.compare.comparison import bootstrap
+from dnr_jax.evaluation import metrics
+from dnr_jax.norms.relay import relay_over_frames, zero_carry
+from dnr_jax.norms.transforms import CrossLayerTransform
 from dnr_jax.registry import choose
-from dnr_jax.relay import relay_over_frames, zero_carry
 from dnr_jax.study.tracing import TRANSFORMS, Relay, layer_of, relay_of
 
 HandedOut = Float[Array, 'B G C']  # scale or shift

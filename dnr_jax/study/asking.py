@@ -11,10 +11,10 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
 from dnr_jax.files import expect_writable, written_whole
+from dnr_jax.runs.trained_model import Trained
 from dnr_jax.study import clips
 from dnr_jax.study.clips import Clips
 from dnr_jax.study.tracing import Relay, find_relays
-from dnr_jax.trained import Trained
 
 
 class Asked(NamedTuple):

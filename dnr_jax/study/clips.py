@@ -15,12 +15,15 @@ import numpy as np
 from jax import Array
 from ml_collections import ConfigDict
 
-from dnr_jax import evaluation, parallel, trained
-from dnr_jax.bars import bar
+from dnr_jax import parallel
+from dnr_jax.command.bars import bar
 from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
+from dnr_jax.evaluation.batches import centre_views
+from dnr_jax.evaluation.checkpoint_score import as_scored, expect_classes
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.registry import choose
-from dnr_jax.steps import normalize_pixels
-from dnr_jax.trained import Trained
+from dnr_jax.runs import trained_model
+from dnr_jax.runs.trained_model import Trained
 
 
 class Clips(NamedTuple):
@@ -54,14 +57,14 @@ def load(
     """The network as eval.py would score it, and the test split.
 
     Args:
-      which, adapt: see `trained.load`.
+      which, adapt: see `trained_model.load`.
     Raises ValueError if there is no such checkpoint, or if the data has other classes than it was trained for.
     """
-    found = trained.load(workdir, which, adapt, mesh)
+    found = trained_model.load(workdir, which, adapt, mesh)
     config = found.config
     source = open_split(config.data.name, config.data.dir, config.test.split)
-    evaluation.expect_classes(source, found.label_names, config)
-    return evaluation.as_scored(found, mesh), source
+    expect_classes(source, found.label_names, config)
+    return as_scored(found, mesh), source
 
 
 def draw(source: VideoSource, config: ConfigDict, most: int) -> Clips:
@@ -115,7 +118,7 @@ def labelled(source: VideoSource, config: ConfigDict) -> Iterator[tuple[np.ndarr
         'batch_size': min(config.test.batch_size, len(source)),
         'workers': 0 if one_batch else config.run.workers,
     }
-    with closing(evaluation.centre_views(source, config, 'test', **reading)) as batches:
+    with closing(centre_views(source, config, 'test', **reading)) as batches:
         for batch in batches:
             for n in np.flatnonzero(batch['mask'] & (batch['label'] >= 0)):
                 yield batch['clip'][n, 0], batch['label'][n], batch['id'][n]

@@ -20,9 +20,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from dnr_jax import metrics, parallel
-from dnr_jax.precise import in_order
+from dnr_jax import parallel
+from dnr_jax.evaluation import metrics
 from dnr_jax.registry import choose
+from dnr_jax.runs.transfer import in_order
 from dnr_jax.study import ablation, clips, memory, motion, order, tracing
 from dnr_jax.study.asking import Asked, Study, about, begin, save_arrays, save_json, sentence, told
 from dnr_jax.study.tracing import FRAMES, LAYERS, Relay

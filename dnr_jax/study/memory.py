@@ -30,7 +30,7 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax import figures
-from dnr_jax.relay import relay_over_frames
+from dnr_jax.norms.relay import relay_over_frames
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
 MOST_DRAWN = 12  # relays that get a matrix of their own

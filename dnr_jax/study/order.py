@@ -17,7 +17,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from dnr_jax import figures, metrics
+from dnr_jax import figures
+from dnr_jax.evaluation import metrics
 
 MOST_NAMED = 24  # classes whose names stand in tables and at axes
 

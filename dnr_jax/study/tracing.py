@@ -26,10 +26,10 @@ from jax import Array
 from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
-from dnr_jax.normalization import CrossLayerTransform, CrossTemporalTransform
-from dnr_jax.precise import in_order
-from dnr_jax.relay import Carry, RelayCell
-from dnr_jax.statistics import BatchStatistics, GroupStatistics
+from dnr_jax.norms.relay import Carry, RelayCell
+from dnr_jax.norms.statistics import BatchStatistics, GroupStatistics
+from dnr_jax.norms.transforms import CrossLayerTransform, CrossTemporalTransform
+from dnr_jax.runs.transfer import in_order
 
 TRANSFORMS = CrossLayerTransform, CrossTemporalTransform
 STATISTICS = BatchStatistics, GroupStatistics

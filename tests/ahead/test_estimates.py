@@ -6,8 +6,8 @@ import pytest
 
 from configs import moving_shapes
 from dnr_jax import parallel
-from dnr_jax.ahead import estimates, topologies
-from dnr_jax.ahead.compilation import ask
+from dnr_jax.ahead_of_time import estimates, topologies
+from dnr_jax.ahead_of_time.compilation import ask
 
 for compiler in ('libtpu', 'jax_cuda13_plugin'):
     pytest.importorskip(compiler)

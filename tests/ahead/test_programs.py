@@ -11,9 +11,10 @@ import small_networks
 from flax.traverse_util import flatten_dict
 
 from configs import base, moving_shapes
-from dnr_jax import models, optimizers, parallel, steps
-from dnr_jax.ahead import hlo, topologies
-from dnr_jax.state import byte_count, create_state
+from dnr_jax import models, parallel
+from dnr_jax.ahead_of_time import hlo, topologies
+from dnr_jax.runs.state import byte_count, create_state
+from dnr_jax.training import optimizers, train_step
 
 for compiler in ('libtpu', 'jax_cuda13_plugin'):
     pytest.importorskip(compiler)
@@ -50,7 +51,7 @@ def compiled(model, config, platform, clip_shape):
         create_state, model=model, optimizer=optimizer, clip_shape=(1, *clip_shape[1:]), averaged=False
     )
     state = jax.eval_shape(create, jax.random.key(0))
-    step = steps.make_train_step(config, model, optimizer, mesh, CLASSES)
+    step = train_step.make_train_step(config, model, optimizer, mesh, CLASSES)
     program = parallel.compiled(step, state, (CLIPS * mesh.size, *clip_shape[1:]), mesh)
     return hlo.Program(program.as_text()), state
 

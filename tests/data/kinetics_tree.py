@@ -8,7 +8,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from dnr_jax.data.encoding import encode
+from dnr_jax.data.video.encoding import encode
 
 CLASSES = 400
 

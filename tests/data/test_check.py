@@ -5,7 +5,8 @@ import pytest
 from data.test_prepare import arguments, kinetics, prepared  # noqa: F401  (fixtures)
 from joined_videos import join
 
-from dnr_jax.data import check, groups, prepare
+from dnr_jax.data import check, prepare
+from dnr_jax.data.video import groups
 
 
 def test_a_folder_before_preparing(kinetics, tmp_path, capsys):  # noqa: F811

@@ -7,8 +7,8 @@ import pytest
 import simplejpeg
 from numbered_videos import draw, read
 
-from dnr_jax.data.decoding import Reason, VideoError, count_frames, read_frames
-from dnr_jax.data.encoding import FPS, encode, reencode, to_jpegs
+from dnr_jax.data.video.decoding import Reason, VideoError, count_frames, read_frames
+from dnr_jax.data.video.encoding import FPS, encode, reencode, to_jpegs
 
 
 def clip(frames=6, height=32, width=48, seed=0):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dnr_jax.data.builders import hard_shapes, moving_shapes
-from dnr_jax.data.decoding import read_frames
+from dnr_jax.data.video.decoding import read_frames
 
 CLASSES = len(hard_shapes.LABEL_NAMES)
 PARAMETERS = [hard_shapes.draw_parameters(0, 'train', index) for index in range(30 * CLASSES)]

@@ -4,8 +4,8 @@ import pytest
 import simplejpeg
 from numbered_videos import draw, read
 
-from dnr_jax.data import jpegs
-from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError
+from dnr_jax.data.video import jpegs
+from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError
 
 
 def encode(image, **settings):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numbered_videos import draw, make_video
 
-from dnr_jax.data import orientation, storage
-from dnr_jax.data.decoding import UNLIMITED, every_frame, inspect, read_frames
+from dnr_jax.data import storage
+from dnr_jax.data.video import orientation
+from dnr_jax.data.video.decoding import UNLIMITED, every_frame, inspect, read_frames
 
 # By the numbers of EXIF: the picture as it is to be shown, and the upper left of its display matrix, by rows.
 SHOWN = {

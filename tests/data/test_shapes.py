@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dnr_jax.data.builders import shapes
-from dnr_jax.data.decoding import read_frames
+from dnr_jax.data.video.decoding import read_frames
 
 PARAMETERS = [shapes.draw_parameters(0, 'train', index) for index in range(400)]
 

@@ -5,8 +5,8 @@ import pytest
 from av.stream import Disposition
 from numbered_videos import draw, make_video, read
 
-from dnr_jax.data import live
-from dnr_jax.data.decoding import UNLIMITED, Reason, VideoError, inspect, read_frames
+from dnr_jax.data.video import live
+from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError, inspect, read_frames
 
 
 def sound(container):

@@ -11,8 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dnr_jax.models.r2plus1d import middle, split_slots
 from dnr_jax.models.resnet3d import Bottleneck3D, StemConv, TemporalConv, max_of_pairs
-from dnr_jax.normalization import make_norm
-from dnr_jax.relay import zero_carry
+from dnr_jax.norms.normalization import make_norm
+from dnr_jax.norms.relay import zero_carry
 
 FLOAT32 = jnp.dtype('float32')
 

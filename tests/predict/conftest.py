@@ -6,8 +6,8 @@ from small_networks import normal, short
 
 from configs import moving_shapes
 from dnr_jax.data.builders.shapes import LABEL_NAMES, make_example
-from dnr_jax.data.encoding import encode
-from dnr_jax.trained import Trained
+from dnr_jax.data.video.encoding import encode
+from dnr_jax.runs.trained_model import Trained
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ import pytest
 from small_networks import normal
 from test_commands import ROOT, environment
 
-from dnr_jax import checkpoints, models
-from dnr_jax.data.decoding import Reason, VideoError
+from dnr_jax import models
+from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.predict.__main__ import print_streams
 from dnr_jax.predict.output import Output
-from dnr_jax.state import TrainState
+from dnr_jax.runs import checkpoints
+from dnr_jax.runs.state import TrainState
 
 LOGITS = np.log(np.array([1, 6, 3], np.float32))
 

@@ -11,7 +11,7 @@ from models3d import networks as networks3d
 from small_networks import normal, short
 
 from dnr_jax import parallel
-from dnr_jax.data import decoding
+from dnr_jax.data.video import decoding
 from dnr_jax.predict import annotation, pictures, saliency
 from dnr_jax.predict.whole import Prediction
 

@@ -10,10 +10,11 @@ import pytest
 from numbered_videos import make_video
 from small_networks import normal
 
-from dnr_jax import parallel, streaming, turns
-from dnr_jax.data import decoding, live
-from dnr_jax.data.decoding import Reason, VideoError
+from dnr_jax import parallel, streaming
+from dnr_jax.data.video import decoding, live
+from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.predict import running, whole
+from dnr_jax.streaming import endless
 
 
 def of_last(horizon, groups):
@@ -30,8 +31,8 @@ def of_last(horizon, groups):
 @pytest.mark.parametrize(('horizon', 'per_hop'), [(3, False), (2, True)])
 def test_logits_are_those_of_a_clip_of_the_last_groups(make_found, horizon, per_hop):
     found, groups = make_found(running_per_hop=per_hop), normal(7, 1, 2, 16, 16, 3)
-    carry = turns.init(found.model, found.variables, groups.shape[1:], horizon=horizon)
-    program = jax.jit(lambda *of: turns.steps(found.model, *of, horizon=horizon))
+    carry = endless.init(found.model, found.variables, groups.shape[1:], horizon=horizon)
+    program = jax.jit(lambda *of: endless.steps(found.model, *of, horizon=horizon))
     after, logits = program(found.variables, carry, groups)
     assert [leaf.shape for leaf in jax.tree.leaves(after)] == [leaf.shape for leaf in jax.tree.leaves(carry)]
     lengths = list(of_last(horizon, len(groups)))

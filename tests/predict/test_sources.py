@@ -7,9 +7,9 @@ from functools import partial
 
 import pytest
 
-from dnr_jax.data import live
-from dnr_jax.data.decoding import VideoError
-from dnr_jax.data.machine import MachineError
+from dnr_jax.data.video import live
+from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.machine import MachineError
 
 PLAYLISTS = {
     'list.ffconcat': "ffconcat version 1.0\nfile 'a.mp4'\n",

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from data.conftest import prepare_tiny
 
-from dnr_jax import evaluation, parallel, steps
-from dnr_jax.data.decoding import Reason
-from dnr_jax.data.encoding import to_jpegs
+from dnr_jax import parallel
 from dnr_jax.data.source import open_split
+from dnr_jax.data.video.decoding import Reason
+from dnr_jax.data.video.encoding import to_jpegs
+from dnr_jax.evaluation import scoring
+from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.predict import whole
 
 
@@ -20,8 +22,8 @@ def source(tmp_path_factory):
 def test_logits_of_files_are_those_of_an_evaluation(make_found, source, tmp_path, clips, crops, average):
     found, mesh = make_found(), parallel.make_mesh()
     found.config.test.update({'clips': clips, 'crops': crops, 'average': average})
-    step = steps.make_predict(found.config, found.model, mesh, views_at_once=0)
-    expected = evaluation.evaluate(step, found.variables, source, found.config, 'test', mesh, before_batch=lambda: None)
+    step = make_predict(found.config, found.model, mesh, views_at_once=0)
+    expected = scoring.evaluate(step, found.variables, source, found.config, 'test', mesh, before_batch=lambda: None)
     for record in (source[i] for i in range(len(source))):
         (tmp_path / f'{record["id"]}.mp4').write_bytes(record['video'])
     said = {of.path.stem: of.logits for of in whole.predict_each(found, whole.find([tmp_path]), mesh=mesh)}

@@ -17,9 +17,10 @@ import networks3d  # noqa: E402
 import released  # noqa: E402
 
 from configs import kinetics400  # noqa: E402
-from dnr_jax import account, models  # noqa: E402
+from dnr_jax import models  # noqa: E402
 from dnr_jax.convert import conversion, files, layout, schemes  # noqa: E402
 from dnr_jax.models.resnet import BottleneckBlock, resnet  # noqa: E402
+from dnr_jax.runs import transfer  # noqa: E402
 
 TOLERANCE = 1e-4  # of the largest value
 CLASSES = 5
@@ -131,7 +132,7 @@ def test_training_of_the_released_network(monkeypatch):
     output = network.train()(to_torch(clip))
     (output * torch.tensor(weight)).sum().backward()
     assert_close(trained, output)
-    results = account.flat({'params': gradients, **after})
+    results = transfer.flat({'params': gradients, **after})
     theirs = {key: array.grad for key, array in network.named_parameters()} | dict(network.named_buffers())
     compared = 0
     for key, array in theirs.items():
@@ -150,7 +151,7 @@ def test_a_2d_network_inflated():
     model, variables, entries = converted(network, 'torchvision', config, as_is)
     repeated = [entry for entry in entries if 'repeated over 3 frames' in entry.why]
     assert len(repeated) == 9
-    flat = account.flat(variables)
+    flat = transfer.flat(variables)
     kernel = network.state_dict()['layer3.1.conv1.weight'].numpy()[:, :, 0, 0].T
     for tap in flat['params/stage3/block2/conv1/kernel'][:, 0, 0]:
         np.testing.assert_allclose(tap, kernel / 3, rtol=1e-6)

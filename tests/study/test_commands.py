@@ -9,10 +9,11 @@ import pytest
 from data.conftest import prepare_tiny
 
 from configs import moving_shapes
-from dnr_jax import checkpoints, models, parallel
+from dnr_jax import models, parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.state import TrainState
+from dnr_jax.runs import checkpoints
+from dnr_jax.runs.state import TrainState
 from dnr_jax.study import clips, commands
 from dnr_jax.study.asking import Asked
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_networks import normal, short
 
-from dnr_jax.relay import relay_over_frames, zero_carry
+from dnr_jax.norms.relay import relay_over_frames, zero_carry
 from dnr_jax.study import ablated, influence, trace
 from dnr_jax.study.ablation import Means, matching
 from dnr_jax.study.tracing import find_relays, observe

@@ -31,7 +31,7 @@ from dnr_jax.data.builders.shapes import (
     outline_of,
 )
 from dnr_jax.data.builders.shapes import LABEL_NAMES as STANDARD_NAMES
-from dnr_jax.data.encoding import encode
+from dnr_jax.data.video.encoding import encode
 
 # Neighbours are opposite: label ^ 1 is the same clip backwards.
 LABEL_NAMES = (

@@ -18,9 +18,9 @@ from dnr_jax.data import storage
 from dnr_jax.data.annotations import folders, hmdb51, kinetics, listing, something, ucf101
 from dnr_jax.data.annotations.rows import Annotated, Row, outside, some
 from dnr_jax.data.builders.video import VideoBuilder
-from dnr_jax.data.decoding import Limits, Reason, VideoError
-from dnr_jax.data.machine import MachineError
 from dnr_jax.data.storage import Storage, store
+from dnr_jax.data.video.decoding import Limits, Reason, VideoError
+from dnr_jax.data.video.machine import MachineError
 from dnr_jax.registry import choose
 
 FEWEST_FRAMES = 2

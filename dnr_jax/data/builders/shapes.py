@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dnr_jax.data.encoding import encode
+from dnr_jax.data.video.encoding import encode
 
 SEED = 0  # part of the data set's version: another seed is another data set
 FRAMES = 24  # a window of 16 frames can start anywhere in the first third

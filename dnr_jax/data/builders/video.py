@@ -20,11 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dnr_jax.bars import bar
+from dnr_jax.command.bars import bar
 from dnr_jax.data import inventory, shards
 from dnr_jax.data.annotations.rows import Annotated, Rejected, Row
-from dnr_jax.data.decoding import VideoError
 from dnr_jax.data.shards import Record
+from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.data.workers import GivenUp, guarded_map
 
 Example = dict[str, Any]
@@ -186,7 +186,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             raise _refused(self.annotated.rejected[0])
         convert = functools.partial(self.converter(), workers=effort.workers, seconds=effort.seconds)
         if effort.beam is not None:
-            from dnr_jax.data import beam  # only where it is asked for: Apache Beam need not be installed
+            from dnr_jax.data import beam
 
             return beam.write(planned, folder, functools.partial(convert, workers=1), effort.beam)
         done = sum(len(shard.rows) for shard in planned if shards.find(shard, folder))

@@ -1,0 +1,30 @@
+"""What all commands do alike: arguments, lines on a terminal, progress, and how they end.
+
+    if __name__ == '__main__':
+        command.run(main)
+
+A user's mistake ends in one clear line, a bug in its traceback.
+"""
+
+from dnr_jax.command.running import (
+    define_config,
+    define_distributed,
+    end,
+    expect_no_more,
+    override,
+    refuse,
+    run,
+)
+
+__all__ = [
+    'bars',
+    'define_config',
+    'define_distributed',
+    'end',
+    'expect_no_more',
+    'override',
+    'refuse',
+    'run',
+    'signals',
+    'terminal',
+]

@@ -1,0 +1,206 @@
+"""The frame of every command: a user's mistake ends in one clear line, a bug in its traceback."""
+
+import os
+import re
+import sys
+import textwrap
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from dnr_jax.command.signals import Stopped, ending_as_asked
+from dnr_jax.command.terminal import tell
+
+HERE = Path(__file__).parent.parent  # the package
+
+
+def run(main: Callable[[list[str]], None]) -> None:
+    """Runs `main(arguments)` under absl, which is given the arguments that no flag has taken.
+
+    What this package itself raises is the user's to mend: one line, exit status 2. A command asked to stop ends with
+    130 after Ctrl-C and 143 after SIGTERM, as shells tell it.
+    """
+
+    def guarded(argv: list[str]) -> None:
+        if not flags.FLAGS['verbosity'].present:
+            logging.set_verbosity(logging.WARNING)  # libraries tell much that a user need not know
+        try:
+            main(argv[1:])
+        except Stopped as stopped:
+            end(f'{stopped}; the same command goes on from here', stopped.status)
+        except Exception as error:
+            if reason := of_device(error):
+                end(reason, 2)
+            if reason := of_peer(error):
+                end(reason, 1)
+            if not raised_here(error):
+                tell(traceback.format_exc().rstrip(), file=sys.stderr)
+                end('this is a bug; what it was doing is above', 1)
+            end(str(error), 2)
+
+    with ending_as_asked(name()):
+        if {'--help', '-h'} & set(sys.argv[1:]):
+            tell(help_text())
+            sys.exit(0)
+        app.run(guarded, flags_parser=parse_flags)
+
+
+def define_config(default: str, help: str) -> flags.FlagHolder:
+    """The flag --config; what is wrong with its overrides, which it reads at once, is said in one line."""
+    with refusing():
+        return config_flags.DEFINE_config_file('config', default, help, lock_config=True)
+
+
+def define_distributed() -> Callable[[], None]:
+    """The flags that make a process one of several; returns what joins them, to be called before JAX is used."""
+    flags.DEFINE_string('coordinator', '', "HOST:PORT of process 0, or 'auto' under SLURM and on TPU pods.")
+    flags.DEFINE_integer('processes', None, 'How many processes there are; not needed with auto.')
+    flags.DEFINE_integer('process', None, 'Number of this process, from 0; not needed with auto.')
+
+    def connect() -> None:
+        from dnr_jax.parallel import connect
+
+        connect(flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process)
+
+    return connect
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses what flags are known; what is wrong with them is said in one line. Returns the rest.
+
+    Paths may begin with ~: --workdir=~/runs, which not every shell expands.
+    """
+    with refusing():
+        rest = flags.FLAGS([at_home(argument) for argument in argv], known_only=True)
+        if 'config' in flags.FLAGS:
+            _ = flags.FLAGS.config.keys  # a file that could not be read is told of when it is looked at
+        return rest
+
+
+def at_home(argument: str) -> str:
+    """--flag=~/path with the home folder in the place of ~, other arguments as they are."""
+    flag, equals, value = argument.partition('=')
+    return f'{flag}={os.path.expanduser(value)}' if equals and flag.startswith('-') else argument
+
+
+def expect_no_more(arguments: list[str]) -> None:
+    """Refuses arguments that no flag has taken."""
+    if arguments:
+        refuse(f'unknown argument {arguments[0]}; see --help')
+
+
+def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
+    """The config with `--config.x=y` arguments applied; other arguments are refused."""
+    with refusing():
+        config_flags.DEFINE_config_dict('config', config, 'Config stored with the checkpoint.', lock_config=True)
+    expect_no_more(parse_flags([sys.argv[0], *arguments])[1:])
+    return flags.FLAGS.config
+
+
+def raised_here(error: BaseException) -> bool:
+    """Whether the error is one of this package's own, or a ValueError or FloatingPointError that began in it."""
+    if type(error).__module__.startswith('dnr_jax'):
+        return True
+    began_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return isinstance(error, ValueError | FloatingPointError) and HERE in began_in.parents
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever is wrong with flags and config files is said in one line: they are the user's."""
+    try:
+        yield
+    except Exception as error:
+        refuse(of_flags(error))
+
+
+def of_flags(error: Exception) -> str:
+    """What is wrong with a flag or a config file."""
+    words = str(error.args[0] if isinstance(error, KeyError) and error.args else error).replace('\\n', '\n')
+    if lacking := re.match('flag --(\\w+)=None: .*other than None', words):
+        return f'expected --{lacking[1]}: {help_of(lacking[1])} See --help.'
+    if unlike := re.search('Did you mean "(.+?)" instead of "(.+?)"', words):
+        return f"the config has no key '{unlike[2]}'. Did you mean '{unlike[1]}'? All keys stand in configs/base.py"
+    if unknown := re.fullmatch('["\']+(\\w+)["\']+', words):
+        return f"the config has no key '{unknown[1]}'; all keys stand in configs/base.py"
+    if isinstance(error, KeyError):
+        return f'the config has no such key: {words}; all keys stand in configs/base.py'
+    if file := re.search("No such file or directory: '(.+?)'", words):
+        return (
+            f'found no config file {file[1]} from the folder {Path.cwd()}; give --config=FILE:BACKBONE,NORMS, or go '
+            'to the folder of train.py'
+        )
+    if isinstance(error, flags.Error | AttributeError | OSError):
+        return words.replace("module 'config_config'", 'the config file')
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (place.filename, place.lineno)
+    return f'the config cannot be read, {file}, line {line}: {type(error).__name__}: {words}'
+
+
+def of_device(error: Exception) -> str | None:
+    """What is wrong where JAX has found no device; None for another error."""
+    if not traceback.extract_tb(error.__traceback__)[-1].filename.endswith('xla_bridge.py'):
+        return None
+    asked = os.environ.get('JAX_PLATFORMS')
+    return (
+        f'JAX has found no device{f" of JAX_PLATFORMS={asked}" if asked else ""}. {error} Unset JAX_PLATFORMS to take '
+        'what is there, or install the JAX of the accelerator: see README.md, Install'
+    )
+
+
+def of_peer(error: Exception) -> str | None:
+    """What has happened where another process of the run is gone; None for another error."""
+    parallel = sys.modules.get('dnr_jax.parallel')
+    if not parallel or not parallel.has_peers() or type(error).__name__ not in ('JaxRuntimeError', 'XlaRuntimeError'):
+        return None
+    if not re.search('peer|Gloo|NCCL|coordination|heartbeat|UNAVAILABLE', str(error), re.IGNORECASE):
+        return None
+    return f'another process of the run has died ({error}); the same command goes on from the newest checkpoint'
+
+
+def refuse(message: str) -> None:
+    """Prints the message as one line and exits with status 2."""
+    tell(as_line(message), file=sys.stderr)
+    sys.exit(2)
+
+
+def name() -> str:
+    """Of this command: 'train.py', 'predict'."""
+    path = Path(sys.argv[0])
+    return path.parent.name if path.name == '__main__.py' else path.name
+
+
+def help_of(flag: str) -> str:
+    """What it is for, without what absl says of flags that may be repeated."""
+    return flags.FLAGS[flag].help.partition(';\n')[0]
+
+
+def help_text() -> str:
+    """What the command says of itself, and its flags: those of configs first."""
+    known = flags.FLAGS
+    own = {known.find_module_defining_flag(flag) for flag in ('workdir', 'out', 'config') if flag in known} | {__name__}
+    listed = [flag for flag in known if known.find_module_defining_flag(flag) in own and '.' not in flag]
+    rows = {'config': known['config'].help} if 'config' in known else {}
+    rows['config.KEY=VALUE'] = 'Any key of configs/base.py; of a trained model, those that say how it is used.'
+    for flag in sorted({*listed} - {'config'}):
+        default = known[flag].default
+        rows[flag] = help_of(flag) + (f' Default: {default}.' if default not in (None, '', [], False) else '')
+    lines = [textwrap.fill(text, 120, initial_indent=f'  --{flag:20} ', subsequent_indent=' ' * 25)
+             for flag, text in rows.items()]  # fmt: skip
+    return '\n'.join([(sys.modules['__main__'].__doc__ or '').strip(), '', *lines])
+
+
+def as_line(message: str) -> str:
+    """What this command says, on one line."""
+    return f'{name()}: {" ".join(message.split())}'
+
+
+def end(message: str, status: int) -> None:
+    """Prints the message as one line and ends the process; one of several at once, for the others may be gone."""
+    tell(as_line(message), file=sys.stderr)
+    parallel = sys.modules.get('dnr_jax.parallel')  # which one of several has imported; it takes long
+    getattr(parallel, 'leave', sys.exit)(status)

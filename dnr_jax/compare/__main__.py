@@ -1,0 +1,41 @@
+"""python -m dnr_jax.compare A B: which of two trained models is better, see `comparison`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from dnr_jax.command.signals import ending_as_asked
+from dnr_jax.command.terminal import tell
+from dnr_jax.compare import comparison
+from dnr_jax.evaluation.predictions import read
+from dnr_jax.files import expect_writable
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog='python -m dnr_jax.compare',
+        description=comparison.__doc__.partition('Axes:')[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('a', metavar='A', help='predictions.npz, or its folder: WORKDIR/test')
+    parser.add_argument('b', metavar='B', help='another one, of the same videos')
+    parser.add_argument('--out', type=Path, help='folder for tables and picture; without it they are not written')
+    options = parser.parse_args(arguments)
+    names = options.a, options.b
+    try:
+        if options.out:
+            expect_writable(options.out)
+        found = comparison.match(*map(read, names))
+        tell(comparison.to_text(found, names))
+        if options.out:
+            comparison.write(options.out, found, names)
+    except (ValueError, OSError) as error:
+        tell(str(error), file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == '__main__':
+    with ending_as_asked('compare'):
+        sys.exit(main())

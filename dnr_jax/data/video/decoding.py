@@ -1,0 +1,338 @@
+"""From the bytes of an encoded video to the frames that were asked for, and to nothing else.
+
+A frame's index is its position in the order in which the decoder hands frames out. Timestamps do not number
+frames: in AVI files they count packets, not pictures. Only where a file proves that both agree is anything
+skipped.
+"""
+
+import contextlib
+import enum
+import io
+import itertools
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from dnr_jax.data.video import matroska
+from dnr_jax.data.video.groups import closed_groups, needed
+from dnr_jax.data.video.orientation import is_transposed, of_frame, of_image, upright
+from dnr_jax.data.video.streams import best_video
+
+
+class Reason(enum.StrEnum):
+    """Why a video is no good, for counting; the message of the error tells the details."""
+
+    MISSING = 'missing'  # no such file
+    EMPTY = 'empty'  # no bytes, or no frame
+    UNREADABLE = 'unreadable'  # not a file of video or image
+    NO_VIDEO_STREAM = 'no video stream'
+    DAMAGED = 'damaged'
+    TOO_SHORT = 'too short'
+    TOO_LARGE = 'too large'
+    SIZES_DIFFER = 'sizes differ'  # from frame to frame
+    MISSING_FRAMES = 'missing frames'  # gaps in a folder of frames
+
+
+class VideoError(ValueError):
+    """A video that cannot be decoded, or that is not what it has to be.
+
+    Attributes:
+      reason: a Reason.
+    """
+
+    def __init__(self, message: str, reason: Reason):
+        super().__init__(message, reason)  # both, so that the error can travel between processes
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+class Limits(NamedTuple):
+    """What a video may cost. A few bytes can claim to be millions of pixels."""
+
+    pixels: int  # of one frame
+    frames: int
+    bytes: int  # of the file, or of all frame images
+
+
+UNLIMITED = Limits(pixels=2**31 - 1, frames=sys.maxsize, bytes=sys.maxsize)  # the decoder's own limit of pixels
+FILMED = UNLIMITED._replace(pixels=8192 * 4320, bytes=2**32)  # what is filmed; larger ones are made to fill memories
+
+
+class Inspected(NamedTuple):
+    """What decoding a whole video has shown; height and width are those of upright frames."""
+
+    num_frames: int
+    height: int
+    width: int
+
+
+def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Decodes the frames at `indices` (0-based, in any order, repeats allowed) of an encoded video.
+
+    Where the container proves which frames follow a keyframe, only the groups of pictures that hold wanted
+    frames are decoded, otherwise everything up to the last frame needed. The display matrix is applied.
+
+    Args:
+      video: the whole file.
+      indices: [N].
+
+    Returns:
+      RGB frames, uint8 [N H W C], the same as when everything is decoded.
+
+    Raises:
+      ValueError: if `indices` are not N > 0 whole numbers from 0.
+      VideoError: if a frame cannot be had: the file is damaged, truncated, no video, or has too few frames.
+    """
+    indices = check_indices(indices)
+    wanted = set(indices.tolist())
+    with contextlib.suppress(VideoError):  # decoding everything tells whether the file is to blame
+        frames = _from_groups(video, wanted)
+        if frames.keys() == wanted:
+            return _stack(frames, indices)
+    return _stack(_from_start(video, wanted), indices)
+
+
+def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarray]:
+    """Decodes a whole video and hands out frames 0, `step`, 2 `step`, ..., one by one: RGB, uint8 [H W C].
+
+    Raises:
+      VideoError: if the file is damaged or truncated, as far as `inspect` can tell, no video, or beyond the limits.
+    """
+    reformatter = VideoReformatter()
+    for frame in itertools.islice(_limited(video, limits), 0, None, step):
+        yield to_rgb(frame, reformatter)
+
+
+def image(file: bytes, limits: Limits) -> np.ndarray:
+    """Decodes a file of one image, PNG or WebP or another, as it is to be shown: RGB, uint8 [H W C].
+
+    Raises:
+      VideoError: if the file is damaged, no image, or beyond the limits.
+    """
+    frame = next(_limited(file, limits), None)
+    if frame is None:
+        raise VideoError('the file holds no image.', Reason.EMPTY)
+    return upright(_as_stored(frame, VideoReformatter()), of_image(file))
+
+
+def inspect(video: bytes, limits: Limits, *, groups: int = 0) -> Inspected:
+    """Decodes every frame once, counts them and measures them: headers are often wrong.
+
+    That a file was cut right between two frames shows in mp4, mov, mkv and webm only, and not in streamed ones.
+
+    Args:
+      video: the whole file.
+      limits: what it may cost.
+      groups: so many groups of pictures are read once more by themselves, as `read_frames` does.
+
+    Raises:
+      VideoError: if the file is damaged, truncated, no video, beyond the limits, of frames of several sizes, or of
+        frames that are others when read by themselves.
+    """
+    count, sizes = 0, set()
+    for frame in _compared(_limited(video, limits), _from_some_groups(video, groups) if groups else iter(())):
+        count += 1
+        size = frame.height, frame.width
+        sizes.add(size[::-1] if is_transposed(of_frame(frame)) else size)
+        check_sizes(sizes)
+    if count == 0:
+        raise VideoError('the video holds no frame.', Reason.EMPTY)
+    return Inspected(count, *sizes.pop())
+
+
+def count_frames(video: bytes) -> int:
+    """Counts the frames of an encoded video by decoding them all.
+
+    Raises:
+      VideoError: as `inspect` does.
+    """
+    return inspect(video, UNLIMITED).num_frames
+
+
+def check_indices(indices: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns frame indices as an array [N]; raises ValueError if they are not N > 0 whole numbers from 0."""
+    indices = np.asarray(indices)
+    if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in 'iu' or indices.min() < 0:
+        raise ValueError(f'Frame indices must be a non-empty list of whole numbers from 0, got {indices!r}.')
+    return indices
+
+
+def check_sizes(sizes: Collection[tuple[int, int]]) -> None:
+    """Raises VideoError if a set of (height, width) holds more than one."""
+    if len(sizes) > 1:
+        raise VideoError(f'all frames must have one size, got {sorted(sizes)}.', Reason.SIZES_DIFFER)
+
+
+def check_pixels(height: int, width: int, pixels: int) -> None:
+    """Raises VideoError if a frame has more than `pixels` pixels."""
+    if height * width > pixels:
+        raise VideoError(f'a frame of {height} x {width} has more than {pixels} pixels.', Reason.TOO_LARGE)
+
+
+@contextlib.contextmanager
+def _opened(video: bytes, *, pixels: int) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """Opens the video stream for one thread; every failure inside leaves as a VideoError."""
+    if not video:
+        raise VideoError('a video was expected, the file is empty: 0 bytes.', Reason.EMPTY)
+    limit = {'max_pixels': str(pixels)}
+    try:
+        # Some formats are lists of other files, which are not to be opened.
+        with av.open(io.BytesIO(video), options={'protocol_whitelist': 'none', **limit}) as container:
+            stream = best_video(container)
+            if stream is None:
+                raise VideoError(
+                    f'a video was expected, the {len(video)} bytes hold no video stream that can be decoded.',
+                    Reason.NO_VIDEO_STREAM,
+                )
+            codec = stream.codec_context
+            check_pixels(codec.height, codec.width, pixels)
+            codec.options = limit
+            codec.thread_count = 1  # the loader's workers are what runs in parallel
+            yield container, stream
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            f'the {len(video)} bytes are no readable video: {error.strerror}.', Reason.UNREADABLE
+        ) from error
+
+
+def _from_start(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
+    frames, reformatter, last = {}, VideoReformatter(), max(wanted)
+    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+        count = 0
+        for count, frame in enumerate(decoded(stream, container.demux(stream)), 1):
+            if count - 1 in wanted:
+                frames[count - 1] = to_rgb(frame, reformatter)
+            if count > last:
+                return frames
+    raise VideoError(
+        f'frame {last} asked for, the video ends after {count}: the file is damaged or truncated.', Reason.TOO_SHORT
+    )
+
+
+def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Those of the wanted frames that lie in closed groups of pictures, decoded from these groups alone."""
+    frames, reformatter = {}, VideoReformatter()
+    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+        start = 0
+        for group in closed_groups(container, stream):
+            ranks = {index - start for index in wanted.intersection(range(start, start + len(group)))}
+            if ranks:
+                for rank, frame in _frames_of_group(stream, group, ranks):
+                    frames[start + rank] = to_rgb(frame, reformatter)
+            start += len(group)
+    return frames
+
+
+def _from_some_groups(video: bytes, most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Every second frame, with its index, of so many closed groups, in order; to each its own decoder."""
+    reformatter = VideoReformatter()
+    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+        groups = closed_groups(container, stream)
+    starts = itertools.accumulate(map(len, groups), initial=0)
+    chosen = range(len(groups) - 1, -1, -max(1, -(-len(groups) // most)))
+    for position, (start, group) in enumerate(zip(starts, groups, strict=False)):
+        if position not in chosen:
+            continue
+        # What cannot be decoded in this way, `read_frames` decodes from the beginning.
+        with contextlib.suppress(VideoError), _opened(video, pixels=UNLIMITED.pixels) as (_, stream):
+            for rank, frame in _frames_of_group(stream, group, set(range(len(group) - 1, -1, -2))):
+                yield start + rank, to_rgb(frame, reformatter)
+
+
+def _compared(frames: Iterable[av.VideoFrame], others: Iterator[tuple[int, np.ndarray]]) -> Iterator[av.VideoFrame]:
+    """Hands on all frames; VideoError where one of the `others`, images by their index, is another one."""
+    reformatter = VideoReformatter()
+    for index, frame in enumerate(frames):
+        if index == 0:
+            at, other = next(others, (-1, None))
+        if index == at:
+            if not np.array_equal(to_rgb(frame, reformatter), other):
+                raise VideoError(
+                    f'frame {index} is another one when its group of pictures is decoded by itself: store the video '
+                    'as --form video or jpeg, for which all is decoded from the beginning.',
+                    Reason.DAMAGED,
+                )
+            at, other = next(others, (-1, None))
+        yield frame
+
+
+def _frames_of_group(
+    stream: av.VideoStream, group: list[av.Packet], ranks: set[int]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """The frames of a closed group that are at `ranks` in time.
+
+    Raises:
+      VideoError: if the decoder hands frames out in another order than that of their times.
+    """
+    codec = stream.codec_context
+    codec.flush_buffers()
+    times = [packet.pts for packet in group]
+    rank_of = {time: rank for rank, time in enumerate(sorted(times))}
+    # An H.264 picture says whether any other needs it. But some containers have lost the order of reordered pictures:
+    # where they tell of none, every frame has to come out to see that it is the next one.
+    may_skip = codec.codec.canonical_name == 'h264' and times != sorted(times)
+    packets = needed(codec, group, [rank_of[time] for time in times], ranks) if may_skip else [*group, None]
+    latest = -1
+    for frame in decoded(stream, packets):
+        rank = rank_of.get(frame.pts, -1)
+        if rank <= latest or (rank > latest + 1 and not may_skip):
+            raise VideoError('frames are not in the order of their times.', Reason.DAMAGED)
+        if rank in ranks:
+            yield rank, frame
+        if rank == max(ranks) and not may_skip:
+            return
+        latest = rank
+
+
+def _limited(video: bytes, limits: Limits) -> Iterator[av.VideoFrame]:
+    if len(video) > limits.bytes:
+        raise VideoError(f'the file has {len(video)} bytes, {limits.bytes} are allowed.', Reason.TOO_LARGE)
+    with _opened(video, pixels=limits.pixels) as (container, stream):
+        if 'matroska' in container.format.name and (end := matroska.end(video)) > len(video):
+            raise VideoError(f'the file has {len(video)} bytes of at least {end}: it is truncated.', Reason.DAMAGED)
+        for count, frame in enumerate(decoded(stream, container.demux(stream)), 1):
+            if count > limits.frames:
+                raise VideoError(f'the video has more than {limits.frames} frames.', Reason.TOO_LARGE)
+            yield frame
+
+
+def decoded(stream: av.VideoStream, packets: Iterable[av.Packet | None]) -> Iterator[av.VideoFrame]:
+    """Decodes packets one by one, each when it is taken; None, or an empty one, asks for what is left.
+
+    What the decoder cannot read, or only guesses, is a VideoError.
+    """
+    count = 0
+    for packet in packets:
+        try:
+            frames = stream.codec_context.decode(packet if packet is not None and packet.size else None)
+        except av.error.ArgumentError as error:
+            raise VideoError(f'the size of frame {count} is invalid or too large.', Reason.TOO_LARGE) from error
+        except av.error.FFmpegError as error:
+            raise VideoError(
+                f'undecodable data near frame {count}, the file is damaged: {error.strerror}.', Reason.DAMAGED
+            ) from error
+        for frame in frames:
+            if frame.is_corrupt:
+                raise VideoError(f'frame {count} is incomplete: the file is damaged or truncated.', Reason.DAMAGED)
+            yield frame
+            count += 1
+
+
+def to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    """The frame as it is to be shown, RGB, uint8 [H W C]."""
+    return upright(_as_stored(frame, reformatter), of_frame(frame))
+
+
+def _as_stored(frame: av.VideoFrame, reformatter: VideoReformatter) -> np.ndarray:
+    return reformatter.reformat(frame, format='rgb24', threads=1).to_ndarray()
+
+
+def _stack(frames: dict[int, np.ndarray], indices: np.ndarray) -> np.ndarray:
+    check_sizes({frame.shape[:2] for frame in frames.values()})
+    return np.stack([frames[index] for index in indices.tolist()])

@@ -1,0 +1,21 @@
+"""Scores of a trained model: every video read exactly once, every view kept, a score never without its protocol.
+
+batches, eval_step, scoring        from records to predictions, while training as afterwards
+multi_view, metrics, scores        what predictions are worth
+predictions, results               the files they are kept in
+precise_statistics                 running statistics taken anew before scoring
+checkpoint_score                   all of it, for a work folder: eval.py
+"""
+
+__all__ = [
+    'batches',
+    'checkpoint_score',
+    'eval_step',
+    'metrics',
+    'multi_view',
+    'precise_statistics',
+    'predictions',
+    'results',
+    'scores',
+    'scoring',
+]

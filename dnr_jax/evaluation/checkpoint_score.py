@@ -1,0 +1,75 @@
+"""The score of a checkpoint by its own test protocol, as eval.py takes it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from dnr_jax import parallel
+from dnr_jax.command.terminal import tell
+from dnr_jax.data.source import VideoSource, open_split
+from dnr_jax.evaluation import multi_view
+from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.evaluation.precise_statistics import compile_observe, of_whole_batches
+from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results, write
+from dnr_jax.evaluation.scoring import evaluate, with_precise_statistics
+from dnr_jax.runs import trained_model
+from dnr_jax.runs.agreement import expect_alike
+from dnr_jax.runs.ownership import as_json
+
+
+def evaluate_checkpoint(
+    workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], out: str | Path | None
+) -> dict[str, Any]:
+    """Scores a checkpoint of a work folder by its own test protocol; returns the results it has written.
+
+    Args:
+      which, adapt: see `trained_model.load`.
+      out: folder to write to, in place of all that is in it; None for `WORKDIR/test`, which is of the last checkpoint
+        by the protocol of its config, and for others a folder beside it, see `folder_name`.
+    Raises ValueError, before anything is scored, if there is no such checkpoint, if the data has other classes than it
+    was trained for, if the test protocol is none, or if `out` holds other files, is in use or cannot be written to.
+    """
+    mesh = parallel.make_mesh()
+    found = trained_model.load(workdir, which, adapt, mesh)
+    config = found.config
+    multi_view.expect(config.test, 'test')
+    source = open_split(config.data.name, config.data.dir, config.test.split)
+    expect_classes(source, found.label_names, config)
+    folder = (Path(out) if out else Path(workdir) / folder_name(which, found, source)).absolute()
+    expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
+    expect_replaceable(folder)
+    with kept_for_results(folder):
+        if parallel.is_leader():
+            tell(f'results go to {folder}')
+        found = as_scored(found, mesh)
+        predict = make_predict(config, found.model, mesh, config.test.views_at_once)
+        predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)
+        return write(folder, predictions, source, config, found.step, found.fingerprints)
+
+
+def expect_classes(source: VideoSource, label_names: Sequence[str], config: ConfigDict) -> None:
+    """Raises ValueError unless the data has these classes in this order."""
+    if source.label_names == label_names:
+        return
+    remedy = 'give the data set it was trained on with --config.data.dir.'
+    if len(source.label_names) == len(label_names):
+        remedy = (
+            'converted weights take the names of their classes from python -m dnr_jax.convert ... --data, or '
+            f'--classes=FILE; of a training, {remedy}'
+        )
+    raise ValueError(
+        f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
+        f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); {remedy}'
+    )
+
+
+def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_model.Trained:
+    """With the statistics that scores are taken with, see `with_precise_statistics`."""
+    config, variables = found.config, found.variables
+    if not config.run.precise_batches:
+        return found
+    train = open_split(config.data.name, config.data.dir, config.data.train_split)
+    observe = compile_observe(of_whole_batches(found.model), variables, config.pixels.to_dict(), mesh)
+    return found._replace(variables=with_precise_statistics(observe, variables, train, config, mesh))

@@ -1,0 +1,122 @@
+"""Running statistics taken anew, for the parameters as they are:
+
+    precise = 1/N sum_n s_n,     s_n the statistics of batch n, all by the same parameters
+
+in place of r <- m r + (1 - m) s, which remembers the statistics of parameters that are gone and hears only the last
+1 / (1 - m) batches. Means are the means of the batches, variances the means of their unbiased variances: what the
+running averages estimate. Where one running pair serves several frame groups, it is the mean over the groups.
+
+The seam is `BatchStatistics.relax`, through which all statistics of a batch pass on their way into the running
+averages: Flax intercepts the call, and the statistics take the place of the averages, one row for every group.
+
+Axes: B clips, D devices, T frames, G frame groups, H W space, C channels, K classes.
+
+Source: Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from dnr_jax import parallel
+from dnr_jax.models.pixels import normalize_pixels
+from dnr_jax.norms.statistics import BatchStatistics
+from dnr_jax.parallel import Batch
+
+PyTree = Any
+
+
+def precise_statistics(
+    model: nn.Module,
+    variables: Mapping[str, PyTree],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    *,
+    pixels: Mapping[str, Sequence[float]],
+    mesh: parallel.Mesh,
+) -> PyTree:
+    """The `batch_stats` to take the place of those in `variables`, float32 and of the same shapes.
+
+    Args:
+      batches: with 'clip' uint8 [B T H W C], as in training; B is divided over the devices.
+      pixels: `mean` and `std` of the red, green and blue of a byte.
+    Raises ValueError if there is no batch, or if the model has no running statistics.
+    """
+    return statistics_by(compile_observe(model, variables, pixels, mesh), variables, batches, mesh)
+
+
+def statistics_by(
+    observing: Callable,
+    variables: Mapping[str, PyTree],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    mesh: parallel.Mesh,
+) -> PyTree:
+    """`precise_statistics` by a step that is compiled already, see `compile_observe`."""
+    observed = []
+    for batch in batches:
+        placed = parallel.place({name: rows for name, rows in batch.items() if name != 'id'}, mesh)
+        observed.append(jax.tree.map(on_all_devices, observing(variables, placed)[1]))
+    return as_running(average(observed), variables['batch_stats'])
+
+
+def on_all_devices(of_device: Float[Array, 'D G C']) -> np.ndarray:
+    """The rows of all devices of all processes."""
+    return parallel.gather(parallel.to_host(of_device))
+
+
+def compile_observe(
+    model: nn.Module, variables: Mapping[str, PyTree], pixels: Mapping[str, Sequence[float]], mesh: parallel.Mesh
+) -> Callable:
+    """`observe` as (variables, batch) -> (logits [B K], statistics [D G C]) over all devices; ValueError as above."""
+    if not variables.get('batch_stats'):
+        raise ValueError(
+            'Expected a model with running statistics, got one without: its norms standardize each clip alone, in '
+            "evaluation as in training; norms over batches are 'batch', 'cross_layer' and 'cross_temporal'."
+        )
+    return parallel.compile_eval_step(partial(observe, model=model, pixels=pixels), mesh)
+
+
+def of_whole_batches(model: nn.Module) -> nn.Module:
+    """The model with statistics of all clips of a batch, however it is trained: the same on any number of devices."""
+    return model.clone(norm=partial(model.norm, statistics_scope='global'))
+
+
+def observe(
+    variables: Mapping[str, PyTree], batch: Batch, *, model: nn.Module, pixels: Mapping[str, Sequence[float]]
+) -> tuple[Float[Array, 'B K'], PyTree]:
+    """Logits in training mode, without dropout, and the statistics by which they came about.
+
+    The statistics are those of this device's clips, [1 G C] for every leaf of `batch_stats`; of a frozen layer, its
+    running averages.
+    """
+    clip = normalize_pixels(batch['clip'], **pixels)
+    with nn.intercept_methods(_of_this_batch):
+        logits, updated = model.apply(variables, clip, train=True, mutable=['batch_stats'])
+    return logits, jax.tree.map(lambda value: value.reshape(1, -1, value.shape[-1]), updated['batch_stats'])
+
+
+def _of_this_batch(call: Callable, arguments: tuple, settings: dict[str, Any], context: nn.module.InterceptorContext):
+    method = type(context.module), context.method_name
+    if method == (BatchStatistics, 'relax'):
+        _, per_group = arguments
+        return per_group
+    if method == (nn.Dropout, '__call__'):
+        return arguments[0]
+    return call(*arguments, **settings)
+
+
+def average(observed: Sequence[PyTree]) -> PyTree:
+    """The mean over batches and devices, summed in float64: leaves [D G C] -> [G C]; ValueError if there is none."""
+    if not observed:
+        raise ValueError('Precise statistics are averages over batches: expected at least 1 batch, got 0.')
+    return jax.tree.map(lambda *of: np.mean(of, axis=(0, 1), dtype=np.float64).astype(np.float32), *observed)
+
+
+def as_running(per_group: PyTree, running: PyTree) -> PyTree:
+    """Statistics per group, [G C], in the shape of `running`: [C], by the mean over groups, where it has one pair."""
+    return jax.tree.map(lambda of, like: of.mean(axis=0) if like.ndim == 1 else of, per_group, running)

@@ -1,0 +1,156 @@
+"""What predictions are worth, in numbers, files and pictures.
+
+    results.json      scores, protocol, coverage, scores of fewer views, checkpoint
+    classes.csv       name, videos and top-1 of every class
+    confusion.png     rows are labels, columns predictions
+    views.png         top-1 against the number of views, where there is more than one
+
+A score counts the videos that have one. Of a split whose labels are not known there are predictions and no scores; of
+videos that could not be read, or not even prepared, it is told how many they are and how far they could move the score.
+
+Axes: N videos, K classes.
+"""
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dnr_jax import figures
+from dnr_jax.evaluation import metrics, multi_view
+from dnr_jax.evaluation.predictions import Predictions
+
+FILES = RESULTS, CLASSES, CONFUSION, CURVE = 'results.json', 'classes.csv', 'confusion.png', 'views.png'
+
+
+def known(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits of the videos whose label is known."""
+    return predictions.labels[predictions.labelled], predictions.logits[predictions.labelled]
+
+
+def summarize(predictions: Predictions) -> dict[str, float | int]:
+    """Top-1, top-5, mean class accuracy (shares of 1), mean cross-entropy in nats, and how many videos were scored.
+
+    They are of the videos whose label is known; where there is none, there are no scores but the number of videos.
+    """
+    videos = {'videos': len(predictions.labels)}
+    labels, logits = known(predictions)
+    if not len(labels):
+        return videos
+    averages = metrics.averages(jnp.asarray(logits), jnp.asarray(labels), jnp.ones(len(labels), bool))
+    return {
+        'top1': float(averages['top1']),
+        'top5': float(averages['top5']),
+        'mean_class_accuracy': metrics.mean_class_accuracy(confusion_matrix(predictions)),
+        'loss': float(averages['loss']),
+        **videos,
+    }
+
+
+def confusion_matrix(predictions: Predictions) -> np.ndarray:
+    """Counts [K K] of the highest scores of the videos whose label is known."""
+    labels, logits = known(predictions)
+    return metrics.confusion_matrix(logits.argmax(axis=1), labels, logits.shape[1])
+
+
+def cover(predictions: Predictions) -> dict[str, Any]:
+    """How many videos the annotations list, how many were scored, why the others were not, and what that leaves open.
+
+    `top1_at_least` and `top1_at_most` are what top-1 would be if all of the missing ones were wrong or right. They are
+    left out for a part of a split, where only those are known to be missing that were damaged.
+    """
+    labels, logits = known(predictions)
+    scored, labelled = len(predictions.labels), len(labels)
+    missing = len(predictions.missing)
+    coverage = {
+        'expected': predictions.expected,
+        'scored': scored,
+        'unlabelled': scored - labelled,
+        'missing': missing,
+        'reasons': dict(sorted(Counter(reason for _, reason in predictions.missing).items())),
+    }
+    if predictions.expected is None or not labelled:
+        return coverage
+    right = int(metrics.right(logits, labels).sum())
+    return coverage | {
+        'top1_at_least': right / (labelled + missing),
+        'top1_at_most': (right + missing) / (labelled + missing),
+    }
+
+
+def curve(predictions: Predictions, *, clips: int, crops: int) -> list[dict[str, Any]]:
+    """What fewer views would have given, for the leader, see `multi_view.curve`; nothing without views or labels."""
+    if clips * crops == 1 or predictions.views is None or not predictions.labelled.any():
+        return []
+    return multi_view.curve(predictions.views, predictions.labels, clips=clips, crops=crops)
+
+
+def to_text(section: str, results: Mapping[str, Any]) -> str:
+    """One line of scores and protocol, and one more where videos are missing or have no label.
+
+    `results` are those of `summarize`, with `coverage` (see `cover`) and `protocol`.
+    """
+    coverage = results['coverage']
+    scores = 'no accuracy, for no label is known' if results['videos'] else 'no accuracy, for no video could be read'
+    if 'top1' in results:
+        scores = (
+            f'top-1 {results["top1"]:.4%}  top-5 {results["top5"]:.4%}  mean class {results["mean_class_accuracy"]:.4%}'
+        )
+    notes = []
+    if missing := coverage['missing']:
+        reasons = ', '.join(f'{count:,} {reason}' for reason, count in coverage['reasons'].items())
+        notes.append(f'{missing:,} of {coverage["scored"] + missing:,} videos have no score ({reasons})')
+        if 'top1_at_least' in coverage:
+            notes[-1] += f', with them top-1 {coverage["top1_at_least"]:.2%} to {coverage["top1_at_most"]:.2%}'
+    if 'top1' in results and coverage['unlabelled']:
+        notes.append(f'{coverage["unlabelled"]:,} videos without a label left out')
+    if results.get('same_videos') is False:
+        notes.append('not the videos that this split held when the model was trained')
+    note = f'\n{"":<13}{"; ".join(notes)}' if notes else ''
+    return f'{section:<13}{scores}  {results["protocol"]}{note}'
+
+
+def write(folder: Path, predictions: Predictions, results: Mapping[str, Any], label_names: Sequence[str]) -> None:
+    """Writes the files above to `folder`, which is new."""
+    if 'top1' in results:
+        confusion, title = confusion_matrix(predictions), f'top-1 {results["top1"]:.2%}, {results["protocol"]}'
+        write_classes(folder / CLASSES, confusion, label_names)
+        draw_confusion(folder / CONFUSION, confusion, label_names, title)
+    if results['views_curve']:
+        multi_view.draw_curve(folder / CURVE, results['views_curve'], results['protocol'])
+    (folder / RESULTS).write_text(json.dumps(results, indent=2, allow_nan=False) + '\n')
+
+
+def write_classes(path: Path, confusion: np.ndarray, label_names: Sequence[str]) -> None:
+    """Videos and top-1 of every class; no top-1 where there is no video."""
+    with path.open('w', newline='') as file:
+        lines = csv.writer(file)
+        lines.writerow(['name', 'videos', 'top1'])
+        for name, videos, right in zip(label_names, confusion.sum(axis=1), confusion.diagonal(), strict=True):
+            lines.writerow([name, videos, f'{right / videos:.6f}' if videos else ''])
+
+
+def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str], title: str) -> None:
+    """The confusion matrix as a picture: shares of each label, with counts where they can be read."""
+    classes = len(label_names)
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    side = min(max(4.5, 0.55 * classes + 2), 14)
+    figure = figures.figure(side + 1, side)
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, label='share of the label', shrink=0.8)
+    axes.set(xlabel='predicted', ylabel='label')
+    axes.set_title(title, fontsize='medium')
+    if classes <= 40:
+        axes.set_xticks(range(classes), label_names, rotation=90)
+        axes.set_yticks(range(classes), label_names)
+    if classes <= 20:
+        for row, column in np.argwhere(confusion):
+            colour = 'white' if shares[row, column] > 0.5 else 'black'
+            axes.text(column, row, confusion[row, column], ha='center', va='center', color=colour)
+    figures.save(figure, path)

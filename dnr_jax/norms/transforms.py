@@ -1,0 +1,65 @@
+"""Transforms: where the scale and the shift of a norm come from.
+
+    transform(carry, pooled) -> (carry, (scale, shift))      pooled [B G C], scale and shift [1 G C] or [B G C]
+
+Learned once for all videos (static), or relayed, for this very clip, from the previous layer or the previous frames.
+A static transform passes the carry through, one along the layers moves it, one along the frames starts its own at zero.
+
+Axes: B clips, G groups of consecutive frames, C channels. Float32.
+
+Source: Cai, Yao, Chen, NeurIPS 2021.
+"""
+
+import flax.linen as nn
+from jax import Array
+from jaxtyping import Float
+
+from dnr_jax.norms.relay import Carry, RelayCell, relay_over_frames, zero_carry
+from dnr_jax.operations import PerGroup
+
+
+class StaticTransform(nn.Module):
+    """One learned scale and shift per channel for all videos: what the relay replaces. The scale begins at `start`."""
+
+    start: float
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: PerGroup) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[-1:])
+        shift = self.param('shift', nn.initializers.zeros, pooled.shape[-1:])
+        return carry, (scale[None, None], shift[None, None])
+
+
+class CrossLayerTransform(nn.Module):
+    """One hop along the layers: the cell of the stage reads the whole clip and the state of the layer before.
+
+    The scale is `gain` times that of the cell.
+    """
+
+    cell: RelayCell
+    gain: float
+
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B 1 C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        carry, (scale, shift) = self.cell(carry, pooled[:, 0])
+        return carry, (self.gain * scale[:, None], shift[:, None])
+
+
+class CrossTemporalTransform(nn.Module):
+    """A relay along the frame groups with this layer's own cell, from zero at the first frames.
+
+    Where the collection 'stream' is mutable, the relay goes on from the state it holds there, and leaves its own.
+    The scale is `gain` times that of the cell.
+    """
+
+    reduction: int
+    gain: float
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        clips, _, channels = pooled.shape
+        cell = RelayCell(channels, self.reduction, name='relay')
+        state = self.get_variable('stream', 'state', zero_carry(clips, channels))
+        state, (scale, shift) = relay_over_frames(cell, state, pooled)
+        if self.is_mutable_collection('stream') and not self.is_initializing():
+            self.put_variable('stream', 'state', state)
+        return carry, (self.gain * scale, shift)

@@ -1,0 +1,352 @@
+"""Checkpoints in a work folder: the training state and, sealed beside it, all that is needed to use it.
+
+A checkpoint holds the state at one step, a description (`about`: config, class names, data set) and the
+validation metrics at that step if there are any. Saving is asynchronous and atomic; the newest ones stay, and the
+best one by validation top-1. A checkpoint counts once it is sealed (see `manifest`), and only while every byte of it is
+as it was: Orbax itself restores flipped bits without a word. This file alone speaks to Orbax.
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+from orbax.checkpoint import v1 as ocp
+
+from dnr_jax import parallel
+from dnr_jax.command.terminal import printable
+from dnr_jax.runs import manifest, transfer
+from dnr_jax.runs.state import TrainState, byte_count
+
+PyTree = Any
+policies = ocp.training.preservation_policies
+
+TRIES = 20  # to read a checkpoint of a training that goes on, and takes the old ones away
+GOING = 0.2  # seconds that this may take
+UNSEALED = 'unsealed'  # the one name that all unfinished checkpoints are set aside by, so that they cannot pile up
+LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there to fall back to
+
+
+class CheckpointError(Exception):
+    """A checkpoint could not be saved; those before it are untouched."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """One saved step: where it came from and how it scored."""
+
+    step: int
+    about: dict[str, Any]
+    metrics: dict[str, float] | None
+
+
+class Checkpoints:
+    """The checkpoints of `folder`; close it, or use it as a context, to see asynchronous saves through.
+
+    What is damaged is renamed, STEP.damaged, what was never finished, `unsealed`, with a warning; neither counts.
+
+    Attributes:
+      folder: made if it does not exist. keep: how many of the newest checkpoints stay, 2 or more.
+    """
+
+    def __init__(self, folder: Path, keep: int):
+        expect_enough_kept(keep)
+        self._folder = Path(folder).absolute()
+        if parallel.is_leader():
+            _set_aside_damaged(self._folder)
+        parallel.barrier('checkpoints are verified')
+        self._checkpointer = ocp.training.Checkpointer(
+            self._folder,
+            preservation_policy=policies.AnyPreservationPolicy([
+                policies.LatestN(keep),
+                policies.BestN(get_metric_fn=_validation_top1, n=1, keep_checkpoints_without_metrics=False),
+            ]),
+            cleanup_tmp_directories=True,
+        )  # fmt: skip
+        self._sealer = ThreadPoolExecutor(1, thread_name_prefix='seal')
+        self._sealing: Future | None = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        try:
+            self.wait()
+        finally:
+            self._sealer.shutdown()
+            self._checkpointer.close()
+
+    @property
+    def latest(self) -> Checkpoint | None:
+        """The newest checkpoint, None if there is none."""
+        newest = self._checkpointer.latest
+        return None if newest is None else _describe(self._folder / str(newest.step))
+
+    def save(self, state: TrainState, about: dict[str, Any], metrics: dict[str, float] | None) -> None:
+        """Starts to save this state under its step; returns as soon as the state is copied off the devices.
+
+        Waits for the save before it. Raises CheckpointError if that one failed, or if the disk is too full for this.
+        """
+        self.wait()
+        self._expect_room_for(state)
+        step = int(state.step)
+        saving = self._checkpointer.save_checkpointables_async(
+            step,
+            _parts(state),
+            force=True,
+            overwrite=True,
+            metrics=metrics,
+            custom_metadata=json.loads(json.dumps(about | {'validation': metrics})),
+        )
+        self._sealing = self._sealer.submit(self._seal, step, saving.result)
+
+    def check(self) -> None:
+        """Raises CheckpointError if the save under way has failed; does not wait for it."""
+        if self._sealing is not None and self._sealing.done():
+            self.wait()
+
+    def wait(self) -> None:
+        """Sees the save under way through; raises CheckpointError if it fails."""
+        sealing, self._sealing = self._sealing, None
+        if sealing is not None:
+            sealing.result()
+
+    def restore(self, step: int, like: TrainState) -> TrainState:
+        """The state of that step, with the shapes, types and shardings of `like` (see `parallel.abstract`)."""
+        loaded = self._checkpointer.load_checkpointables(step, _parts(like))
+        state = like.replace(**loaded['variables'] | loaded['progress'])
+        return state.replace(average=loaded['variables']['params']) if like.average else state
+
+    def unlike(self, step: int, like: TrainState) -> list[str]:
+        """How the arrays saved at that step are not those of `like`, to read; empty where `restore` can give them."""
+        return _unlike(self._folder / str(step), _parts(like))
+
+    def _seal(self, step: int, saved: Callable[[], Any]) -> None:
+        try:
+            saved()
+            if parallel.is_leader():
+                manifest.seal(self._folder / str(step))
+        except Exception as error:
+            raise CheckpointError(
+                f'The checkpoint of step {step} could not be written to {self._folder}: {error}. Those before it are '
+                'untouched; make room or mend the disk, and start the same command again.'
+            ) from error
+
+    def _expect_room_for(self, state: TrainState) -> None:
+        needed, free = byte_count(state), shutil.disk_usage(self._folder).free
+        if free < 1.1 * needed:
+            raise CheckpointError(
+                f'A checkpoint takes {needed / 1e6:,.0f} MB, the disk of {self._folder} has {free / 1e6:,.0f} MB left. '
+                'Older checkpoints are untouched; make room on it, for example by moving other runs away or by a '
+                'smaller config.run.keep, and start the same command again.'
+            )
+
+
+def expect_enough_kept(keep: int) -> None:
+    """Raises ValueError if so few checkpoints stay that there may be none to fall back to."""
+    if keep < LEAST_KEPT:
+        raise ValueError(f'config.run.keep is {LEAST_KEPT} or more, to have one to fall back to; got {keep}.')
+
+
+def any_in(folder: Path) -> bool:
+    """Whether there are checkpoints in it, undamaged or not."""
+    return folder.is_dir() and bool(_step_folders(folder))
+
+
+def find(folder: Path, which: str) -> Checkpoint:
+    """The checkpoint `which` ('last', 'best' or a step) of a work folder, every byte of it verified.
+
+    Where the last or the best one is damaged, the next one takes its place, with a warning. ValueError, naming what is
+    there, if none is left, or if the step asked for is damaged. A training may go on meanwhile.
+    """
+    return _while_there(lambda: _find(Path(folder), which), folder)
+
+
+def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tuple[Checkpoint, PyTree]:
+    """What `find` finds, and its parameters and statistics for `model.apply`, shaped as `like` says of it.
+
+    A training that goes on may take a checkpoint away while it is read, of which Orbax makes arrays of zeros: what is
+    read counts only if all of it is still there afterwards, and the next one is read else.
+    """
+    shaped: list[tuple[dict, PyTree]] = []  # of the config read last: making a model takes longer than reading one
+
+    def read() -> tuple[Checkpoint, PyTree]:
+        found = _find(Path(folder), which)
+        path = Path(folder) / str(found.step)
+        with _gone_if_not_there(path):
+            entries, _ = manifest.read(path)
+            config = found.about.get('config')
+            if not shaped or shaped[-1][0] != config:
+                shaped.append((config, like(found)))
+            variables = load_variables(folder, found.step, shaped[-1][1])
+            if not manifest.still_there(path, entries):
+                raise _Gone
+        return found, variables
+
+    return _while_there(read, folder)
+
+
+def expect_described(found: Checkpoint) -> None:
+    """Raises ValueError unless config, class names and fingerprints, as they were read, are of their types."""
+    config, names, prints = (found.about.get(name) for name in ('config', 'label_names', 'fingerprints'))
+    typed = isinstance(config, Mapping) and isinstance(names, list) and isinstance(prints, Mapping)
+    if not typed or not names or not all(isinstance(text, str) for text in (*names, *prints.values())):
+        raise ValueError(f'The checkpoint of step {found.step} tells no config, label_names and fingerprints.')
+
+
+def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
+    """Parameters and statistics of a finished checkpoint, for `model.apply`; `like` as in `Checkpoints.restore`.
+
+    ValueError where arrays of other shapes were saved.
+    """
+    path = Path(folder).absolute() / str(step)
+    try:
+        if unlike := _unlike(path, {'variables': like}):
+            raise ValueError(f'arrays are not those of its config, {", ".join(unlike[:3])}')
+        return ocp.load_checkpointables(path, {'variables': like})['variables']
+    except Exception as error:  # many kinds, by what stands there
+        raise ValueError(f'{path} cannot be read: {_in_a_line(error)}') from error
+
+
+def _parts(state: TrainState) -> dict[str, PyTree]:
+    """What to use a model takes, apart from what to go on training it takes."""
+    progress = {name: getattr(state, name) for name in ('step', 'opt_state', 'skipped', 'damaged')}
+    if state.average:
+        progress['params'] = state.params
+    return {'variables': state.variables, 'progress': progress}
+
+
+def _unlike(path: Path, parts: dict[str, PyTree]) -> list[str]:
+    """How the arrays of these parts of a checkpoint are others, to read."""
+    saved = ocp.checkpointables_metadata(path).metadata
+    entries = transfer.compare(
+        _shapes(parts), _shapes({name: saved.get(name, {}) for name in parts}), skip=(), fresh=()
+    )
+    return transfer.grouped(entry for entry in entries if entry.kind in transfer.MISTAKES)
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape) for path, leaf in leaves}
+
+
+class _Gone(Exception):
+    """A checkpoint was taken away while it was read."""
+
+
+def _while_there(read: Callable[[], Any], folder: Path) -> Any:
+    """What `read` reads, as soon as nothing of it was taken away meanwhile."""
+    for _ in range(TRIES):
+        try:
+            return read()
+        except _Gone:
+            continue
+    raise ValueError(
+        f'The checkpoints of {folder} were taken away {TRIES} times while they were read: a training goes on there and '
+        'saves faster than that. Raise its config.run.keep or .checkpoint_every_steps, or take a copy of the folder.'
+    )
+
+
+@contextmanager
+def _gone_if_not_there(path: Path) -> Iterator[None]:
+    """Where something goes wrong within the block, and the checkpoint is being taken away, that is the reason."""
+    try:
+        yield
+    except Exception as error:
+        if _is_going(path):
+            raise _Gone from error
+        raise
+
+
+def _is_going(path: Path) -> bool:
+    """Whether a folder is gone, or is so soon."""
+    deadline = time.monotonic() + GOING
+    while path.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(GOING / 10)
+    return True
+
+
+def _find(folder: Path, which: str) -> Checkpoint:
+    if not folder.is_dir():
+        raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
+    paths = _step_folders(folder)
+    steps = [int(path.name) for path in paths]
+    if not steps:
+        raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
+    if _is_step(which) and int(which) in steps:
+        if (found := manifest.damage(folder / which)) and not _is_going(folder / which):
+            raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
+        return _describe(folder / which)
+    undamaged = _undamaged(reversed(paths))
+    newest = next(undamaged, None)
+    if newest is None:
+        raise ValueError(f'{folder} holds no finished checkpoint that is undamaged, only {steps}.')
+    if which == 'last':
+        return _describe(newest)
+    scored = [checkpoint for checkpoint in map(_describe, [newest, *undamaged]) if checkpoint.metrics]
+    if which == 'best' and scored:
+        return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step))
+    raise ValueError(
+        f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {steps}, got '{which}'."
+    )
+
+
+def _step_folders(folder: Path) -> list[Path]:
+    """By step."""
+    found = (path for path in folder.iterdir() if _is_step(path.name) and path.is_dir())
+    return sorted(found, key=lambda path: int(path.name))
+
+
+def _is_step(name: str) -> bool:
+    """Whether this is a number as we write it; '²' and '٣' are digits too, and '007' is no name of ours."""
+    return name.isascii() and name.isdecimal() and name == str(int(name))
+
+
+def _undamaged(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not (found := manifest.damage(path)):
+            yield path
+        elif _is_going(path):
+            raise _Gone
+        else:
+            logging.warning('%s', printable(f'The checkpoint {path} is damaged and is not used: {found}.'))
+
+
+def _set_aside_damaged(folder: Path) -> None:
+    if not folder.is_dir():
+        return
+    folders = _step_folders(folder)
+    undamaged = set(_undamaged(folders))
+    for path in folders:
+        if path not in undamaged:
+            sealed = (path / manifest.NAME).exists()
+            aside = path.with_name(f'{path.name}.damaged' if sealed else UNSEALED)
+            shutil.rmtree(aside, ignore_errors=True)
+            path.rename(aside)
+
+
+def _describe(path: Path) -> Checkpoint:
+    with _gone_if_not_there(path):
+        try:
+            about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
+            metrics = about.pop('validation')
+            return Checkpoint(int(path.name), about, metrics and {name: float(of) for name, of in metrics.items()})
+        except Exception as error:  # many kinds, by what stands there
+            raise ValueError(f'{path} is described as no training does it, {_in_a_line(error)}') from error
+
+
+def _in_a_line(error: Exception) -> str:
+    return ' '.join(f'{type(error).__name__}: {error}'.removeprefix('ValueError: ').split())[:300]
+
+
+def _validation_top1(metrics: dict[str, float]) -> float:
+    return metrics['top1']

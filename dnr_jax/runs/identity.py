@@ -1,0 +1,34 @@
+"""What is trained, apart from how it is run and scored, and by which code."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+# Sections and keys that may change between one run in a work folder and its continuation.
+CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.damaged')
+COMPUTES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
+RANGES = 'ranges'  # of a config: what its keys may be, which is no setting itself
+
+
+def differences(
+    there: Mapping[str, Any], here: Mapping[str, Any], changeable: tuple[str, ...], within: str = ''
+) -> Iterator[str]:
+    """Yields 'key (value there, value here)' for every key that differs and may not; both as read from JSON."""
+    for name in sorted({*there, *here}):
+        key = f'{within}{name}'
+        one, other = there.get(name), here.get(name)
+        if key in (*changeable, RANGES) or one == other:
+            continue
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            yield from differences(one, other, changeable, f'{key}.')
+        else:
+            yield f'{key} ({one} there, {other} here)'
+
+
+def code_version() -> dict[str, str]:
+    """A hash of this package's sources, and the versions of what it computes with."""
+    sources = sorted(Path(__file__).parent.parent.rglob('*.py'))
+    digest = hashlib.sha256(b''.join(path.read_bytes() for path in sources)).hexdigest()
+    return {'dnr_jax': digest[:12]} | {name: version(name) for name in COMPUTES}

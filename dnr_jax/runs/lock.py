@@ -1,0 +1,130 @@
+"""One process at a time: a lock that a killed process gives back, and that a host which is gone does not keep.
+
+    with held(workdir / '.lock', what='The work folder runs/dnr'):
+        ...                           # Busy, which says by whom, if another process is in here
+
+The kernel holds it (flock), so it ends with its process, however that ends. Not every shared disk tells other hosts of
+such locks. So the holder also writes into the file who it is and touches it every few seconds: who finds another host
+in it listens until it is heard, and is refused, or has been silent for long enough.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dnr_jax.command.terminal import tell
+
+BEAT = 5.0  # seconds from one sign of life to the next
+SILENCE = 30.0  # seconds after which a host is gone
+LONG_AGO = 600.0  # seconds: a file so old is not waited for, whatever the clocks of two hosts say
+
+
+class Busy(ValueError):
+    """Another process is at work here."""
+
+
+@contextmanager
+def held(path: Path, what: str, patient: bool = False) -> Iterator[None]:
+    """Holds the lock of the file `path` within the block; the file is made, and taken away at the end.
+
+    Busy, which begins with `what`, if another process holds it; a patient one waits instead. OSError if the file cannot
+    be written.
+    """
+    descriptor = _opened(path, what, patient)
+    closed = threading.Event()
+    beats = threading.Thread(target=_beat, args=(descriptor, closed), daemon=True, name='lock')
+    try:
+        _expect_silence(descriptor, what)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_self() | {'since': time.strftime('%F %T')}).encode(), 0)
+        beats.start()
+        try:
+            yield
+        finally:
+            closed.set()
+            beats.join(BEAT)
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, what: str, patient: bool) -> int:
+    """The file, locked, and still the one of that name: its last holder may have taken it away meanwhile."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if _locked(descriptor):
+                if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                    return descriptor
+            elif patient:
+                time.sleep(BEAT / 5)
+            else:
+                raise Busy(_told(what, _holder(descriptor)))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a disk without such locks; signs of life are all there is
+    return True
+
+
+def _expect_silence(descriptor: int, what: str) -> None:
+    """Raises Busy if a holder on another host is heard within SILENCE."""
+    holder = _holder(descriptor)
+    heard = os.fstat(descriptor).st_mtime
+    if holder.get('machine') in (None, _self()['machine']) or time.time() - heard > LONG_AGO:
+        return
+    tell(f'{_told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
+    deadline = time.monotonic() + SILENCE
+    while time.monotonic() < deadline:
+        time.sleep(BEAT / 10)
+        if os.fstat(descriptor).st_mtime != heard:
+            raise Busy(_told(what, holder))
+
+
+def _told(what: str, holder: dict[str, Any]) -> str:
+    of = 'another process'
+    if holder:
+        of = f'process {holder.get("process")} on {holder.get("host")}, since {holder.get("since")}'
+    return f'{what} is in use by {of}; wait for its end, or give another folder'
+
+
+def _holder(descriptor: int) -> dict[str, Any]:
+    """Who has written itself into the file; {} where nobody has."""
+    try:
+        found = json.loads(os.pread(descriptor, 1024, 0))
+    except (ValueError, OSError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _self() -> dict[str, Any]:
+    """Of this process. A machine is one start of one kernel: its containers share locks, whatever their names."""
+    try:
+        machine = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+    except OSError:
+        machine = socket.gethostname()
+    return {'process': os.getpid(), 'host': socket.gethostname(), 'machine': machine}
+
+
+def _beat(descriptor: int, closed: threading.Event) -> None:
+    while not closed.wait(BEAT):
+        try:
+            os.utime(descriptor)
+        except OSError:
+            pass  # a disk that is away for a while

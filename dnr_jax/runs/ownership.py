@@ -1,0 +1,112 @@
+"""A work folder belongs to one run at a time, and to one training: its config, its videos, and its arrays."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from dnr_jax import parallel
+from dnr_jax.data.source import VideoSource
+from dnr_jax.files import written_whole
+from dnr_jax.runs import checkpoints
+from dnr_jax.runs.agreement import all_or_none
+from dnr_jax.runs.identity import CHANGEABLE, differences
+from dnr_jax.runs.lock import held
+
+
+@contextmanager
+def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> Iterator[None]:
+    """Makes the work folder this config's own, once all within the block has gone well.
+
+    ValueError, listing the keys, if there are checkpoints of another config; keys named in `allow_change` may differ.
+    """
+    path, wanted = workdir / 'config.json', as_json(config)
+    if path.exists() and checkpoints.any_in(workdir / 'checkpoints'):
+        differing = list(differences(read(path), wanted, (*CHANGEABLE, *allow_change)))
+        if differing:
+            raise ValueError(
+                f'{workdir} belongs to another config. Give another --workdir, the config it was begun with, or allow '
+                f'what is meant to change with --allow_change=KEY; they differ in {"; ".join(differing)}.'
+            )
+    parallel.barrier('configs are compared')
+    with ExitStack() as stack:
+        if parallel.is_leader():
+            stack.enter_context(written_whole(path)).write_text(json.dumps(wanted, indent=2) + '\n')
+        yield
+
+
+@contextmanager
+def kept(file: Path, what: str, patient: bool = False) -> Iterator[None]:
+    """Keeps a folder, `what` to read, for this run alone, by the lock `file`; its own folder is made.
+
+    Of several processes one holds it. ValueError, on all of them, if another run has it, which a patient one waits for,
+    or if it cannot be written to.
+    """
+    with ExitStack() as stack:
+        with all_or_none():
+            if parallel.is_leader():
+                try:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    stack.enter_context(held(file, what, patient))
+                except OSError as error:
+                    raise ValueError(f'{what} must be one that can be written to: {error}') from error
+        yield
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The config.json of a work folder; ValueError if it is damaged."""
+    try:
+        config = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        config = error
+    if not isinstance(config, dict):
+        raise ValueError(f'{path} holds no config. Give another --workdir, or put it back: checkpoints hold it too.')
+    return config
+
+
+def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_change: Sequence[str]) -> None:
+    """Raises ValueError if a training that began with those fingerprints would go on with other videos.
+
+    Converted weights have read no videos: they are not a training to go on with.
+    """
+    if not there:
+        raise ValueError(
+            'The work folder holds converted weights and no training. Give another --workdir, and this one as '
+            'config.init_from.'
+        )
+    if there.get(train.split) != train.fingerprint and 'data' not in allow_change:
+        raise ValueError(
+            f'{train.name} does not hold the videos this training began with (now {len(train):,}). Give the data set '
+            'back, or allow the change with --allow_change=data.'
+        )
+
+
+def expect_steps_left(step: int, last: int, config: ConfigDict) -> None:
+    """Raises ValueError for a training that would end before the step of its checkpoint."""
+    if step > last:
+        raise ValueError(
+            f'The checkpoint is of step {step:,}, but config.train.epochs={config.train.epochs} ends at step {last:,}: '
+            'nothing would be trained. Give more epochs, or the ones it was begun with; eval.py scores it.'
+        )
+
+
+def expect_same_state(unlike: Sequence[str], there: Mapping[str, Any], config: ConfigDict) -> None:
+    """Raises ValueError if arrays of a checkpoint, saved under the config `there`, are unlike those of this config.
+
+    `unlike` says which, see `Checkpoints.unlike`.
+    """
+    if unlike:
+        differing = '; '.join(differences(there, as_json(config), CHANGEABLE))
+        raise ValueError(
+            f'The checkpoint holds another state than this config trains: {", ".join(unlike[:3])}'
+            f'{", ..." * (len(unlike) > 3)}. Give another --workdir, or take back what decides over the state, of the '
+            f'keys that differ: {differing}.'
+        )
+
+
+def as_json(config: ConfigDict) -> dict[str, Any]:
+    """The config as it is read from JSON, which has no tuples."""
+    return json.loads(config.to_json())

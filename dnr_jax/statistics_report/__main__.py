@@ -1,0 +1,23 @@
+"""python -m dnr_jax.statistics_report --workdir=runs/dnr: why evaluation falls behind training mode, see `report`."""
+
+from functools import partial
+
+from absl import flags
+
+from dnr_jax import command
+from dnr_jax.command.terminal import tell
+from dnr_jax.statistics_report.report import report, to_text
+
+
+def main(arguments: list[str]) -> None:
+    given = flags.FLAGS
+    adapt = partial(command.override, arguments=arguments)
+    tell(to_text(report(given.workdir, given.checkpoint, adapt, given.batches, given.out)))
+
+
+if __name__ == '__main__':
+    flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
+    flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
+    flags.DEFINE_integer('batches', 16, 'Batches of config.train.batch_size clips to take statistics over.')
+    flags.DEFINE_string('out', None, 'Folder for report.json and statistics.png; default WORKDIR/statistics.')
+    command.run(main)

@@ -1,0 +1,107 @@
+"""What a training would take, before it is begun: everything is built and compiled, a few steps are run and timed.
+
+The loader and the model are timed apart; the slower one sets the pace:
+
+    clips/s = min(loader, model),    time = steps * batch / (clips/s)
+"""
+
+import time
+from contextlib import closing
+from itertools import islice
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from dnr_jax import parallel
+from dnr_jax.command.terminal import tell
+from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
+from dnr_jax.runs.state import byte_count
+from dnr_jax.training import optimizers
+from dnr_jax.training.introduction import introduce
+from dnr_jax.training.reporting import as_time
+from dnr_jax.training.setup import Setup, prepare
+
+TIMED_STEPS = 2
+TIMED_BATCHES = 8  # of the loader, after as many that fill its queues
+
+
+def dry_run(config: ConfigDict) -> str:
+    """The findings, to read; nothing is written. Raises ValueError for what does not fit, as training does."""
+    setup = prepare(config)
+    tell(introduce(config, setup, 0))
+    state = jax.jit(setup.create, out_shardings=parallel.replicated(setup.mesh))(jax.random.key(config.seed))
+    with closing(training_batches(config, setup.train, setup.mesh, 0)) as batches:
+        loader = loader_pace(config, batches)
+        batch = next(batches)
+    del batch['id']
+    batch = parallel.place(batch, setup.mesh)
+    started = time.monotonic()
+    train_step = parallel.compiled(setup.train_step, setup.shapes(), training_shape(config), setup.mesh)
+    compiling = time.monotonic() - started
+    of_test = parallel.compiled(
+        setup.predict['test'], setup.shapes().variables, views_shape(config, 'test'), setup.mesh
+    )
+    memory, memory_of_test = map(parallel.peak_bytes, (train_step, of_test))
+    model = model_pace(config, train_step, state, batch)
+    return '\n'.join([
+        f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, counting multiplications and '
+        f'additions; compiled in {as_time(compiling)}',
+        f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB; '
+        f'{memory_of_test / 1e6:,.0f} MB in a step of test',
+        *pace_lines(config, setup, loader, model),
+        'learning rate  ' + ', '.join(f'{rate:.4g} at step {step:,}' for step, rate in milestones(config, setup)),
+    ])  # fmt: skip
+
+
+def loader_pace(config: ConfigDict, batches: Any) -> float:
+    """Clips per second of all processes' loaders, if each is as fast as this one."""
+    for _ in islice(batches, TIMED_BATCHES):
+        pass
+    started = time.monotonic()
+    for _ in islice(batches, TIMED_BATCHES):
+        pass
+    return TIMED_BATCHES * config.train.batch_size / (time.monotonic() - started)
+
+
+def model_pace(config: ConfigDict, train_step: Any, state: Any, batch: Any) -> float:
+    """Clips per second of the training step over data that is already there."""
+    state, metrics = train_step(state, batch)
+    jax.block_until_ready(metrics)
+    started = time.monotonic()
+    for _ in range(TIMED_STEPS):
+        state, metrics = train_step(state, batch)
+    jax.block_until_ready((state, metrics))
+    return TIMED_STEPS * config.train.batch_size / (time.monotonic() - started)
+
+
+def forward_flops(config: ConfigDict, setup: Setup) -> float:
+    """Floating-point operations of one clip in evaluation, as XLA counts them."""
+    shapes, size = setup.shapes(), config.augment.size
+    clip = jax.ShapeDtypeStruct((1, config.clip.frames, size, size, 3), jnp.float32)
+    lowered = jax.jit(lambda variables, clip: setup.model.apply(variables, clip, train=False)).lower(
+        shapes.variables, clip
+    )
+    return lowered.cost_analysis()['flops']
+
+
+def pace_lines(config: ConfigDict, setup: Setup, loader: float, model: float) -> list[str]:
+    """The paces, which of them holds the other up, and how long all steps take."""
+    bound = 'the loader: more config.run.workers, or smaller videos' if loader < model else 'the model'
+    seconds = setup.total_steps * config.train.batch_size / min(loader, model)
+    return [
+        f'pace       loader {loader:,.1f} clips/s, model {model:,.1f} clips/s; held up by {bound}',
+        f'time       {setup.total_steps:,} steps in {as_time(seconds)}, without validation and test',
+    ]
+
+
+def milestones(config: ConfigDict, setup: Setup) -> list[tuple[int, float]]:
+    """(step, learning rate) where the schedule turns."""
+    keys = ('decay', 'milestones', 'warmup_steps')
+    return optimizers.learning_rate_milestones(
+        setup.schedule,
+        **{key: config.schedule[key] for key in keys},
+        steps_per_epoch=setup.steps_per_epoch,
+        epochs=config.train.epochs,
+    )

@@ -1,0 +1,57 @@
+"""The weights a new training begins with: those of a checkpoint, where config.init_from names its work folder.
+
+Arrays are taken over by path and shape. The classifier begins anew where the classes are others, relays where the
+checkpoint has none; a static scale and shift falls away where a relay now stands. Anything else must fit.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax.traverse_util import unflatten_dict
+
+from dnr_jax import parallel
+from dnr_jax.runs import trained_model, transfer
+from dnr_jax.runs.state import TrainState
+
+
+class Initial(NamedTuple):
+    """Arrays by path, on all devices, and an account of them, to read."""
+
+    arrays: Mapping[str, jax.Array]
+    told: str
+
+    def into(self, state: TrainState) -> TrainState:
+        """The fresh state with these in their places, and in those of the moving average."""
+        variables = unflatten_dict(transfer.flat(variables_of(state)) | self.arrays, sep='/')
+        params = variables['params']
+        average = jax.tree.map(jnp.copy, params) if state.average else {}
+        return state.replace(params=params, average=average, batch_stats=variables.get('batch_stats', {}))
+
+
+def read(folder: str | Path, like: TrainState, label_names: Sequence[str], mesh: parallel.Mesh) -> Initial:
+    """What a training of these classes begins with: the last checkpoint in the work folder `folder`.
+
+    `like` is its fresh state, or the shapes of it. Raises ValueError if there is no checkpoint, or if it does not fit.
+    """
+    source = trained_model.load(folder, 'last', lambda config: config, mesh)
+    arrays = transfer.flat(source.variables)
+    others = [(transfer.HEAD, 'its classes are others')] if tuple(label_names) != source.label_names else []
+    relays = (transfer.RELAY, 'the checkpoint has no such relay')
+    entries = transfer.compare(
+        transfer.shapes(transfer.flat(variables_of(like))),
+        transfer.shapes(arrays),
+        skip=others,
+        fresh=[relays, *others],
+    )
+    remedy = 'Give config.init_from a checkpoint of the same backbone and settings of config.model.'
+    transfer.expect_explained(entries, str(folder), remedy)
+    told = f'weights of {folder}, step {source.step}:\n{transfer.to_text(entries)}'
+    return Initial({entry.name: arrays[entry.name] for entry in entries if entry.kind == 'loaded'}, told)
+
+
+def variables_of(state: TrainState) -> dict[str, Any]:
+    """Parameters, not their average, and statistics."""
+    return {'params': state.params, 'batch_stats': state.batch_stats}

@@ -1,0 +1,275 @@
+"""Training from a config and a work folder: everything is checked first, then one loop over steps.
+
+    WORKDIR/config.json        what this folder trains; another config is refused
+    WORKDIR/checkpoints/STEP   see `checkpoints`; a run that is started again goes on from the newest
+    WORKDIR/metrics.jsonl, tensorboard/
+    WORKDIR/test/              the final score, see `evaluation`
+
+The position in the data follows from the step, so a continued run sees the clips it would have seen, and ends, bit for
+bit, where an uninterrupted one would.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from dnr_jax import parallel
+from dnr_jax.command.signals import Stopped
+from dnr_jax.evaluation import scores, scoring
+from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
+from dnr_jax.evaluation.results import account, kept_for_results, write
+from dnr_jax.runs.agreement import all_or_none, expect_alike
+from dnr_jax.runs.checkpoints import Checkpoint, Checkpoints, expect_described
+from dnr_jax.runs.identity import code_version
+from dnr_jax.runs.ownership import as_json, claimed, expect_same_state, expect_same_videos, expect_steps_left, kept
+from dnr_jax.runs.state import TrainState
+from dnr_jax.runs.stopping import StopRequest
+from dnr_jax.runs.watchdog import Watchdog
+from dnr_jax.training import initial_weights
+from dnr_jax.training.introduction import introduce
+from dnr_jax.training.profiling import Profiler
+from dnr_jax.training.progress import Progress
+from dnr_jax.training.reporting import Reporter
+from dnr_jax.training.setup import Setup, prepare, resolved
+
+
+class Guards(NamedTuple):
+    """What may end a run from outside of it."""
+
+    stop: StopRequest
+    watchdog: Watchdog
+
+    def wait_for(self, what: str) -> None:
+        """A safe place: answers a request to stop, and then waits for this, but not for ever."""
+        self.stop.check()
+        self.watchdog.expect(what)
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Sequence[str] = ()) -> dict[str, Any]:
+    """Trains to the last step, going on from the newest checkpoint of `workdir`; returns the test results.
+
+    `allow_change` names keys of the config that may differ from the one the folder was begun with.
+
+    Raises ValueError for what does not fit together in the config, before anything is compiled or written;
+    FloatingPointError when the loss is no longer finite; CheckpointError when a checkpoint could not be written; and
+    Stopped when the process was asked to stop (SIGTERM), after it has saved.
+    """
+    workdir = Path(workdir)
+    with ExitStack() as stack:
+        guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
+        with all_or_none():
+            config = resolved(config)
+        expect_alike({'config': as_json(config), 'workdir': str(workdir.absolute()), 'code': code_version()})
+        with all_or_none():
+            setup = prepare(config)
+            if config.init_from and not (workdir / 'config.json').exists():
+                weights_to_begin_with(setup, config)  # what does not fit is refused before the folder is claimed
+        expect_alike({'videos': setup.fingerprints})
+        stack.enter_context(kept(workdir / '.lock', f'The work folder {workdir}'))
+        with claimed(workdir, config, allow_change):
+            checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
+            newest = checkpoints.latest
+            if newest:
+                expect_described(newest)
+                expect_steps_left(newest.step, setup.total_steps, config)
+                expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
+                expect_same_state(checkpoints.unlike(newest.step, setup.shapes()), newest.about['config'], config)
+            weights = weights_to_begin_with(setup, config) if config.init_from and newest is None else None
+            state = start(setup, config.seed, checkpoints, newest, weights)
+        reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
+        reporter.line(introduce(config, setup, int(state.step)))
+        if weights:
+            reporter.line(weights.told)
+        scoring = Scoring(config, setup, guards, reporter)
+        profiler = Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1)
+        training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
+        return scoring.test(training.run(), workdir / 'test')
+
+
+def weights_to_begin_with(setup: Setup, config: ConfigDict) -> initial_weights.Initial:
+    """The weights of config.init_from; ValueError if they do not fit."""
+    return initial_weights.read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
+
+
+def start(
+    setup: Setup,
+    seed: int,
+    checkpoints: Checkpoints,
+    newest: Checkpoint | None,
+    weights: initial_weights.Initial | None,
+) -> TrainState:
+    """The newest checkpoint's state, or a fresh one with those weights, on all devices."""
+    everywhere = parallel.replicated(setup.mesh)
+    if newest is not None:
+        return checkpoints.restore(newest.step, parallel.abstract(setup.shapes(), everywhere))
+    fresh = jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
+    return weights.into(fresh) if weights else fresh
+
+
+class Scoring:
+    """Scores states of a training and reports the scores. What that takes is compiled once, and untimed."""
+
+    def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter):
+        self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
+        self._programs: dict[tuple[Callable, tuple[int, ...]], Callable] = {}
+
+    def validate(self, state: TrainState) -> dict[str, float | int] | None:
+        """The validation scores; None if no label is known."""
+        predictions = self._predictions(state, 'validation')
+        results = account(predictions, self._config, 'validation')
+        summary = self._report(int(state.step), 'validation', predictions, results)
+        return summary if 'top1' in summary else None
+
+    def test(self, state: TrainState, out: Path) -> dict[str, Any]:
+        """The test results, written to `out`."""
+        step, setup = int(state.step), self._setup
+        predictions = self._predictions(state, 'test')
+        self._guards.watchdog.rest()
+        with kept_for_results(out, patient=True):
+            results = write(out, predictions, setup.test, self._config, step, setup.fingerprints)
+        self._report(step, 'test', predictions, results)
+        return results
+
+    def _report(
+        self, step: int, section: str, predictions: scoring.Predictions, results: dict[str, Any]
+    ) -> dict[str, float | int]:
+        summary = scores.summarize(predictions)
+        self._reporter.scalars(step, section, summary)
+        self._reporter.line(scores.to_text(section, results))
+        return summary
+
+    def _predictions(self, state: TrainState, section: str) -> scoring.Predictions:
+        variables = self._as_scored(state.variables)
+        return scoring.evaluate(
+            self._program(self._setup.predict[section], variables, views_shape(self._config, section)),
+            variables,
+            getattr(self._setup, section),
+            self._config,
+            section,
+            self._setup.mesh,
+            before_batch=lambda: self._guards.wait_for(f'a batch to score of {section}'),
+        )
+
+    def _as_scored(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        """With precise statistics, where the config asks for them."""
+        config, setup = self._config, self._setup
+        if not setup.observe:
+            return variables
+        observe = self._program(setup.observe, variables, training_shape(config))
+        wait = partial(self._guards.wait_for, 'a batch for precise statistics')
+        return scoring.with_precise_statistics(observe, variables, setup.train, config, setup.mesh, wait)
+
+    def _program(self, step: Callable, variables: Mapping[str, Any], clip_shape: tuple[int, ...]) -> Callable:
+        """The step compiled for clips of that shape."""
+        if (step, clip_shape) not in self._programs:
+            self._guards.watchdog.rest()
+            self._programs[step, clip_shape] = parallel.compiled(step, variables, clip_shape, self._setup.mesh)
+        return self._programs[step, clip_shape]
+
+
+class Training:
+    """The loop over steps, with what is due between them.
+
+    Attributes:
+      state: after the newest step. saved_step: of the newest checkpoint, None if there is none.
+    """
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        setup: Setup,
+        state: TrainState,
+        checkpoints: Checkpoints,
+        newest: Checkpoint | None,
+        scoring: Scoring,
+        guards: Guards,
+        reporter: Reporter,
+        profiler: Profiler,
+    ):
+        self.state, self.saved_step = state, newest and newest.step
+        self._config, self._setup, self._checkpoints = config, setup, checkpoints
+        self._scoring, self._guards, self._newest = scoring, guards, newest
+        self._profiler = profiler
+        self._progress = Progress(
+            reporter,
+            setup.schedule,
+            setup.total_steps,
+            setup.steps_per_epoch,
+            config.train.batch_size,
+            config.train.max_skipped_steps,
+            unreported=newest.about['unreported'] if newest else [],
+        )
+
+    def run(self) -> TrainState:
+        """All steps that are left; returns the last state. Raises Stopped, after it has saved, when asked to stop."""
+        first = int(self.state.step)
+        try:
+            if self._newest and self._newest.metrics is None and self._validation_is_due(first):
+                self._save(with_scores=True)  # the run was stopped while it validated
+                self._checkpoints.wait()  # it takes the place of the newest one, and the first step may end the process
+            with (
+                closing(training_batches(self._config, self._setup.train, self._setup.mesh, first)) as batches,
+                self._profiler,
+            ):
+                placed = parallel.place_ahead(batches, self._setup.mesh, self._config.run.prefetch)
+                for step in range(first + 1, self._setup.total_steps + 1):
+                    self._guards.wait_for(f'the batch of step {step}')
+                    self._checkpoints.check()
+                    with self._progress.waiting_for_data():
+                        batch, ids = next(placed)
+                    (self._first_step if step == first + 1 else self._step)(step, batch, ids)
+                    self._do_what_is_due(step)
+        except Stopped:
+            if int(self.state.step) not in (0, self.saved_step):
+                self._save(with_scores=False)
+            raise
+        return self.state
+
+    def _first_step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
+        """The step that compiles, untimed."""
+        self._guards.watchdog.rest()
+        self.state, metrics = self._setup.train_step(self.state, batch)
+        self._progress.first_step(step, metrics, ids)
+        self._guards.stop.at_safe_places_only()
+
+    def _step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
+        self._guards.watchdog.expect(f'step {step}')
+        self._profiler.before(step, self._progress.settle)
+        self.state, metrics = self._setup.train_step(self.state, batch)
+        self._progress.step(step, metrics, ids)
+
+    def _do_what_is_due(self, step: int) -> None:
+        run, last = self._config.run, self._setup.total_steps
+        if due(step, run.log_every_steps, last):
+            self._progress.report(step)
+        if self._validation_is_due(step):
+            self._save(with_scores=True)
+        elif due(step, run.checkpoint_every_steps, last):
+            self._save(with_scores=False)
+
+    def _validation_is_due(self, step: int) -> bool:
+        return due(step, self._config.run.validate_every_epochs * self._setup.steps_per_epoch, self._setup.total_steps)
+
+    def _save(self, with_scores: bool) -> None:
+        with self._progress.pause():
+            scores = self._scoring.validate(self.state) if with_scores else None
+            self._guards.watchdog.rest()
+            about = {
+                'config': self._config.to_dict(),
+                'label_names': self._setup.train.label_names,
+                'fingerprints': self._setup.fingerprints,
+                'unreported': self._progress.unreported,
+            }
+            self._checkpoints.save(self.state, about, scores)
+            self.saved_step = int(self.state.step)
+
+
+def due(step: int, every: int, last: int) -> bool:
+    """Whether something done at the last step, and every so many steps if that is not 0, is due after this one."""
+    return step == last or (every > 0 and step % every == 0)

@@ -1,0 +1,70 @@
+"""What a training tells while it runs: lines to read, `metrics.jsonl` for machines, TensorBoard for the eye."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tensorboardX import SummaryWriter
+
+from dnr_jax.command.terminal import tell
+from dnr_jax.files import written_whole
+
+
+class Reporter:
+    """Writes scalars of a run to its work folder; a continued run first drops what lies after its start."""
+
+    def __init__(self, workdir: Path, start_step: int, writes: bool):
+        """`writes` is false for all processes of a run but one, which then tell nothing."""
+        self._writes = writes
+        if not writes:
+            return
+        self._path = workdir / 'metrics.jsonl'
+        if self._path.exists():
+            kept = [
+                line for line in self._path.read_text(errors='replace').splitlines() if _step_of(line) <= start_step
+            ]
+            with written_whole(self._path) as path:
+                path.write_text(''.join(f'{line}\n' for line in kept))
+        self._tensorboard = SummaryWriter(str(workdir / 'tensorboard'), purge_step=start_step + 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        if self._writes:
+            self._tensorboard.close()
+
+    def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
+        """Records values of one kind ('train', 'validation', 'test') at a step."""
+        if not self._writes:
+            return
+        with self._path.open('a') as lines:
+            lines.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
+        for name, value in values.items():
+            self._tensorboard.add_scalar(f'{kind}/{name}', value, step)
+        self._tensorboard.flush()
+
+    def line(self, text: str) -> None:
+        """Tells a line, or several."""
+        if self._writes:
+            tell(text)
+
+
+def as_time(seconds: float) -> str:
+    """1:02:03, or 2:03 below an hour."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'
+
+
+def _step_of(line: str) -> int:
+    try:
+        return int(json.loads(line)['step'])
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        RecursionError,
+    ):  # of a run that was killed while writing it, or of none
+        return sys.maxsize
