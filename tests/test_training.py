@@ -20,6 +20,7 @@ from dnr_jax.command.signals import Stopped
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.evaluation import checkpoint_score
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.results import kept_for_results
 from dnr_jax.models.resnet import BasicBlock, resnet
