@@ -183,7 +183,7 @@ def told(scores: dict[str, np.ndarray]) -> dict[str, Any]:
 
 
 def deviations(layers: list[drift.Layer]) -> dict[str, float]:
-    """Drift and spread as `precise` defines them, averaged over the layers that have them."""
+    """Drift and spread as `statistics_report.drift` defines them, averaged over the layers that have them."""
     found = {}
     for name in ('drift_mean', 'drift_var', 'spread_mean', 'spread_var'):
         values = [getattr(layer, name) for layer in layers if getattr(layer, name) is not None]

@@ -39,7 +39,7 @@ class Scheme(NamedTuple):
 
     Attributes:
       rules: from its keys to those of torchvision's ResNet, or to paths with dots at once.
-      fresh: modules that its networks need not have, see `account.compare`.
+      fresh: modules that its networks need not have, see `transfer.compare`.
       pixels: those of its config, where they are not those of the base config.
       epsilons: what it adds to the variance of norms, by pattern, where that is not 1e-5.
     """

@@ -4,7 +4,7 @@
     views.npz         ids [N], views [N V K]: the logits of every view, where there is more than one
     missing.csv       id, reason: videos of the split that have no score, where there are any
 
-The logits of predictions.npz are the mean over views, or the logarithm of the mean probability (see `views`). Both
+The logits of predictions.npz are the mean over views, or the logarithm of the mean probability (see `multi_view`). Both
 rank the classes as their average does, and a softmax turns both into probabilities.
 
 Axes: N videos, V views, K classes.

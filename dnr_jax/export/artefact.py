@@ -43,7 +43,7 @@ def export_checkpoint(
       which, adapt: see `trained_model.load`.
       platforms: of PLATFORMS, with 'cpu', on which it is checked.
       stream: whether one step of a stream is exported, in place of whole clips.
-      horizon: of a stream, see `turns`; None for the frame groups of a clip.
+      horizon: of a stream, see `streaming.endless`; None for the frame groups of a clip.
       check_clips: clips of the test split to check it with, at least 2; random ones for 0, or where there is no data.
     Raises ValueError for mistakes, ExportError if the logits are not those of the checkpoint; nothing is written then.
     """

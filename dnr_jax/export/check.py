@@ -48,7 +48,7 @@ def clips_of(config: ConfigDict, wanted: int) -> tuple[np.ndarray, str]:
 
 
 def logits_of_checkpoint(found: Trained, clips: np.ndarray, stream: bool, horizon: int | None) -> np.ndarray:
-    """Of the checkpoint itself, as evaluation and `turns` have them: [B K], or [B G K]."""
+    """Of the checkpoint itself, as evaluation and `streaming.endless` have them: [B K], or [B G K]."""
     pixels = found.config.pixels.to_dict()
     if not stream:
         step = partial(eval_step, model=found.model, pixels=pixels, views_at_once=0)

@@ -39,7 +39,7 @@ def of_streams(found: Trained, horizon: int) -> Program:
     """`call(carry, frames) -> (carry, logits)`, one frame group further; the carry is a dict of arrays, zero at first.
 
     Args:
-      horizon: see `turns`.
+      horizon: see `streaming.endless`.
     Raises ValueError for a network that cannot be streamed so far.
     """
     model, variables, pixels = found.model, on_one_device(found.variables), found.config.pixels.to_dict()

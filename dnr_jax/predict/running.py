@@ -2,7 +2,7 @@
 
 There are two ways, with one result, pairs (frames seen, logits [K]) in order of time:
 
-    stream       a causal network carries what it knows, see `turns`: constant memory, every frame read once
+    stream       a causal network carries what it knows, see `streaming.endless`: constant memory, every frame read once
     look back    any network reads a clip that ends here: of its window where sampling is dense, else of all so far
 
 Both take the centre crop of the test protocol.
@@ -81,7 +81,7 @@ def stream(found: Trained, *, horizon: int, groups_at_once: int) -> Callable[[It
     """What predicts from frames as they come, without end: one prediction for each frame group of the relay.
 
     Args:
-      horizon: groups that a prediction looks back over, see `turns`; 0 for all.
+      horizon: groups that a prediction looks back over, see `streaming.endless`; 0 for all.
       groups_at_once: that pass the network in one call; fewer answer sooner, more are faster.
     Raises ValueError, with the reason, for a network that cannot be streamed without end.
     """

@@ -3,7 +3,7 @@
 python -m dnr_jax.statistics_report --workdir=runs/dnr
 
 The same clips of the validation split are scored by the statistics of their batch, by the running averages, and by
-precise statistics in place of these; drift and spread of every layer (see `precise`) say where they part.
+precise statistics in place of these; drift and spread of every layer (see `drift`) say where they part.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A stream without end of a network that has learned from short clips.
 
 A relay that has learned from a few hops need not stand more of them: its state may grow with every hop, until it hears
-of nothing new. So with a horizon of N groups two streams (see `streaming`) run side by side, and take turns to begin
+of nothing new. So with a horizon of N groups two streams (see `stream`) run side by side, and take turns to begin
 anew: each after N groups, one halfway between the other. Logits are of the one that has seen more: those of a clip of
 the last m groups, N / 2 < m <= N, or of all while they are fewer. Memory is constant, and no group is read again.
 

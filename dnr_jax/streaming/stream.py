@@ -6,7 +6,7 @@
 
 The carry has one size for ever: the state of every cross-temporal relay, and the mean of the features so far. Logits
 are those of all frames up to here, so after the groups of a whole clip they are those of the clip. A relay that has
-learned from short clips need not stand many more hops than they have: `turns` looks back over so many and no more.
+learned from short clips need not stand many more hops than they have: `endless` looks back over so many and no more.
 
 That holds where a network is causal in evaluation mode, where frames know nothing of later ones. So are
 

@@ -22,7 +22,7 @@ class Asked(NamedTuple):
 
     workdirs: tuple[str, ...]  # one, but of `order`
     checkpoint: str  # 'last', 'best' or a step
-    adapt: Callable[[ConfigDict], ConfigDict]  # see `trained.load`
+    adapt: Callable[[ConfigDict], ConfigDict]  # see `trained_model.load`
     out: str | None  # folder to write to; None for WORKDIR/study
     clips: int  # at most so many of the test split
     label: str | None  # class of the one clip, or ...

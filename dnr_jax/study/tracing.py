@@ -84,7 +84,7 @@ def trace(model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B 
 
     Pure, for any backbone of `models.MODELS`, in evaluation mode. A single clip is a batch of one: to map over clips,
     `jax.vmap(lambda clip: trace(model, variables, clip[None]))`. Compiled, keys come back sorted; see
-    `precise.in_order`.
+    `transfer.in_order`.
     """
     return observe(model, variables, clip)[1]
 

@@ -3,7 +3,7 @@
     WORKDIR/config.json        what this folder trains; another config is refused
     WORKDIR/checkpoints/STEP   see `checkpoints`; a run that is started again goes on from the newest
     WORKDIR/metrics.jsonl, tensorboard/
-    WORKDIR/test/              the final score, see `evaluation`
+    WORKDIR/test/              the final score, see `dnr_jax.evaluation`
 
 The position in the data follows from the step, so a continued run sees the clips it would have seen, and ends, bit for
 bit, where an uninterrupted one would.
