@@ -35,7 +35,7 @@ test-ahead: $(VENV)-ahead/installed-tests
 	version=$$($(VENV)-ahead/bin/python -c "import jax; print(jax.__version__)") && \
 	$(VENV)-ahead/bin/pip install --no-deps jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version nvidia-nvvm \
 	    nvidia-cuda-nvcc
-	$(VENV)-ahead/bin/python -m pytest -n 2 tests/ahead --durations=10
+	$(VENV)-ahead/bin/python -m pytest -n 2 tests/ahead_of_time/compilers --durations=10
 
 # Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
 test-beam: $(VENV)-beam/installed-tests

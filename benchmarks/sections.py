@@ -85,7 +85,7 @@ def aims() -> Iterator[str]:
     yield from table('aim | device | at most | measured | met by', rows)
     yield ''
     yield 'That relays read no activation more than batch norm and make no loop is counted in the compiled step by'
-    yield '`tests/test_hlo.py`.'
+    yield '`tests/ahead_of_time/test_hlo.py`.'
 
 
 def span(values: Iterable[float]) -> str:

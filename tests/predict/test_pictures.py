@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models3d import networks as networks3d
+import small_networks3d as networks3d
 from small_networks import normal, short
 
 from dnr_jax import parallel

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import models3d.networks
 import numpy as np
 import pytest
 import small_networks
+import small_networks3d
 from data.conftest import prepare_tiny
 from jax import export
 
@@ -27,7 +27,7 @@ from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.runs import checkpoints, trained_model
 from dnr_jax.runs.state import TrainState
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHAPE = (4, 16, 16, 3)
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 
@@ -66,8 +66,8 @@ FAMILIES = [
 @pytest.mark.parametrize(('backbone', 'norms', 'settings'), FAMILIES)
 def test_every_family_for_any_number_of_clips(random_variables, backbone, norms, settings):
     shape = (32, 8, 8, 3) if 'slowfast' in backbone else SHAPE
-    if backbone in models3d.networks.BACKBONES:
-        model = models3d.networks.short(backbone, norms, classes=5, **settings)
+    if backbone in small_networks3d.BACKBONES:
+        model = small_networks3d.short(backbone, norms, classes=5, **settings)
     else:
         model = small_networks.short(backbone, norms, **settings).clone(blocks=(1,))
     found, clips = in_memory(random_variables, model, shape)

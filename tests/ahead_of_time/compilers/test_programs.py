@@ -5,9 +5,9 @@ import re
 from math import prod
 
 import jax
-import models3d.networks
 import pytest
 import small_networks
+import small_networks3d
 from flax.traverse_util import flatten_dict
 
 from configs import base, moving_shapes
@@ -37,7 +37,7 @@ FAMILIES = (
 
 def short(backbone, norms):
     """The first blocks of that backbone, whose activations are bfloat16."""
-    of = models3d.networks if backbone in models3d.networks.BACKBONES else small_networks
+    of = small_networks3d if backbone in small_networks3d.BACKBONES else small_networks
     settings = {'width': WIDTHS.get(backbone, WIDTH), 'classes': CLASSES, 'dtype': 'bfloat16', 'reduction': 1}
     return of.short(backbone, norms, **settings)
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import models3d.networks
 import numpy as np
 import pytest
 import small_networks
+import small_networks3d
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
@@ -64,7 +64,7 @@ def test_every_backbone_stands_in_the_table():
 
 
 def short(backbone, preset):
-    module = models3d.networks if backbone in models3d.networks.BACKBONES else small_networks
+    module = small_networks3d if backbone in small_networks3d.BACKBONES else small_networks
     return module.short(backbone, preset, classes=5, dropout=0.1, reduction=1).clone(**FAMILIES[backbone].changes)
 
 

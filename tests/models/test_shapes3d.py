@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from models3d.networks import BACKBONES, network, shapes, short
+from small_networks3d import BACKBONES, network, shapes, short
 
 FLOAT32 = jnp.dtype('float32')
 

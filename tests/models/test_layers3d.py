@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from models3d.networks import NORM, network, normal, short
 from numpy.testing import assert_allclose, assert_array_equal
+from small_networks3d import NORM, network, normal, short
 
 from dnr_jax.models.r2plus1d import middle, split_slots
 from dnr_jax.models.resnet3d import Bottleneck3D, StemConv, TemporalConv, max_of_pairs

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 import pytest
-from models3d.networks import BACKBONES, network, shapes
+from small_networks3d import BACKBONES, network, shapes
 
 BLOCKS = {
     'slowonly_resnet50': (3, 4, 6, 3),
