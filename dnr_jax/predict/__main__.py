@@ -121,8 +121,8 @@ def print_streams(
     """Predicts every source while it goes on, until it ends or Ctrl-C; returns how many could not be read so far.
 
     Args:
-      horizon: see `streaming.endless`; None for the groups of a clip. every: groups from one line to the next. chunk: groups that
-        pass the network at once. format, protocols: see `live`.
+      horizon: see `streaming.endless`; None for the groups of a clip. every: groups from one line to the next. chunk:
+        groups that pass the network at once. format, protocols: see `live`.
     """
     from dnr_jax.data.video import live
     from dnr_jax.data.video.decoding import VideoError
