@@ -1,0 +1,110 @@
+"""Norms by name: a row without constructors is refused, no two words mean the same, a new one is a part and a row."""
+
+import itertools
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import pytest
+from small_networks import NORM, network, normal
+
+from dnr_jax.models import MODELS
+from dnr_jax.models.network import Block, Network
+from dnr_jax.norms import normalization
+from dnr_jax.norms.normalization import NORMS, Parts, make_norm
+from dnr_jax.norms.relay import RelayCell, zero_carry
+
+CLIP = normal(2, 4, 3, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ('statistics', 'transform', 'words'),
+    [
+        ('batch', 'gated', "Unknown transform 'gated'.*static, cross_layer"),
+        ('instance', 'static', "Unknown statistics 'instance'.*batch, group"),
+        ('none', 'static', "'none' for both"),
+        ('batch', 'none', "'none' for both"),
+    ],
+)
+def test_a_row_without_a_constructor_is_refused_when_it_is_made(statistics, transform, words):
+    with pytest.raises(ValueError, match=words):
+        Parts(statistics, transform)
+
+
+class OneNorm(nn.Module):
+    word: str
+
+    @nn.compact
+    def __call__(self, x, train):
+        cell = RelayCell(x.shape[-1], NORM['reduction'], name='cell')
+        carry = zero_carry(len(x), x.shape[-1])
+        return make_norm(self.word, cell=cell, name='norm', **NORM)(x, carry, train)[0]
+
+
+def outcome(word):
+    """What is learned, and what comes out in training, in evaluation, and where the transform is as it begins."""
+    variables = OneNorm(word).init(jax.random.key(0), CLIP, train=True)
+    outputs = [OneNorm(word).apply(variables, CLIP, train=train, mutable='batch_stats')[0] for train in (True, False)]
+    return jax.tree.structure(variables), jnp.stack(outputs)
+
+
+def test_no_two_words_mean_the_same():
+    """By what they learn or compute; the onward relay is the same norm, and differs in what its stages hand on."""
+    outcomes = {word: outcome(word) for word in NORMS if not NORMS[word].onward}
+    for one, other in itertools.combinations(outcomes, 2):
+        (learned, y), (learned_by_other, y_of_other) = outcomes[one], outcomes[other]
+        assert learned != learned_by_other or float(abs(y - y_of_other).max()) > 1e-3, (one, other)
+
+
+class Shifted(nn.Module):
+    """Only a learned shift."""
+
+    @nn.compact
+    def __call__(self, carry, pooled):
+        shift = self.param('only_shift', nn.initializers.ones, pooled.shape[-1:])
+        return carry, (jnp.ones((1, 1, pooled.shape[-1])), shift[None, None])
+
+
+def test_a_new_norm_is_a_transform_and_its_rows(monkeypatch):
+    monkeypatch.setitem(normalization.TRANSFORMS, 'shifted', lambda of, gain, cell: Shifted)
+    monkeypatch.setitem(NORMS, 'batch_shifted', Parts('batch', 'shifted'))
+    model, clip = network(norms='batch_shifted,batch'), jnp.zeros((1, 2, 16, 16, 3))
+    params = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)['params']
+    assert set(params['stage1']['block1']['norm1']['transform']) == {'only_shift'}
+    norm = make_norm('batch_shifted', cell=None, name='norm', **NORM)
+    carry = zero_carry(2, 4)
+    (y, after), _ = norm.init_with_output(jax.random.key(0), CLIP, carry, train=True)
+    assert jnp.allclose(y.mean(axis=(0, 1, 2, 3)), 1, atol=1e-5) and after is carry
+
+
+class Plain(Block):
+    """One 1x1 convolution."""
+
+    @staticmethod
+    def widths(features):
+        return (features,)
+
+    @nn.compact
+    def __call__(self, x, carry, train):
+        y, carry = self.norm(self.norms[0], cell=self.cell, name='norm1')(nn.Dense(self.features)(x), carry, train)
+        return nn.relu(y), carry
+
+
+class PlainNetwork(Network):
+    @nn.compact
+    def __call__(self, clip, train):
+        x, carry = nn.Dense(self.width)(clip), zero_carry(len(clip), self.width)
+        x, _ = self.stage(0, (Plain, Plain), Plain.widths, self.width, 1)(x, carry, train)
+        return self.classify(x, train)
+
+
+def test_a_new_backbone_is_a_block_a_network_and_its_row(monkeypatch):
+    made = lambda *, norms, **settings: PlainNetwork(norms=normalization.norm_slots(norms, 1), **settings)  # noqa: E731
+    monkeypatch.setitem(MODELS, 'plain', made)
+    for norms in ('dnr', 'batch', 'none'):
+        model = network('plain', norms)
+        logits, variables = model.init_with_output(jax.random.key(0), normal(2, 4, 4, 4, 3), train=False)
+        assert logits.shape == (2, 5)
+    relayed = network('plain', 'dnr').init(jax.random.key(0), normal(2, 4, 4, 4, 3), train=False)['params']
+    assert 'relay' in str(jax.tree_util.tree_structure(relayed))
