@@ -1,10 +1,12 @@
 """Scores of a trained model: every video read exactly once, every view kept, a score never without its protocol.
 
-batches, eval_step, scoring        from records to predictions, while training as afterwards
-multi_view, metrics, scores        what predictions are worth
-predictions, results               the files they are kept in
-precise_statistics                 running statistics taken anew before scoring
-checkpoint_score                   all of it, for a work folder: eval.py
+    batches, eval_step, scoring        from records to predictions, while training as afterwards
+    multi_view, metrics, scores        what predictions are worth
+    predictions, results               the files they are kept in
+    precise_statistics                 running statistics taken anew before scoring
+    checkpoint_score                   all of it, for a work folder: eval.py
+
+Training takes its scores by the same functions.
 """
 
 __all__ = [

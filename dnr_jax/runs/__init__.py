@@ -1,10 +1,12 @@
 """A work folder: what a run leaves in it, finds again in it, and is kept from losing.
 
-checkpoints, manifest          states, sealed; an undamaged one is found again
-ownership, lock, identity      one run at a time, of one training
-agreement, stopping, watchdog  processes that begin alike, stop together, and do not hang
-config_ranges, trained_model   a config that holds; the model of a checkpoint, ready to be used
-state, transfer                what a training carries; what becomes of arrays that change networks
+    checkpoints, manifest          states, sealed; an undamaged one is found again
+    ownership, lock, identity      one run at a time, of one training
+    agreement, stopping, watchdog  processes that begin alike, stop together, and do not hang
+    config_ranges, trained_model   a config that holds; the model of a checkpoint, ready to be used
+    state, transfer                what a training carries; what becomes of arrays that change networks
+
+Only `checkpoints` knows Orbax.
 """
 
 __all__ = [
