@@ -1,5 +1,7 @@
 """Tables in Markdown, and the records they are made of."""
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -72,3 +74,17 @@ def shape(record: Record) -> str:
     if record['by']['device'] != 'cpu':
         parts.append(record['by']['device'])
     return ', '.join(parts)
+
+
+def wrapped(text: str) -> str:
+    """Prose in Markdown whose figures have been filled in, its lines broken anew; all else is left as it is."""
+
+    def fill(item: str) -> str:
+        indent = '  ' if item.startswith('* ') else ''
+        return textwrap.fill(' '.join(item.split()), 120, subsequent_indent=indent, break_on_hyphens=False)
+
+    def block(of: str) -> str:
+        kept = of.startswith(('#', '|', '!', '`' * 3, '    '))
+        return of if kept else '\n'.join(map(fill, re.split(r'\n(?=\* )', of)))
+
+    return '\n\n'.join(map(block, text.strip().split('\n\n'))) + '\n'
