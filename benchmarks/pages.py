@@ -1,20 +1,22 @@
-"""Writes docs/benchmarks.md from the records: python -m benchmarks.pages
+"""Writes docs/speed.md, prose, and docs/benchmarks.md, tables, from the records: python -m benchmarks.pages
 
 Of records of the same thing on the same device, the last one counts.
 """
 
 from collections.abc import Iterator
 
-from benchmarks import records, sections
+from benchmarks import records, sections, speed
 from benchmarks.tables import device, latest
 
 DOCS = records.ROOT / 'docs'
 PAGE = DOCS / 'benchmarks.md'
+PROSE = DOCS / 'speed.md'
 
 
 def page() -> str:
-    """The whole page."""
-    lines = ['# Speed', '', 'Written by `python -m benchmarks.pages` from `benchmarks/records/`.', *where_measured()]
+    """The page of tables."""
+    told = 'What they say stands in [`speed.md`](speed.md). Written by `python -m benchmarks.pages` from'
+    lines = ['# All measurements', '', told, '`benchmarks/records/`.', *where_measured()]
     for title, section in SECTIONS.items():
         found = list(section())
         lines += ['', f'## {title}', '', *(found or ['Not measured yet.'])]
@@ -61,8 +63,9 @@ def main() -> None:
     folder = DOCS / sections.PICTURES
     folder.mkdir(exist_ok=True)
     draw_growth(latest('growth'), folder / sections.GROWTH_PICTURE)
-    PAGE.write_text(page())
-    print(PAGE.relative_to(records.ROOT))
+    for path, text in {PAGE: page(), PROSE: speed.page()}.items():
+        path.write_text(text)
+        print(path.relative_to(records.ROOT))
 
 
 if __name__ == '__main__':
