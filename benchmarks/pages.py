@@ -3,6 +3,7 @@
 Of records of the same thing on the same device, the last one counts.
 """
 
+import argparse
 from collections.abc import Iterator
 
 from benchmarks import records, sections, speed
@@ -58,6 +59,7 @@ SECTIONS = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog='python -m benchmarks.pages', description=__doc__.partition(':')[0]).parse_args()
     from benchmarks.pictures import draw_growth  # a bare machine has no matplotlib
 
     folder = DOCS / sections.PICTURES

@@ -76,15 +76,20 @@ def shape(record: Record) -> str:
     return ', '.join(parts)
 
 
+PARAGRAPH = re.compile(
+    r'^(```[^`]*^```$|(?![#|!\s]).+(?:\n(?![#|!]|```).+)*)', re.MULTILINE
+)  # or a fenced block, whole
+
+
 def wrapped(text: str) -> str:
-    """Prose in Markdown whose figures have been filled in, its lines broken anew; all else is left as it is."""
+    """Markdown whose figures have been filled in: lines of prose are broken anew, all others left as they are."""
 
     def fill(item: str) -> str:
         indent = '  ' if item.startswith('* ') else ''
         return textwrap.fill(' '.join(item.split()), 120, subsequent_indent=indent, break_on_hyphens=False)
 
-    def block(of: str) -> str:
-        kept = of.startswith(('#', '|', '!', '`' * 3, '    '))
-        return of if kept else '\n'.join(map(fill, re.split(r'\n(?=\* )', of)))
+    def paragraph(found: re.Match) -> str:
+        fenced = found[0].startswith('```')
+        return found[0] if fenced else '\n'.join(map(fill, re.split(r'\n(?=\* )', found[0])))
 
-    return '\n\n'.join(map(block, text.strip().split('\n\n'))) + '\n'
+    return PARAGRAPH.sub(paragraph, text.strip()) + '\n'
