@@ -1,7 +1,7 @@
 """The blocks of commands in the pages, typed from top to bottom in one folder, as a reader would.
 
-Trainings are made small by words behind their commands; nothing else is changed. Every line of a block is typed, or
-stands below with what it needs that is not here. What is not typed is parsed, see test_commands.py.
+Trainings and data are made small by words behind their commands; nothing else is changed. Every line of a block is
+typed, or stands below with what it needs that is not here. What is not typed is parsed, see test_commands.py.
 """
 
 import os
@@ -32,12 +32,19 @@ NEEDED = {
     r'(benchmarks|experiments)\.pages': 'leave to write docs/: tests/benchmarks, tests/experiments',
     r'--variant hard|-m dnr_jax\.models$': 'minutes: tests/data/test_hard_shapes.py, tests/test_costs.py',
 }
-SMALL = (
-    '--config.model.width=8 --config.model.norm.groups=4 --config.train.epochs=1 --config.train.batch_size=4 '
-    '--config.schedule.warmup_steps=1 --config.run.workers=0 --config.augment.size=32 --config.validation.size=32 '
-    '--config.test.size=32 --config.test.clips=1 --config.test.crops=1'
-)
-SHAPES = ' --config.data.name=moving_shapes/tiny'
+# In the place of Python: it makes trainings and data small, by words behind the command.
+PYTHON = f"""#!/bin/sh
+case "$*" in
+    train.py*moving_shapes.py*) set -- "$@" --config.data.name=moving_shapes/tiny ;;
+    '-m dnr_jax.data.prepare moving_shapes') set -- "$@" --variant=tiny ;;
+esac
+case "$1" in
+    train.py) set -- "$@" --config.model.width=8 --config.model.norm.groups=4 --config.train.epochs=1 \\
+        --config.train.batch_size=4 --config.schedule.warmup_steps=1 --config.run.workers=0 --config.augment.size=32 \\
+        --config.validation.size=32 --config.test.size=32 --config.test.clips=1 --config.test.crops=1 ;;
+esac
+exec {sys.executable} "$@"
+"""
 
 
 def lines(page: str) -> list[list[str]]:
@@ -49,15 +56,6 @@ def lines(page: str) -> list[list[str]]:
 def needed(line: str) -> str | None:
     """What the line needs that is not here."""
     return next((what for pattern, what in NEEDED.items() if re.search(pattern, line.strip())), None)
-
-
-def small(line: str) -> str:
-    """The command, its training as small as can be."""
-    if line.startswith('make demo'):
-        return f'{line} VENV=venv DEMO="{SMALL}{SHAPES} --config=configs/moving_shapes.py:resnet18"'
-    if re.match(r'python train\.py', line):
-        return f'{line} {SMALL}{SHAPES if "moving_shapes.py" in line else ""}'
-    return line
 
 
 def test_every_block_is_typed_or_needs_what_is_not_here():
@@ -82,18 +80,15 @@ def folder(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     for place in ('bin', 'venv/bin'):
         (folder / place).mkdir(parents=True)
-        (folder / place / 'python').write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (folder / place / 'python').write_text(PYTHON)
         (folder / place / 'python').chmod(0o755)
     (folder / 'venv/installed').touch()
-    rows = []
-    for number in range(16):
-        path = folder / f'DIR/{"left" if number % 2 else "right"}/{number}.mp4'
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(make_example('test', number % 2)['video'])
-        rows.append(f'{path.relative_to(folder / "DIR")},{path.parent.name}\n')
-    (folder / 'train.csv').write_text(''.join(rows[:12]))
-    (folder / 'validation.csv').write_text(''.join(rows[12:]))
-    type_in(folder, 'python -m dnr_jax.data.prepare moving_shapes --variant tiny --workers 0')
+    for split, count in {'train': 12, 'validation': 4}.items():
+        rows = [f'{split}/{"left" if number % 2 else "right"}/{number}.mp4' for number in range(count)]
+        for number, row in enumerate(rows):
+            (folder / 'DIR' / row).parent.mkdir(parents=True, exist_ok=True)
+            (folder / 'DIR' / row).write_bytes(make_example('test', number % 2)['video'])
+        (folder / f'{split}.csv').write_text(''.join(f'{row},{row.split("/")[1]}\n' for row in rows))
     return folder
 
 
@@ -110,4 +105,4 @@ def type_in(folder, line):
 @pytest.mark.parametrize('page', TYPED)
 def test_typed(folder, page):
     for line in [line for block in lines(page) for line in block if not needed(line)]:
-        type_in(folder, small(line.strip()))
+        type_in(folder, line.strip().replace('make demo', 'make demo VENV=venv'))
