@@ -45,7 +45,7 @@ test-beam: $(VENV)-beam/installed-tests
 # Where no NVIDIA GPU is, put PyTorch's CPU build into that environment first: it is a tenth of the size.
 test-torch: $(VENV)-torch/installed-tests
 	$(VENV)-torch/bin/pip install "torch>=2.13,<3" "safetensors>=0.8,<1"
-	$(VENV)-torch/bin/python -m pytest tests/pytorch
+	$(VENV)-torch/bin/python -m pytest tests/pytorch tests/pages/test_commands.py
 
 %/installed: requirements.txt
 	$(PYTHON) -m venv $*

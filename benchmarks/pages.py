@@ -1,20 +1,23 @@
-"""Writes docs/benchmarks.md from the records: python -m benchmarks.pages
+"""Writes docs/speed.md, prose, and docs/benchmarks.md, tables, from the records: python -m benchmarks.pages
 
 Of records of the same thing on the same device, the last one counts.
 """
 
+import argparse
 from collections.abc import Iterator
 
-from benchmarks import records, sections
+from benchmarks import records, sections, speed
 from benchmarks.tables import device, latest
 
 DOCS = records.ROOT / 'docs'
 PAGE = DOCS / 'benchmarks.md'
+PROSE = DOCS / 'speed.md'
 
 
 def page() -> str:
-    """The whole page."""
-    lines = ['# Speed', '', 'Written by `python -m benchmarks.pages` from `benchmarks/records/`.', *where_measured()]
+    """The page of tables."""
+    told = 'What they say stands in [`speed.md`](speed.md). Written by `python -m benchmarks.pages` from'
+    lines = ['# All measurements', '', told, '`benchmarks/records/`.', *where_measured()]
     for title, section in SECTIONS.items():
         found = list(section())
         lines += ['', f'## {title}', '', *(found or ['Not measured yet.'])]
@@ -56,13 +59,15 @@ SECTIONS = {
 
 
 def main() -> None:
+    argparse.ArgumentParser(prog='python -m benchmarks.pages', description=__doc__.partition(':')[0]).parse_args()
     from benchmarks.pictures import draw_growth  # a bare machine has no matplotlib
 
     folder = DOCS / sections.PICTURES
     folder.mkdir(exist_ok=True)
     draw_growth(latest('growth'), folder / sections.GROWTH_PICTURE)
-    PAGE.write_text(page())
-    print(PAGE.relative_to(records.ROOT))
+    for path, text in {PAGE: page(), PROSE: speed.page()}.items():
+        path.write_text(text)
+        print(path.relative_to(records.ROOT))
 
 
 if __name__ == '__main__':

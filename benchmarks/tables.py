@@ -1,5 +1,7 @@
 """Tables in Markdown, and the records they are made of."""
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -72,3 +74,22 @@ def shape(record: Record) -> str:
     if record['by']['device'] != 'cpu':
         parts.append(record['by']['device'])
     return ', '.join(parts)
+
+
+PARAGRAPH = re.compile(
+    r'^(```[^`]*^```$|(?![#|!\s]).+(?:\n(?![#|!]|```).+)*)', re.MULTILINE
+)  # or a fenced block, whole
+
+
+def wrapped(text: str) -> str:
+    """Markdown whose figures have been filled in: lines of prose are broken anew, all others left as they are."""
+
+    def fill(item: str) -> str:
+        indent = '  ' if item.startswith('* ') else ''
+        return textwrap.fill(' '.join(item.split()), 120, subsequent_indent=indent, break_on_hyphens=False)
+
+    def paragraph(found: re.Match) -> str:
+        fenced = found[0].startswith('```')
+        return found[0] if fenced else '\n'.join(map(fill, re.split(r'\n(?=\* )', found[0])))
+
+    return PARAGRAPH.sub(paragraph, text.strip()) + '\n'

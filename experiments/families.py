@@ -5,7 +5,7 @@
 
 Started again, it goes on with what is missing. Prints a table of test accuracies; `results.json` of each training lies
 in WORKDIR/BACKBONE_NORMS/test, and a line for each in experiments/records/families.jsonl, of which
-`python -m experiments.pages` writes the page.
+`python -m experiments.pages` writes docs/runs.md.
 """
 
 import argparse

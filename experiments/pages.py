@@ -1,280 +1,162 @@
-"""Writes docs/experiments.md and its pictures from the records, and nothing else: no number in it is typed by hand.
+"""Writes docs/findings.md and docs/runs.md, and their pictures, from the records: no figure in them is typed by hand.
 
 python -m experiments.pages
 """
 
 import argparse
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks import records
-from dnr_jax import figures
+from benchmarks.tables import wrapped
 from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
 from dnr_jax.data.builders.moving_shapes import SIZES
 from dnr_jax.files import written_whole
-from experiments import families, findings, small_batch
-from experiments.pairs import Difference, compare, spread
+from experiments import captions, families, pictures, small_batch, tables
+from experiments.pairs import compare
+from experiments.tables import FEW, GLOBAL, MANY, METHODS, TEST_CLIPS, WAYS, Groups, Records, grouped
 
 DOCS = Path(__file__).parent.parent / 'docs'
-CLIPS = sorted(small_batch.CLIPS)
-TEST_CLIPS = SIZES['hard']['test']
-WAYS = {
-    'running': 'evaluation mode, running statistics as released',
-    'precise_per_hop': 'evaluation mode, precise statistics of every hop',
-}
-GLOBAL = 'global batch'  # statistics over all clips of a step, as those of `batch` where all clips share them
-FEW, MANY = small_batch.EPOCHS
-PANELS = (
-    ('900 steps, running statistics as released', MANY, 'running'),
-    ('300 steps, running statistics as released', FEW, 'running'),
-    ('300 steps, precise statistics of every hop', FEW, 'precise_per_hop'),
-)
-METHODS = ('batch', GLOBAL, *(method for method in small_batch.METHODS if method != 'batch'))
-DRAWN = (*METHODS, 'dnr, whole statistics')
-WAYS_SHORT = {'running': 'running', 'precise_per_hop': 'precise per hop'}
-Records = Sequence[Mapping[str, Any]]
-Groups = Mapping[tuple[str, str, int], Records]  # by backbone, method and clips per statistic
+TEMPLATE = Path(__file__).parent / 'findings.template.md'  # docs/findings.md, with braces for its figures
+PICTURES = 'experiments'  # folder beside the pages
+BACKBONES = {'tsn': 'resnet18', 'tsm': 'tsm_resnet18'}  # by their short names in TEMPLATE
 
 
-def grouped(found: Records, epochs: int) -> Groups:
-    """The runs of so many epochs, those together that differ in their seed alone."""
-    groups = defaultdict(list)
-    for record in found:
-        if record['epochs'] == epochs:
-            groups[record['backbone'], record['method'], record['clips']].append(record)
-    return {key: sorted(group, key=lambda record: record['seed']) for key, group in groups.items()}
+class Lookup:
+    """`{name[tsm|dnr|2]}` in a text to be formatted: what `read` says of backbone, method and clips per statistic."""
+
+    def __init__(self, read: Callable[[str, str, int], str]):
+        self.read = read
+
+    def __getitem__(self, key: str) -> str:
+        backbone, method, clips = key.split('|')
+        return self.read(BACKBONES[backbone], method, int(clips))
 
 
-def at(groups: Groups, backbone: str, method: str, clips: int) -> Records:
-    """The runs at so many clips per statistic; those of methods without such a number stand at every one."""
-    if method == GLOBAL:
-        return groups.get((backbone, 'batch', max(CLIPS)), [])
-    return groups.get((backbone, method, clips)) or groups.get((backbone, method, 1), [])
-
-
-def top1(group: Records, way: str) -> np.ndarray:
-    """One for each seed; where every clip is standardized alone, all ways are the same."""
-    return np.array([record['top1'].get(way, record['top1']['running']) for record in group])
-
-
-def share(values: Sequence[float]) -> str:
-    """Mean and standard deviation in per cent, and of how many seeds; the mean alone for one seed."""
-    if not len(values):
-        return ''
-    mean = f'{100 * np.mean(values):.1f}'
-    return f'{mean} (1)' if len(values) == 1 else f'{mean} ± {100 * spread(np.array(values)):.1f} ({len(values)})'
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> str:
-    """A table of Markdown, its first `left` columns of text, the others of numbers."""
-    rule = ['---'] * left + ['---:'] * (len(header) - left)
-    return '\n'.join(f'| {" | ".join(row)} |' for row in (header, rule, *rows))
-
-
-def accuracies(groups: Groups, methods: Sequence[str], way: str) -> str:
-    """Top-1 by clips per statistic, and the number of seeds."""
-    rows = []
-    for backbone in small_batch.BACKBONES:
-        for method in methods:
-            scores = [top1(at(groups, backbone, method, clips), way) for clips in CLIPS]
-            if any(map(len, scores)):
-                rows.append([f'`{backbone}`', method, *map(share, scores)])
-    return table(['backbone', 'norms', *(f'{clips} clips' for clips in CLIPS)], rows, left=2)
-
-
-def differences(groups: Groups, methods: Sequence[str], reference: str, ways: Sequence[str]) -> str:
-    """Every method against the reference at the same clips per statistic, by backbone and over all of them."""
-    rows = []
-    for name, backbones in {
-        **{f'`{of}`': (of,) for of in small_batch.BACKBONES},
-        'both': small_batch.BACKBONES,
-    }.items():
-        for method in methods:
-            for clips in CLIPS:
-                a, b = (pooled(groups, backbones, of, clips) for of in (reference, method))
-                if {of['seed'] for of in a} & {of['seed'] for of in b}:
-                    found = [compare(a, b, way, TEST_CLIPS) for way in ways]
-                    pairs = str(found[0].pairs)
-                    rows.append([name, method, str(clips), pairs, *(cell for of in found for cell in cells(of))])
-    columns = [column for way in ways for column in (f'points, {WAYS_SHORT[way]}', 'p seeds', 'p clips')]
-    return table(['backbone', 'norms', 'clips', 'pairs', *columns], rows, left=2)
-
-
-def pooled(groups: Groups, backbones: Sequence[str], method: str, clips: int) -> Records:
-    """The runs of the seeds that all of the backbones have; each is paired with its like by backbone and seed."""
-    found = [at(groups, backbone, method, clips) for backbone in backbones]
-    common = set.intersection(*({record['seed'] for record in group} for group in found))
-    return [
-        record | {'seed': (record['backbone'], record['seed'])}
-        for group in found
-        for record in group
-        if record['seed'] in common
-    ]
-
-
-def cells(difference: Difference) -> list[str]:
-    """The difference in points, and both p-values."""
-    return [f'{100 * difference.mean:+.1f}', p_value(difference.p_seeds), p_value(difference.p_clips)]
-
-
-def p_value(p: float) -> str:
-    """Two digits, bold below 5 %."""
-    if np.isnan(p):
-        return ''
-    text = '< 0.001' if p < 0.001 else f'{p:.2g}'
-    return f'**{text}**' if p < 0.05 else text
-
-
-def gaps(groups: Groups, methods: Sequence[str]) -> str:
-    """All ways of scoring the same networks, and how far their running averages are off."""
-    ways = ('training', 'running', 'precise', 'precise_per_hop')
-    rows = []
-    for backbone in small_batch.BACKBONES:
-        for method in methods:
-            for clips in CLIPS:
-                if group := [record for record in groups.get((backbone, method, clips), []) if 'drift' in record]:
-                    scores = [f'{100 * top1(group, way).mean():.1f}' for way in ways]
-                    rows.append([f'`{backbone}`', method, str(clips), *scores, *deviations(group)])
-    header = ['backbone', 'norms', 'clips', 'training mode', 'running', 'precise', 'precise per hop']
-    return table([*header, 'drift', 'of var', 'spread', 'of var'], rows, left=2)
-
-
-def deviations(group: Records) -> list[str]:
-    """Drift and spread, averaged over seeds; empty where there is one hop."""
-    names = ('drift_mean', 'drift_var', 'spread_mean', 'spread_var')
-    return [
-        f'{np.mean([of["drift"][name] for of in group]):.2f}' if name in group[0]['drift'] else '' for name in names
-    ]
-
-
-def families_table(found: Records) -> str:
-    """Test accuracies of every family, of the settings that stand in `families`, with seed 0."""
-    scores = {
-        (record['backbone'], record['norms']): f'{record["top1"]:.1%}'
-        for record in found
-        if record['seed'] == 0 and record['settings'] == families.SETTINGS.get(record['backbone'])
+def figures_of(runs: Records) -> dict[str, Any]:
+    """Whatever the template has in braces."""
+    early, late = (grouped(runs, epochs) for epochs in (FEW, MANY))
+    return {
+        'runs': str(len(runs)),
+        'classes': str(len(LABEL_NAMES)),
+        'train': f'{SIZES["hard"]["train"]:,}',
+        'test': str(TEST_CLIPS),
+        'chance': f'{1 / len(LABEL_NAMES):.1%}',
+        'top1': Lookup(partial(accuracy, late, 'running')),
+        'training': Lookup(partial(mean, late, 'training')),
+        'precise': Lookup(partial(mean, late, 'precise_per_hop')),
+        'p': Lookup(partial(p_of_gain, late)),
+        'gain': Lookup(partial(gain, late, 'batch')),
+        'early': Lookup(partial(gain, early, 'batch')),
+        'over': Lookup(partial(points, late, 'dnr')),
+        'early_over': Lookup(partial(points, early, 'dnr')),
     }
-    trained = [backbone for backbone in families.SETTINGS if any(backbone == of for of, _ in scores)]
-    rows = [[f'`{of}`', *(scores.get((of, norms), '') for norms in families.NORMS)] for of in trained]
-    return table(['backbone', *(f'`{norms}`' for norms in families.NORMS)], rows, left=1)
 
 
-def draw_accuracies(runs: Records, path: Path) -> None:
-    """Top-1 against clips per statistic: a column for each backbone, a row for each of PANELS."""
-    figure = figures.figure(5.2 * len(small_batch.BACKBONES), 3.4 * len(PANELS))
-    axes = figure.subplots(len(PANELS), len(small_batch.BACKBONES), sharex=True, sharey='row')
-    for row, (title, epochs, way) in zip(axes, PANELS, strict=True):
-        groups = grouped(runs, epochs)
-        for axis, backbone in zip(row, small_batch.BACKBONES, strict=True):
-            for number, method in enumerate(DRAWN):
-                draw_curve(axis, groups, backbone, method, way, figures.style(number, len(DRAWN)))
-            axis.axhline(100 / len(LABEL_NAMES), color='black', linestyle=':', linewidth=0.8, label='chance')
-            axis.set_title(f'{backbone}\n{title}', fontsize='medium')
-            axis.set_xscale('log', base=2)
-            axis.set_xticks(CLIPS, CLIPS)
-            axis.grid(alpha=0.3)
-        row[0].set_ylabel('top-1, %')
-    for axis in axes[-1]:
-        axis.set_xlabel('clips per statistic, of 16 in a step')
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc='outside lower center', ncols=-(-len(labels) // 2))
-    figures.save(figure, path)
+def accuracy(groups: Groups, way: str, backbone: str, method: str, clips: int) -> str:
+    """'47.2 ± 7.9', in per cent."""
+    return tables.share(tables.top1(tables.at(groups, backbone, method, clips), way)).rpartition(' (')[0]
 
 
-def draw_curve(axis, groups: Groups, backbone: str, method: str, way: str, look: Mapping[str, Any]) -> None:
-    """Means and standard deviations over seeds; a dashed line and a band where clips per statistic do not matter."""
-    scores = {clips: 100 * top1(at(groups, backbone, method, clips), way) for clips in CLIPS}
-    scores = {clips: values for clips, values in scores.items() if len(values)}
-    means = np.array([values.mean() for values in scores.values()])
-    spreads = np.array([spread(values) if len(values) > 1 else 0 for values in scores.values()])
-    if method == GLOBAL or not small_batch.ALL[method].over_clips:
-        axis.plot(list(scores), means, linestyle='--', label=method, color=look['color'])
-        axis.fill_between(list(scores), means - spreads, means + spreads, color=look['color'], alpha=0.12, linewidth=0)
-    else:
-        axis.errorbar(list(scores), means, spreads, label=method, capsize=3, **look)
+def mean(groups: Groups, way: str, backbone: str, method: str, clips: int) -> str:
+    """'47.2', in per cent."""
+    return accuracy(groups, way, backbone, method, clips).partition(' ')[0]
 
 
-def not_run(groups: Groups) -> str:
-    """The cells of a table that have no run yet."""
-    lacking = []
-    for backbone in small_batch.BACKBONES:
-        for method in small_batch.METHODS:
-            if clips := [str(clips) for clips in CLIPS if not at(groups, backbone, method, clips)]:
-                lacking.append(f'`{backbone}` {method} at {", ".join(clips)}')
-    return f'Not run yet: {"; ".join(lacking)} clips.' if lacking else ''
+def difference(groups: Groups, reference: str, backbone: str, method: str, clips: int):
+    """The method against the reference, over the seeds of both."""
+    a, b = (tables.at(groups, backbone, of, clips) for of in (reference, method))
+    return compare(a, b, 'running', TEST_CLIPS)
 
 
-def provenance(found: Records) -> str:
-    """What the records were made with."""
-
-    def all_of(read: Callable[[Mapping[str, Any]], str]) -> str:
-        return ', '.join(sorted({read(record['by']) for record in found}))
-
-    versions = all_of(lambda by: ', '.join(f'{name} {version}' for name, version in by['versions'].items()))
-    hours = sum(record.get('seconds', 0) for record in found) / 3600
-    return (
-        f'{len(found)} runs{f", {hours:.1f} hours of one core" if hours else ""}; '
-        f'commit {all_of(lambda by: by["commit"])}; {all_of(lambda by: by["processor"])}, '
-        f'{all_of(lambda by: by["device"])}; Python {all_of(lambda by: by["python"])}, {versions}.'
-    )
+def certainty(p: float) -> str:
+    return 'p < 0.001' if p < 0.001 else f'p = {p:.2g}'
 
 
-def page(runs: Records, of_families: Records) -> str:
-    """All of docs/experiments.md."""
-    groups, after_900 = (grouped(runs, epochs) for epochs in (FEW, MANY))
+def p_of_gain(groups: Groups, backbone: str, method: str, clips: int) -> str:
+    """'< 0.001' or '0.14', against batch norm."""
+    return certainty(difference(groups, 'batch', backbone, method, clips).p_seeds).removeprefix('p ').removeprefix('= ')
+
+
+def gain(groups: Groups, *asked) -> str:
+    """'+37.7 points, p < 0.001, 5 seeds'."""
+    found = difference(groups, *asked)
+    return f'{100 * found.mean:+.1f} points, {certainty(found.p_seeds)}, {found.pairs} seeds'
+
+
+def points(groups: Groups, *asked) -> str:
+    """'+17.9 (p = 0.033)'."""
+    found = difference(groups, *asked)
+    return f'{100 * found.mean:+.1f} ({certainty(found.p_seeds)})'
+
+
+def findings_page(runs: Records) -> str:
+    """All of docs/findings.md."""
+    return wrapped(TEMPLATE.read_text().format_map(figures_of(runs)))
+
+
+def runs_page(runs: Records, of_families: Records) -> str:
+    """All of docs/runs.md."""
+    after_300, after_900 = (grouped(runs, epochs) for epochs in (FEW, MANY))
     improvements, also = list(small_batch.IMPROVEMENTS), [*small_batch.CONTROLS, *small_batch.RATES]
     others = [method for method in METHODS if method not in ('batch', GLOBAL)]
     parts = [
-        findings.INTRODUCTION,
-        findings.SMALL_BATCH,
-        '![Top-1 against clips per statistic](experiments/small_batch.png)',
-        findings.AFTER_900,
-        accuracies(after_900, [*METHODS, *also], 'running'),
-        not_run(after_900),
-        gaps(after_900, [*METHODS, *also]),
-        'Against batch norm (the columns are explained below):',
-        differences(after_900, [*others, *also], 'batch', list(WAYS)),
-        findings.AFTER_300,
-        '### Evaluation as released: running statistics\n\n' + accuracies(groups, METHODS, 'running'),
-        '### The same networks with precise statistics of every hop\n\n'
-        + accuracies(groups, METHODS, 'precise_per_hop'),
-        not_run(groups),
-        findings.PAIRS,
-        differences(groups, others, 'batch', list(WAYS)),
-        findings.GAPS,
-        gaps(groups, METHODS),
-        findings.CONTROLS,
-        accuracies(groups, ['batch', *small_batch.CONTROLS, 'dnr', 'group', *small_batch.RATES], 'running'),
+        captions.INTRODUCTION,
+        captions.AFTER_900,
+        tables.accuracies(after_900, [*METHODS, *also], 'running'),
+        tables.not_run(after_900),
+        captions.WAYS,
+        tables.gaps(after_900, [*METHODS, *also]),
+        captions.PAIRS,
+        tables.differences(after_900, [*others, *also], 'batch', list(WAYS)),
+        captions.AFTER_300,
+        f'![top-1 against clips per statistic after 300 steps]({PICTURES}/after_300.png)',
+        '### Evaluation as released: running statistics\n\n' + tables.accuracies(after_300, METHODS, 'running'),
+        '### Precise statistics of every hop\n\n' + tables.accuracies(after_300, METHODS, 'precise_per_hop'),
+        tables.not_run(after_300),
+        '### Against batch norm after 300 steps\n\n' + tables.differences(after_300, others, 'batch', list(WAYS)),
+        '### All ways of scoring after 300 steps\n\n' + tables.gaps(after_300, METHODS),
+        captions.CONTROLS,
+        tables.accuracies(after_300, ['batch', *small_batch.CONTROLS, 'dnr', 'group', *small_batch.RATES], 'running'),
         '`dnr` against batch norm whose scale starts at a quarter:',
-        differences(groups, ['dnr'], *small_batch.CONTROLS, list(WAYS)),
-        findings.IMPROVEMENTS,
-        '### As released: running statistics\n\n' + accuracies(groups, ['dnr', *improvements], 'running'),
-        '### Precise statistics of every hop\n\n' + accuracies(groups, ['dnr', *improvements], 'precise_per_hop'),
-        '### Against `dnr`, pair by pair',
-        differences(groups, improvements, 'dnr', list(WAYS)),
-        '### After 900 steps\n\n' + accuracies(after_900, ['dnr', *improvements], 'running'),
-        gaps(after_900, ['dnr', *improvements]),
-        differences(after_900, improvements, 'dnr', list(WAYS)),
-        provenance(runs),
-        findings.FAMILIES,
-        families_table(of_families),
-        provenance(of_families),
+        tables.differences(after_300, ['dnr'], *small_batch.CONTROLS, list(WAYS)),
+        captions.IMPROVEMENTS,
+        *improvement_tables('900', after_900, improvements),
+        *improvement_tables('300', after_300, improvements),
+        tables.provenance(runs),
+        captions.FAMILIES,
+        tables.families_table(of_families),
+        tables.provenance(of_families),
     ]
     return '\n\n'.join(part.strip() for part in parts if part) + '\n'
+
+
+def improvement_tables(steps: str, groups: Groups, methods: list[str]) -> list[str]:
+    """Scores of `dnr` and of its changes, and their differences."""
+    return [
+        f'### Changed, after {steps} steps: running statistics\n\n'
+        + tables.accuracies(groups, ['dnr', *methods], 'running'),
+        f'### Changed, after {steps} steps: precise statistics of every hop\n\n'
+        + tables.accuracies(groups, ['dnr', *methods], 'precise_per_hop'),
+        tables.gaps(groups, methods),
+        f'### Changed, after {steps} steps, against `dnr`\n\n' + tables.differences(groups, methods, 'dnr', list(WAYS)),
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m experiments.pages', description=__doc__.split('\n')[0])
     parser.parse_args()
     runs, of_families = (records.read(path) for path in (small_batch.RECORDS, families.RECORDS))
-    (DOCS / 'experiments').mkdir(exist_ok=True)
-    draw_accuracies(runs, DOCS / 'experiments/small_batch.png')
-    with written_whole(DOCS / 'experiments.md') as unfinished:
-        unfinished.write_text(page(runs, of_families))
+    (DOCS / PICTURES).mkdir(exist_ok=True)
+    pictures.draw_accuracies(runs, pictures.AFTER_900, DOCS / PICTURES / 'after_900.png')
+    pictures.draw_accuracies(runs, pictures.AFTER_300, DOCS / PICTURES / 'after_300.png')
+    pictures.draw_gains(runs, DOCS / PICTURES / 'gains.png')
+    pages = {'findings.md': findings_page(runs), 'runs.md': runs_page(runs, of_families)}
+    for name, text in pages.items():
+        with written_whole(DOCS / name) as unfinished:
+            unfinished.write_text(text)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 """Does the relay help, in small batches, and where the backbone already models time?
 
     python -m dnr_jax.data.prepare moving_shapes --variant hard
-    python -m experiments.small_batch                                               # all that is on the page
+    python -m experiments.small_batch                                               # all that is in docs/runs.md
     python -m experiments.small_batch --methods='batch;dnr' --clips=2 --seeds=7     # or a part of it, or more
     python -m experiments.pages
 
@@ -90,7 +90,7 @@ class Part(NamedTuple):
     backbones: Sequence[str] = BACKBONES
 
 
-# What docs/experiments.md is made of.
+# What docs/runs.md is made of.
 PAGE = (
     Part(('batch', 'dnr', 'layer', 'dnr, whole statistics'), CLIPS, seeds=5, epochs=6),
     Part(('temporal', 'group', 'dnr over group', 'group, rate 0.03'), CLIPS, seeds=3, epochs=6),
@@ -159,11 +159,11 @@ def expected_minutes(missing: Sequence[Run], found: Sequence[dict[str, Any]]) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m experiments.small_batch', description=__doc__.split('\n')[0])
-    parser.add_argument('--methods', help=f'these alone, in place of all on the page; of {"; ".join(ALL)}')
+    parser.add_argument('--methods', help=f'these alone, in place of all in docs/runs.md; of {"; ".join(ALL)}')
     parser.add_argument('--backbones', default=';'.join(BACKBONES), help='of --methods')
     parser.add_argument('--clips', default=';'.join(map(str, CLIPS)), help='per statistic, of --methods')
     parser.add_argument('--seeds', type=int, default=3, help='how many, from 0, of --methods')
-    parser.add_argument('--epochs', type=int, default=EPOCHS[-1], help=f'of --methods; on the page: {EPOCHS}')
+    parser.add_argument('--epochs', type=int, default=EPOCHS[-1], help=f'of --methods; in docs/runs.md: {EPOCHS}')
     parser.add_argument('--data_dir', default='~/tensorflow_datasets')
     parser.add_argument('--cache', type=Path, default=Path('runs/small_batch'), help='for clips and compiled programs')
     options = parser.parse_args()

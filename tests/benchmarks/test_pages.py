@@ -6,11 +6,36 @@ import sys
 
 import pytest
 
-from benchmarks import pages, records, sections, tables
+from benchmarks import pages, records, sections, speed, tables
 
 
-def test_the_page_is_made_of_the_records():
-    assert pages.PAGE.read_text() == pages.page(), 'run python -m benchmarks.pages'
+def test_the_pages_are_made_of_the_records():
+    asked = 'run python -m benchmarks.pages'
+    assert pages.PAGE.read_text() == pages.page(), asked
+    assert pages.PROSE.read_text() == speed.page(), asked
+
+
+def test_the_speed_of_the_first_page_is_that_of_the_records():
+    """The row of README.md."""
+    assert f'on a CPU | 1 | {speed.relays()["step_8"]} |' in (records.ROOT / 'README.md').read_text()
+
+
+def test_lines_are_broken_anew():
+    long = 'word ' * 30
+    kept = ['# A', f'| {long} |', f'```\n{long}\n\n{long}\n```']
+    prose = f'{long}\n{long}'
+    items = f'* {long}\n  {long}\n* b'
+    found = tables.wrapped('\n\n'.join([*kept, prose, items])).split('\n\n')
+    assert '\n\n'.join(found[:4]) == '\n\n'.join(kept)
+    assert [len(line) for line in found[4].splitlines()] == [119, 119, 59]  # 24 words of 5 letters, and 12
+    assert [line[:6] for line in found[5].splitlines()] == ['* word', '  word', '  word', '* b']
+
+
+def test_of_accelerators_the_page_of_speed_says_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, 'FOLDER', tmp_path)
+    for device in ('cpu', 'NVIDIA H100'):
+        records.add(tmp_path / 'norms.jsonl', {'backbone': 'resnet50'}, {'device': device})
+    assert speed.of_backbone('norms', 'resnet50')['by']['device'] == 'cpu'
 
 
 def test_of_the_same_thing_the_last_record_counts(tmp_path, monkeypatch):

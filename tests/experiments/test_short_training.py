@@ -37,7 +37,7 @@ def test_scores_and_clips_are_told():
 
 
 def test_deviations_are_averages_over_layers_that_have_them():
-    layer = short_training.precise.Layer
+    layer = short_training.drift.Layer
     found = deviations([layer('a', 1, 1, 1.0, 2.0, None, None), layer('b', 2, 1, 3.0, 4.0, 0.5, 0.25)])
     assert found == {'drift_mean': 2.0, 'drift_var': 3.0, 'spread_mean': 0.5, 'spread_var': 0.25}
 

@@ -1,0 +1,57 @@
+"""What the pages point to is there, pages are short enough to be read, and the citation is one."""
+
+import re
+
+import pytest
+import yaml
+from pages.reading import PAGES, ROOT, anchors, links
+
+LONGEST = {'README.md': 160, 'docs/findings.md': 120, 'docs/speed.md': 120}  # lines
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        path, _, anchor = link.partition('#')
+        if path.startswith('https://'):
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists() and target.is_relative_to(ROOT), f'{page.name}: {link}'
+        if anchor:
+            assert anchor in anchors(target), f'{page.name}: {link}'
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    """Paths of this project in backticks, with or without a link."""
+    for path in re.findall(r'`((?:dnr_jax|configs|tests|docs|benchmarks|experiments)/[\w./]*\w)`', page.read_text()):
+        assert (ROOT / path).exists(), f'{page.name}: {path}'
+
+
+def test_anchors_are_those_of_headings(tmp_path):
+    page = tmp_path / 'a.md'
+    page.write_text('# What is `dnr_jax`?\n\n## Stop, resume -- and go\n\n```\n# no heading\n```\n')
+    assert anchors(page) == {'what-is-dnr_jax', 'stop-resume----and-go'}
+
+
+def test_the_first_page_leads_to_all_of_the_others():
+    found = {link.partition('#')[0] for link in links(ROOT / 'README.md')}
+    assert {str(page.relative_to(ROOT)) for page in PAGES if page.parent.name == 'docs'} <= found
+    assert {'CHANGELOG.md', 'CONTRIBUTING.md', 'CITATION.cff'} <= found
+
+
+def test_pages_are_short():
+    for name, most in LONGEST.items():
+        assert len((ROOT / name).read_text().splitlines()) <= most, name
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    """Citation File Format 1.2.0; of the software and of the paper."""
+    software = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
+    assert software['cff-version'] == '1.2.0' and software.keys() >= {'message', 'title', 'authors', 'version'}
+    paper = software['preferred-citation']
+    assert paper.keys() >= {'type', 'title', 'authors', 'year'} and paper['type'] == 'conference-paper'
+    assert [author['family-names'] for author in paper['authors']] == ['Cai', 'Yao', 'Chen']
+    version = re.search(r'^version = "(.*)"$', (ROOT / 'pyproject.toml').read_text(), re.MULTILINE)[1]
+    assert software['version'] == version
+    assert f'## [{version}]' in (ROOT / 'CHANGELOG.md').read_text()
