@@ -19,9 +19,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 CLIPS_AXIS = 'clips'  # the axis of the mesh: a batch is divided along it, and 'global' statistics are taken over it
 LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they end when it does, or just after
 HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is dead
-Batch = Mapping[
-    str, jax.Array
-]  # {clip: uint8, label: int, mask: bool, damaged: int}, clips [B T H W C] or [B V T H W C]
+# {clip: uint8, label: int, mask: bool, damaged: int}: clips [B T H W C] in training, [B V T H W C] in evaluation.
+Batch = Mapping[str, jax.Array]
 PyTree = Any
 
 

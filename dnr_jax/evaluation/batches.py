@@ -42,6 +42,21 @@ def training_batches(config: ConfigDict, source: VideoSource, mesh: parallel.Mes
     )
 
 
+def scored_batches(config: ConfigDict, source: VideoSource, section: str, mesh: parallel.Mesh) -> pipeline.EvalBatches:
+    """This process's share of all videos, in all views of the protocol of that section, [B V T H W C]."""
+    taken, rest = protocol(config, section)
+    return pipeline.eval_batches(
+        source,
+        **config.clip,
+        **taken,
+        damaged=config.data.damaged,
+        batch_size=parallel.per_process(rest['batch_size'], mesh, f'{section}.batch_size'),
+        workers=config.run.workers,
+        shard_index=jax.process_index(),
+        shard_count=jax.process_count(),
+    )
+
+
 def centre_views(
     source: VideoSource, config: ConfigDict, section: str, *, batch_size: int, workers: int
 ) -> pipeline.EvalBatches:

@@ -72,4 +72,6 @@ def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_mode
         return found
     train = open_split(config.data.name, config.data.dir, config.data.train_split)
     observe = compile_observe(of_whole_batches(found.model), variables, config.pixels.to_dict(), mesh)
-    return found._replace(variables=with_precise_statistics(observe, variables, train, config, mesh))
+    return found._replace(
+        variables=with_precise_statistics(observe, variables, train, config, mesh, before_batch=lambda: None)
+    )

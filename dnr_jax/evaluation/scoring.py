@@ -1,8 +1,7 @@
 """The one way a score is taken, by train.py while it trains and by eval.py afterwards.
 
 Every video is read exactly once, and scored or listed as damaged; every view is kept, and the views of a video are
-averaged. A score is nothing without its protocol, so both are written together, a folder for each: see `predictions`
-and `scores` for the files.
+averaged.
 
 Axes: N videos, B videos of a batch, V views, K classes.
 """
@@ -12,7 +11,6 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -22,7 +20,7 @@ from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.video.decoding import Reason
 from dnr_jax.evaluation import multi_view
-from dnr_jax.evaluation.batches import called_before, protocol, training_batches
+from dnr_jax.evaluation.batches import called_before, scored_batches, training_batches
 from dnr_jax.evaluation.precise_statistics import statistics_by
 from dnr_jax.evaluation.predictions import Missing, Predictions
 
@@ -45,25 +43,15 @@ def evaluate(
       section: 'validation' or 'test'.
       before_batch: called before each batch, by all processes alike.
     """
-    taken, rest = protocol(config, section)
-    batches = pipeline.eval_batches(
-        source,
-        **config.clip,
-        **taken,
-        damaged=config.data.damaged,
-        batch_size=parallel.per_process(rest['batch_size'], mesh, f'{section}.batch_size'),
-        workers=config.run.workers,
-        shard_index=jax.process_index(),
-        shard_count=jax.process_count(),
-    )
+    batches, of = scored_batches(config, source, section, mesh), config[section]
     scoring = score_each(
         predict, variables, called_before(before_batch, batches), source.label_names, config, section, mesh
     )
-    shape = len(source), taken['clips'] * taken['crops'], len(source.label_names)
+    shape = len(source), of.clips * of.crops, len(source.label_names)
     every_view = np.empty(shape, np.float32) if parallel.is_leader() else None
     done, rows = 0, []
     missing = [Missing(failure.id, failure.reason) for failure in source.failures]
-    with closing(batches), bar(len(source), rest['split'], ' videos', leave=False, shown=parallel.is_leader()) as shown:
+    with closing(batches), bar(len(source), of.split, ' videos', leave=False, shown=parallel.is_leader()) as shown:
         for scored in scoring:
             if every_view is not None:
                 every_view[done : done + len(scored.ids)] = scored.views
@@ -83,7 +71,7 @@ def with_precise_statistics(
     train: VideoSource,
     config: ConfigDict,
     mesh: parallel.Mesh,
-    before_batch: Callable[[], None] = lambda: None,
+    before_batch: Callable[[], None],
 ) -> dict[str, Any]:
     """The variables with precise statistics, those of the first `config.run.precise_batches` batches of training.
 

@@ -1,8 +1,6 @@
-"""One step of training and of evaluation, as pure functions of state and batch.
+"""One step of training, as a pure function of state and batch.
 
-A batch is `{clip: uint8, label: int, mask: bool, damaged: int}`: clips [B T H W C] in training, [B V T H W C] in
-evaluation.
-Axes: B clips (one device's share), V views, T frames, H W space, C channels, K classes.
+Axes: B clips (one device's share), T frames, H W space, C channels, K classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -96,7 +96,10 @@ class FakeSource(VideoSource):
 def fake_batches(source, *, batch_size, **settings):
     """The batches of videos of which `broken` are damaged and v4 has no label; each clip is 2 x its number."""
 
-    class Batches:
+    class Batches(pipeline.EvalBatches):
+        def __init__(self):
+            pass
+
         def __iter__(self):
             for start in range(0, source.records, batch_size):
                 numbers = np.arange(start, start + batch_size)
