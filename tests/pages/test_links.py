@@ -1,5 +1,6 @@
 """What the pages point to is there, pages are short enough to be read, and the citation is one."""
 
+import importlib.util
 import re
 
 import pytest
@@ -55,3 +56,18 @@ def test_the_citation_has_what_its_format_asks_for():
     version = re.search(r'^version = "(.*)"$', (ROOT / 'pyproject.toml').read_text(), re.MULTILINE)[1]
     assert software['version'] == version
     assert f'## [{version}]' in (ROOT / 'CHANGELOG.md').read_text()
+
+
+def test_what_has_moved_is_where_the_changelog_says():
+    """The row of a module: where it was, its wing, and its name there where that is another one."""
+    table = (ROOT / 'CHANGELOG.md').read_text().partition('| in `dnr_jax` was |')[2]
+    moved = {}
+    for row in re.findall(r'^\| (`.*) \|$', table, re.MULTILINE):
+        names, wing, renamed = (re.findall(r'`([\w.]+)`(?: is `(\w+)`)?', cell) for cell in row.split('|'))
+        for name, _ in names:
+            parts = ['dnr_jax', *(of for of, _ in wing), dict(renamed).get(name) or name.rpartition('.')[2]]
+            moved[name] = '.'.join(parts)
+    assert len(moved) > 40
+    assert not [module for module in moved.values() if importlib.util.find_spec(module) is None]
+    gone = {name for name in moved if not (ROOT / 'dnr_jax' / name.replace('.', '/') / '__init__.py').exists()}
+    assert not [name for name in gone if importlib.util.find_spec(f'dnr_jax.{name}')]
