@@ -14,7 +14,7 @@ from configs import base
 
 COMMANDS = {str(command): command for page in PAGES for command in commands(page)}
 PYTHON = {name: command for name, command in COMMANDS.items() if command.words[0] == 'python'}
-OURS = {name: command for name, command in PYTHON.items() if command.words[1] not in ('-c', '-mpytest')}
+OURS = {name: of for name, of in PYTHON.items() if of.words[1] != '-c' and of.words[1:3] != ('-m', 'pytest')}
 # Of the shell, of other projects, and of machines that are not here.
 OTHERS = {'cut', 'done', 'echo', 'ffmpeg', 'gcloud', 'grep', 'kill', 'sleep', 'tail', 'while', 'cd', 'ruff', 'mount'}
 
@@ -37,9 +37,8 @@ def test_there_are_commands():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize('name', [name for name in OURS if OURS[name].words[1:3] != ('-m', 'pytest')])
-def test_its_program_takes_it(refused, name):
-    arguments = OURS[name].words[1:]
+@pytest.mark.parametrize('arguments', [of.words[1:] for of in OURS.values()], ids=list(OURS))
+def test_its_program_takes_it(refused, arguments):
     if 'benchmarks.pytorch' in arguments:
         pytest.importorskip('torch')
     said = refused(*map(stood_for, arguments))
