@@ -1,6 +1,7 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
 # make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms;
-# all claims of the tour, a killed training, and several processes that stop or stall together.
+# all claims of the tour, a killed training, several processes that stop or stall together, and the commands of the
+# pages, typed.
 # make test-ahead: what compilers for TPUs and NVIDIA GPUs make of training steps, on any machine without either.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; these three have
 # virtual environments of their own.

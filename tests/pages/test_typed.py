@@ -72,24 +72,23 @@ def test_lines_of_a_block():
     assert any(re.search('& PID=.*\nwhile .*done$', line) for of in lines('docs/predict.md') for line in of)
 
 
-@pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+@pytest.fixture
+def folder(tmp_path):
     """With the project in it, videos in class folders, lists of them, and a Python that has all installed."""
-    folder = tmp_path_factory.mktemp('typed')
     for name in ('train.py', 'eval.py', 'configs', 'dnr_jax', 'Makefile', 'requirements.txt'):
-        (folder / name).symlink_to(ROOT / name)
+        (tmp_path / name).symlink_to(ROOT / name)
     for place in ('bin', 'venv/bin'):
-        (folder / place).mkdir(parents=True)
-        (folder / place / 'python').write_text(PYTHON)
-        (folder / place / 'python').chmod(0o755)
-    (folder / 'venv/installed').touch()
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / 'python').write_text(PYTHON)
+        (tmp_path / place / 'python').chmod(0o755)
+    (tmp_path / 'venv/installed').touch()
     for split, count in {'train': 12, 'validation': 4}.items():
         rows = [f'{split}/{"left" if number % 2 else "right"}/{number}.mp4' for number in range(count)]
         for number, row in enumerate(rows):
-            (folder / 'DIR' / row).parent.mkdir(parents=True, exist_ok=True)
-            (folder / 'DIR' / row).write_bytes(make_example('test', number % 2)['video'])
-        (folder / f'{split}.csv').write_text(''.join(f'{row},{row.split("/")[1]}\n' for row in rows))
-    return folder
+            (tmp_path / 'DIR' / row).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / 'DIR' / row).write_bytes(make_example('test', number % 2)['video'])
+        (tmp_path / f'{split}.csv').write_text(''.join(f'{row},{row.split("/")[1]}\n' for row in rows))
+    return tmp_path
 
 
 def type_in(folder, line):
@@ -102,7 +101,6 @@ def type_in(folder, line):
 
 
 @pytest.mark.every
-@pytest.mark.parametrize('page', TYPED)
-def test_typed(folder, page):
-    for line in [line for block in lines(page) for line in block if not needed(line)]:
+def test_typed(folder):
+    for line in [line for page in TYPED for block in lines(page) for line in block if not needed(line)]:
         type_in(folder, line.strip().replace('make demo', 'make demo VENV=venv'))
