@@ -1,5 +1,6 @@
 """What the pages tell a reader to type, split as a shell would; and the links between them."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,9 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
     [*ROOT.glob('*.md'), *(ROOT / 'docs').glob('*.md'), ROOT / 'benchmarks/README.md', ROOT / 'experiments/README.md']
+)
+MODULES = sorted(
+    path for folder in ('configs', 'dnr_jax', 'benchmarks', 'experiments') for path in (ROOT / folder).rglob('*.py')
 )
 FENCED = re.compile(r'^```(\w*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r'(?<!`)`([^`]+)`(?!`)')
@@ -47,6 +51,14 @@ def commands(page: Path) -> Iterator[Command]:
     for text in texts:
         for words in simple_commands(text):
             yield Command(name, words)
+
+
+def in_docstring(path: Path) -> Iterator[Command]:
+    """The commands that stand on lines of their own in what a module says of itself."""
+    told = (ast.get_docstring(ast.parse(path.read_text())) or '').replace('\\\n', ' ')
+    for line in re.findall(r'^ *(python (?:-m|train\.py|eval\.py) (?!.*: ).*)$', told, re.MULTILINE):
+        for words in simple_commands(line):
+            yield Command(str(path.relative_to(ROOT)), words)
 
 
 def simple_commands(text: str) -> Iterator[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Every command of the pages is one that its program takes: its flags, keys, configs, backbones and norms exist."""
+"""Every command of pages and docstrings is one that its program takes: flags, keys, configs, backbones, norms exist."""
 
 import ast
 import importlib
@@ -8,13 +8,15 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from pages import parsing
-from pages.reading import PAGES, ROOT, Command, commands, fenced, flags, keys, simple_commands
+from pages.reading import MODULES, PAGES, ROOT, Command, commands, fenced, flags, in_docstring, keys, simple_commands
 
 from configs import base
 
 COMMANDS = {str(command): command for page in PAGES for command in commands(page)}
+IN_DOCSTRINGS = [command for path in MODULES for command in in_docstring(path)]
 PYTHON = {name: command for name, command in COMMANDS.items() if command.words[0] == 'python'}
-OURS = {name: of for name, of in PYTHON.items() if of.words[1] != '-c' and of.words[1:3] != ('-m', 'pytest')}
+OURS = {of.words[1:]: str(of) for of in (*IN_DOCSTRINGS, *PYTHON.values())
+        if of.words[1] != '-c' and of.words[1:3] != ('-m', 'pytest')}  # fmt: skip
 # Of the shell, of other projects, and of machines that are not here.
 OTHERS = {'cut', 'done', 'echo', 'ffmpeg', 'gcloud', 'grep', 'kill', 'sleep', 'tail', 'while', 'cd', 'ruff', 'mount'}
 
@@ -32,12 +34,12 @@ def stood_for(word: str) -> str:
 
 
 def test_there_are_commands():
-    assert len(COMMANDS) > 60 and {command.page for command in COMMANDS.values()} >= {
+    assert len(IN_DOCSTRINGS) > 40 and len(COMMANDS) > 60 and {command.page for command in COMMANDS.values()} >= {
         'README.md', 'CONTRIBUTING.md', 'docs/training.md', 'docs/study.md', 'docs/predict.md', 'benchmarks/README.md',
     }  # fmt: skip
 
 
-@pytest.mark.parametrize('arguments', [of.words[1:] for of in OURS.values()], ids=list(OURS))
+@pytest.mark.parametrize('arguments', list(OURS), ids=list(OURS.values()))
 def test_its_program_takes_it(refused, arguments):
     if 'benchmarks.pytorch' in arguments:
         pytest.importorskip('torch')
@@ -153,3 +155,10 @@ def test_flags_that_are_named_alone_exist(page):
     known = {name for path in [*sources, *ROOT.glob('*.py')] for name in defined.findall(path.read_text())}
     others = {'config', 'help', 'shm-size'}  # of a file, of absl, of Docker
     assert flags(page) <= known | others
+
+
+def test_in_docstrings(tmp_path, monkeypatch):
+    monkeypatch.setattr('pages.reading.ROOT', tmp_path)
+    module = tmp_path / 'a.py'
+    module.write_text('"""A.\n\n    python -m b --c \\\n        --d  # e\n\npython -m b: no command\npython x\n"""')
+    assert list(in_docstring(module)) == [Command('a.py', ('python', '-m', 'b', '--c', '--d'))]
