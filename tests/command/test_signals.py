@@ -9,7 +9,7 @@ import pytest
 
 PROGRAM = """
 import contextlib, gc, sys, time
-from dnr_jax import signals
+from dnr_jax.command import signals
 signals.GRACE = 1.0
 with signals.ending_as_asked('it'), contextlib.ExitStack() as stack:
     stack.callback(print, 'closed', flush=True)

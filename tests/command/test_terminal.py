@@ -61,7 +61,7 @@ def test_nothing_is_printed_elsewhere():
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         words = {ast.unparse(call.func) for call in calls}
         outputs = {'print', 'sys.stdout.write', 'sys.stderr.write', 'traceback.print_exc', 'warnings.warn'}
-        assert path == PACKAGE / 'terminal.py' or not words & outputs, path
+        assert path == PACKAGE / 'command/terminal.py' or not words & outputs, path
         for call in calls:
             if ast.unparse(call.func).startswith('logging.') and len(call.args) > 1:
                 assert ast.unparse(call.args[1]).startswith('printable('), path

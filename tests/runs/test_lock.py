@@ -28,7 +28,7 @@ def fast(monkeypatch):
 def holder(path):
     """Another process that holds the lock until it is killed."""
     program = (
-        'import sys, pathlib; from dnr_jax import lock\n'
+        'import sys, pathlib; from dnr_jax.runs import lock\n'
         "with lock.held(pathlib.Path(sys.argv[1]), 'it'): print('ready', flush=True); sys.stdin.read()"
     )
     pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}

@@ -31,7 +31,7 @@ def test_a_request_is_answered_at_the_next_check(number, status):
 
 PROGRAM = """
 import os, signal, time
-from dnr_jax.stopping import StopRequest
+from dnr_jax.runs.stopping import StopRequest
 with StopRequest() as stop:
     {first}
     print('ready', flush=True)

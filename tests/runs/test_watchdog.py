@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import time
-from dnr_jax.watchdog import Watchdog
+from dnr_jax.runs.watchdog import Watchdog
 with Watchdog({seconds}) as watchdog:
     watchdog.expect('the first batch')
     {then}
