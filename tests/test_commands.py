@@ -54,8 +54,14 @@ def test_train_and_eval(trained):
     assert training.returncode == 0, training.stderr
     evaluation = run('eval.py', f'--workdir={workdir}')
     assert evaluation.returncode == 0, evaluation.stderr
-    assert evaluation.stdout.splitlines()[-1] == training.stdout.splitlines()[-1]
-    assert 'top-1' in evaluation.stdout and '(32 videos)' in evaluation.stdout
+    lines, line = training.stdout.splitlines(), evaluation.stdout.splitlines()[-1]
+    assert line in lines and line.startswith('test  ') and '% ' in line and line.endswith('(32 videos)')
+    protocol = line.partition('%  2x2 frames')[2]
+    assert sum(protocol in other for other in lines) == 2  # of validation, in the introduction, and of the test
+    (validation,) = [other for other in lines if 'validation:' in other]
+    assert validation.endswith('new best') and 'loss' in validation and 'epoch' in validation
+    assert lines[-2] == 'tested is the last checkpoint, of step 6, which is the best one by validation too'
+    assert f'{workdir}/test' in lines[-1]
 
 
 def test_eval_overrides_and_the_home_folder(trained):

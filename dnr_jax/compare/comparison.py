@@ -143,7 +143,7 @@ def to_text(comparison: Comparison, names: tuple[str, str]) -> str:
     lines = [
         *note_of_protocols(comparison.protocols),
         *(
-            f'{which}      top-1 {right.mean():8.2%}  {name}'
+            f'{which}      top-1 {metrics.percent(float(right.mean()), n):>8}  {name}'
             for which, right, name in zip('AB', (a, b), names, strict=True)
         ),
         f'B - A  {100 * (b.mean() - a.mean()):+.2f} points, {CONFIDENCE:.0%} confidence {100 * low:+.2f} to '

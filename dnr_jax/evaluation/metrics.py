@@ -66,6 +66,11 @@ def mean_class_accuracy(confusion: np.ndarray) -> float:
     return float((confusion.diagonal()[occurring] / confusion.sum(axis=1)[occurring]).mean())
 
 
+def percent(share: float, examples: int) -> str:
+    """A share of so many examples with the decimals that their number supports, one at least: 12.5% of 32."""
+    return f'{share:.{max(1, len(str(max(examples, 1) - 1)) - 2)}%}'
+
+
 def check_finite(values: Mapping[str, float], where: str) -> None:
     """Raises FloatingPointError naming the values that are not finite."""
     wrong = {name: value for name, value in values.items() if not np.isfinite(value)}

@@ -25,6 +25,7 @@ from dnr_jax import figures
 from dnr_jax.evaluation import metrics, multi_view
 from dnr_jax.evaluation.predictions import Predictions
 
+CLASSES_FOR_TOP5 = 10  # of fewer, half or more are among the five highest
 FILES = RESULTS, CLASSES, CONFUSION, CURVE = 'results.json', 'classes.csv', 'confusion.png', 'views.png'
 
 
@@ -36,16 +37,18 @@ def known(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
 def summarize(predictions: Predictions) -> dict[str, float | int]:
     """Top-1, top-5, mean class accuracy (shares of 1), mean cross-entropy in nats, and how many videos were scored.
 
-    They are of the videos whose label is known; where there is none, there are no scores but the number of videos.
+    They are of the videos whose label is known; where there is none, there are no scores but the number of videos. Of
+    fewer than CLASSES_FOR_TOP5 classes there is no top-5.
     """
     videos = {'videos': len(predictions.labels)}
     labels, logits = known(predictions)
     if not len(labels):
         return videos
     averages = metrics.averages(jnp.asarray(logits), jnp.asarray(labels), jnp.ones(len(labels), bool))
+    top5 = {'top5': float(averages['top5'])} if logits.shape[1] >= CLASSES_FOR_TOP5 else {}
     return {
         'top1': float(averages['top1']),
-        'top5': float(averages['top5']),
+        **top5,
         'mean_class_accuracy': metrics.mean_class_accuracy(confusion_matrix(predictions)),
         'loss': float(averages['loss']),
         **videos,
@@ -95,30 +98,49 @@ def to_text(section: str, results: Mapping[str, Any]) -> str:
 
     `results` are those of `summarize`, with `coverage` (see `cover`) and `protocol`.
     """
-    coverage = results['coverage']
-    scores = 'no accuracy, for no label is known' if results['videos'] else 'no accuracy, for no video could be read'
-    if 'top1' in results:
-        scores = (
-            f'top-1 {results["top1"]:.4%}  top-5 {results["top5"]:.4%}  mean class {results["mean_class_accuracy"]:.4%}'
-        )
-    notes = []
+    return f'{section:<13}{in_short(results)}  {results["protocol"]}{notes(results)}'
+
+
+def in_short(results: Mapping[str, Any]) -> str:
+    """The scores without their protocol, or why there are none."""
+    if 'top1' not in results:
+        return f'no accuracy, for {"no label is known" if results["videos"] else "no video could be read"}'
+    loss = 'not finite' if results['loss'] is None else f'{results["loss"]:.4f}'
+    shares = {'top-1': 'top1', 'top-5': 'top5', 'mean class': 'mean_class_accuracy'}
+    told = (
+        f'{name} {metrics.percent(results[key], labelled(results))}' for name, key in shares.items() if key in results
+    )
+    return '  '.join([f'loss {loss}', *told])
+
+
+def labelled(results: Mapping[str, Any]) -> int:
+    """How many videos the scores are of."""
+    return results['coverage']['scored'] - results['coverage']['unlabelled']
+
+
+def notes(results: Mapping[str, Any]) -> str:
+    """What is to be known beside the scores, as a line below them; empty where there is nothing."""
+    coverage, told = results['coverage'], []
     if missing := coverage['missing']:
         reasons = ', '.join(f'{count:,} {reason}' for reason, count in coverage['reasons'].items())
-        notes.append(f'{missing:,} of {coverage["scored"] + missing:,} videos have no score ({reasons})')
+        told.append(f'{missing:,} of {coverage["scored"] + missing:,} videos have no score ({reasons})')
         if 'top1_at_least' in coverage:
-            notes[-1] += f', with them top-1 {coverage["top1_at_least"]:.2%} to {coverage["top1_at_most"]:.2%}'
+            bounds = (metrics.percent(coverage[f'top1_at_{end}'], labelled(results)) for end in ('least', 'most'))
+            told[-1] += f', with them top-1 {" to ".join(bounds)}'
     if 'top1' in results and coverage['unlabelled']:
-        notes.append(f'{coverage["unlabelled"]:,} videos without a label left out')
+        told.append(f'{coverage["unlabelled"]:,} videos without a label left out')
     if results.get('same_videos') is False:
-        notes.append('not the videos that this split held when the model was trained')
-    note = f'\n{"":<13}{"; ".join(notes)}' if notes else ''
-    return f'{section:<13}{scores}  {results["protocol"]}{note}'
+        told.append('not the videos that this split held when the model was trained')
+    return f'\n{"":<13}{"; ".join(told)}' if told else ''
 
 
 def write(folder: Path, predictions: Predictions, results: Mapping[str, Any], label_names: Sequence[str]) -> None:
     """Writes the files above to `folder`, which is new."""
     if 'top1' in results:
-        confusion, title = confusion_matrix(predictions), f'top-1 {results["top1"]:.2%}, {results["protocol"]}'
+        confusion, title = (
+            confusion_matrix(predictions),
+            f'top-1 {metrics.percent(results["top1"], labelled(results))}, {results["protocol"]}',
+        )
         write_classes(folder / CLASSES, confusion, label_names)
         draw_confusion(folder / CONFUSION, confusion, label_names, title)
     if results['views_curve']:

@@ -89,6 +89,11 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else _describe(self._folder / str(newest.step))
 
+    @property
+    def best(self) -> Checkpoint | None:
+        """The best one by validation top-1, the later one of equals; None if none was validated."""
+        return _best(_describe(self._folder / str(saved.step)) for saved in self._checkpointer.checkpoints)
+
     def save(self, state: TrainState, about: dict[str, Any], metrics: dict[str, float] | None) -> None:
         """Starts to save this state under its step; returns as soon as the state is copied off the devices.
 
@@ -294,10 +299,15 @@ def _find(folder: Path, which: str) -> Checkpoint:
         return _describe(newest)
     scored = [checkpoint for checkpoint in map(_describe, [newest, *undamaged]) if checkpoint.metrics]
     if which == 'best' and scored:
-        return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step))
+        return _best(scored)
     raise ValueError(
         f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {steps}, got '{which}'."
     )
+
+
+def _best(found: Iterable[Checkpoint]) -> Checkpoint | None:
+    scored = (checkpoint for checkpoint in found if checkpoint.metrics)
+    return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step), default=None)
 
 
 def _step_folders(folder: Path) -> list[Path]:

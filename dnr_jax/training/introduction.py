@@ -1,11 +1,16 @@
-"""What is about to be trained, in a few lines, and where it leaves the recipe of its config."""
+"""What is about to be trained, in a few lines, and where it leaves the recipe of its config; and how it has ended."""
 
 import math
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
+from dnr_jax.evaluation import metrics
+from dnr_jax.evaluation.results import describe
+from dnr_jax.runs.checkpoints import Checkpoint
 from dnr_jax.runs.state import parameter_count
 from dnr_jax.training import optimizers
 from dnr_jax.training.setup import Parts, Setup
@@ -26,8 +31,44 @@ def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
         f'{len(setup.test):,} to test; {len(setup.train.label_names)} classes',
         f'{parallel.describe(setup.mesh)}: {batch_size} clips a step, {setup.clips_per_statistic} per statistic; '
         f'learning rate {rate:g}; steps {start_step} to {setup.total_steps}, {setup.steps_per_epoch} an epoch',
+        f'validated {how_often(config)} by {describe(config, "validation", len(setup.validation))}',
     ]
-    return '\n'.join([*lines, *notes(config, setup)])
+    return '\n'.join([*lines, *notes(config, setup), *continued(start_step, setup.total_steps, setup.steps_per_epoch)])
+
+
+def how_often(config: ConfigDict) -> str:
+    """When a training is validated."""
+    epochs = config.run.validate_every_epochs
+    return {0: 'at the end', 1: 'after every epoch'}.get(epochs, f'every {epochs} epochs')
+
+
+def continued(start_step: int, last_step: int, steps_per_epoch: int) -> Iterator[str]:
+    """A line for a training that was begun before."""
+    if start_step == last_step:
+        yield (
+            f'this training is finished, step {start_step:,} of {last_step:,}: its last checkpoint is scored '
+            'again. More --config.train.epochs train it further, with --allow_change=train.epochs'
+        )
+    elif start_step:
+        yield f'goes on from its checkpoint of step {start_step:,}, epoch {start_step / steps_per_epoch:.2f}'
+
+
+def conclude(workdir: Path, step: int, best: Checkpoint | None) -> str:
+    """Which checkpoint was tested, how the best one would be, and where everything lies."""
+    folder = shlex.quote(str(workdir))
+    tested = f'tested is the last checkpoint, of step {step:,}'
+    if best and best.step == step:
+        tested += ', which is the best one by validation too'
+    elif best:
+        top1 = metrics.percent(best.metrics['top1'], int(best.metrics['videos']))
+        tested += (
+            f'; the best one by validation is of step {best.step:,}, top-1 {top1}: '
+            f'python eval.py --workdir={folder} --checkpoint=best'
+        )
+    return (
+        f'{tested}\nscores and pictures lie in {folder}/test, checkpoints in {folder}/checkpoints, curves in '
+        f'{folder}/metrics.jsonl and for tensorboard --logdir={folder}'
+    )
 
 
 def notes(config: ConfigDict, parts: Parts) -> Iterator[str]:

@@ -9,6 +9,7 @@ The position in the data follows from the step, so a continued run sees the clip
 bit, where an uninterrupted one would.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -32,10 +33,10 @@ from dnr_jax.runs.state import TrainState
 from dnr_jax.runs.stopping import StopRequest
 from dnr_jax.runs.watchdog import Watchdog
 from dnr_jax.training import initial_weights
-from dnr_jax.training.introduction import introduce
+from dnr_jax.training.introduction import conclude, introduce
 from dnr_jax.training.profiling import Profiler
 from dnr_jax.training.progress import Progress
-from dnr_jax.training.reporting import Reporter
+from dnr_jax.training.reporting import Reporter, place
 from dnr_jax.training.setup import Setup, prepare, resolved
 
 
@@ -86,10 +87,14 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
         reporter.line(introduce(config, setup, int(state.step)))
         if weights:
             reporter.line(weights.told)
-        scoring = Scoring(config, setup, guards, reporter)
+        best = checkpoints.best
+        scoring = Scoring(config, setup, guards, reporter, best.metrics['top1'] if best else -math.inf)
         profiler = Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1)
         training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
-        return scoring.test(training.run(), workdir / 'test')
+        results = scoring.test(training.run(), workdir / 'test')
+        checkpoints.wait()
+        reporter.line(conclude(workdir, results['step'], checkpoints.best))
+        return results
 
 
 def weights_to_begin_with(setup: Setup, config: ConfigDict) -> initial_weights.Initial:
@@ -113,17 +118,27 @@ def start(
 
 
 class Scoring:
-    """Scores states of a training and reports the scores. What that takes is compiled once, and untimed."""
+    """Scores states of a training and reports the scores. What that takes is compiled once, and untimed.
 
-    def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter):
+    `best` is the highest top-1 that the training was validated with before, -inf if it was not.
+    """
+
+    def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter, best: float):
         self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
+        self._best = best
         self._programs: dict[tuple[Callable, tuple[int, ...]], Callable] = {}
 
     def validate(self, state: TrainState) -> dict[str, float | int] | None:
         """The validation scores; None if no label is known."""
+        step, setup = int(state.step), self._setup
         predictions = self._predictions(state, 'validation')
         results = account(predictions, self._config, 'validation')
-        summary = self._report(int(state.step), 'validation', predictions, results)
+        summary = self._record(step, 'validation', predictions)
+        top1 = summary.get('top1', -math.inf)
+        is_best, self._best = top1 > self._best, max(top1, self._best)
+        where = place(step, setup.total_steps, setup.steps_per_epoch)
+        mark = '  new best' if is_best else ''
+        self._reporter.line(f'{where}  validation: {scores.in_short(results)}{mark}{scores.notes(results)}')
         return summary if 'top1' in summary else None
 
     def test(self, state: TrainState, out: Path) -> dict[str, Any]:
@@ -133,15 +148,13 @@ class Scoring:
         self._guards.watchdog.rest()
         with kept_for_results(out, patient=True):
             results = write(out, predictions, setup.test, self._config, step, setup.fingerprints)
-        self._report(step, 'test', predictions, results)
+        self._record(step, 'test', predictions)
+        self._reporter.line(scores.to_text('test', results))
         return results
 
-    def _report(
-        self, step: int, section: str, predictions: scoring.Predictions, results: dict[str, Any]
-    ) -> dict[str, float | int]:
+    def _record(self, step: int, section: str, predictions: scoring.Predictions) -> dict[str, float | int]:
         summary = scores.summarize(predictions)
         self._reporter.scalars(step, section, summary)
-        self._reporter.line(scores.to_text(section, results))
         return summary
 
     def _predictions(self, state: TrainState, section: str) -> scoring.Predictions:

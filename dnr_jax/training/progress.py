@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from dnr_jax.evaluation.metrics import check_finite
-from dnr_jax.training.reporting import Reporter, as_time
+from dnr_jax.training.reporting import Reporter, as_time, place
 
 STEPS_IN_FLIGHT = 2
 
@@ -112,7 +112,7 @@ class Progress:
         left = (self._last_step - step) * seconds / max(self._steps, 1)
         self._reporter.scalars(step, 'train', means | pace)
         self._reporter.line(
-            f'step {step:>6}/{self._last_step}  epoch {step / self._steps_per_epoch:7.2f}  '
+            f'{place(step, self._last_step, self._steps_per_epoch)}  '
             f'loss {means["loss"]:.4f}  top-1 {means["top1"]:6.1%}  lr {pace["learning_rate"]:.5f}  '
             f'{pace["clips_per_second"]:6.1f} clips/s  waiting for data {pace["waiting_share"]:4.0%}  '
             f'left {as_time(left)}'

@@ -51,6 +51,11 @@ class Reporter:
             tell(text)
 
 
+def place(step: int, last_step: int, steps_per_epoch: int) -> str:
+    """Where a training is, as its lines begin."""
+    return f'step {step:>6}/{last_step}  epoch {step / steps_per_epoch:7.2f}'
+
+
 def as_time(seconds: float) -> str:
     """1:02:03, or 2:03 below an hour."""
     minutes, seconds = divmod(round(seconds), 60)

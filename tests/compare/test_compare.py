@@ -39,7 +39,7 @@ def test_counts_by_hand():
     comparison = compare.match(stored(BY_A), stored(BY_B))
     assert comparison.right.sum(axis=1).tolist() == [5, 7]
     text = compare.to_text(comparison, ('one', 'other'))
-    assert 'top-1   62.50%  one' in text and 'top-1   87.50%  other' in text
+    assert 'top-1    62.5%  one' in text and 'top-1    87.5%  other' in text
     assert '+25.00 points' in text and 'p = 0.62: could be chance' in text  # 2 (1 + 4) / 2^4
     assert '8 videos; right in A alone 1, in B alone 3' in text and 'left out' not in text
     assert 'gains  +50.0  walk (4)' in text and '+50.0  jump (2)' in text and 'losses -50.0  run (2)' in text

@@ -65,3 +65,12 @@ def test_check_finite_names_what_and_where():
 def test_right_is_top1_without_a_device():
     for logits in (LOGITS, jnp.zeros((3, 4)), LOGITS * jnp.nan):
         np.testing.assert_array_equal(metrics.right(np.asarray(logits), np.asarray(LABEL)), metrics.top1(logits, LABEL))
+
+
+@pytest.mark.parametrize(
+    ('share', 'examples', 'told'),
+    [(1 / 8, 32, '12.5%'), (0.0, 0, '0.0%'), (1.0, 1, '100.0%'), (123 / 1000, 1000, '12.3%'), (1 / 3, 1001, '33.33%'),
+     (1 / 3, 10_000, '33.33%'), (1 / 3, 19_404, '33.333%')],
+)  # fmt: skip
+def test_digits_that_a_number_of_examples_supports(share, examples, told):
+    assert metrics.percent(share, examples) == told

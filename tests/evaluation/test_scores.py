@@ -31,7 +31,7 @@ def account(predictions):
 
 def test_summary_by_hand():
     summary = scores.summarize(predict())
-    assert summary['top1'] == 0.5 and summary['top5'] == 1.0 and summary['videos'] == 4
+    assert summary['top1'] == 0.5 and 'top5' not in summary and summary['videos'] == 4
     assert summary['mean_class_accuracy'] == pytest.approx((0.5 + 1 + 0) / 3)
     assert summary['loss'] == pytest.approx(np.mean(np.log(np.exp(LOGITS).sum(1)) - LOGITS[range(4), [0, 0, 1, 2]]))
     np.testing.assert_array_equal(scores.confusion_matrix(predict())[:3, :3], [[1, 1, 0], [0, 1, 0], [1, 0, 0]])
@@ -56,7 +56,17 @@ def test_nothing_missing():
         'top1_at_least': 0.5, 'top1_at_most': 0.5,
     }  # fmt: skip
     text = scores.to_text('test', account(predict()))
-    assert text.splitlines() == ['test         top-1 50.0000%  top-5 100.0000%  mean class 50.0000%  8x8 frames']
+    assert text.splitlines() == ['test         loss 1.4351  top-1 50.0%  mean class 50.0%  8x8 frames']
+    not_finite = account(predict()) | {'loss': None}
+    assert scores.in_short(not_finite) == 'loss not finite  top-1 50.0%  mean class 50.0%'
+
+
+def test_the_five_highest_are_told_where_they_are_a_part():
+    logits = np.tile(np.arange(10, dtype=np.float32), (4, 1))  # of ten classes, the last five
+    results = account(predict(labels=(9, 5, 4, 0), logits=logits))
+    assert (results['top1'], results['top5']) == (0.25, 0.5)
+    assert 'top-1 25.0%  top-5 50.0%  mean class 25.0%' in scores.to_text('test', results)
+    assert 'top5' not in scores.summarize(predict(labels=(8, 5, 4, 0), logits=logits[:, :9]))
 
 
 def test_missing_videos_leave_the_score_open():
@@ -67,8 +77,8 @@ def test_missing_videos_leave_the_score_open():
     assert (coverage['expected'], coverage['scored'], coverage['missing']) == (7, 4, 3)
     assert coverage['top1_at_least'] == pytest.approx(2 / 7) and coverage['top1_at_most'] == pytest.approx(5 / 7)
     line, note = scores.to_text('test', account(predictions)).splitlines()
-    assert 'top-1 50.0000%' in line
-    assert note.strip() == '3 of 7 videos have no score (1 damaged, 2 too short), with them top-1 28.57% to 71.43%'
+    assert 'top-1 50.0%' in line
+    assert note.strip() == '3 of 7 videos have no score (1 damaged, 2 too short), with them top-1 28.6% to 71.4%'
 
 
 def test_of_a_part_of_a_split_it_is_not_known_what_is_missing():

@@ -137,8 +137,9 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tm
     assert_same_end(finished[0], tmp_path)
 
 
-def test_a_finished_run_is_scored_again_and_no_more(finished, config):
+def test_a_finished_run_is_scored_again_and_no_more(finished, config, capsys):
     assert loop.train_and_evaluate(config, finished[0]) == finished[1]
+    assert 'this training is finished, step 9 of 9' in capsys.readouterr().out
 
 
 def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
@@ -200,6 +201,19 @@ def test_a_moving_average_that_holds_the_untrained_parameters_is_told(config):
     assert 'moving average' not in introduction.introduce(config, setup.prepare(config), 0)
 
 
+class Heard(Reporter):
+    """A reporter that remembers its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def line(self, text):
+        self.lines.append(text)
+
+    def scalars(self, step, kind, values):
+        pass
+
+
 class Told(loop.Guards):
     """Guards that remember their words."""
 
@@ -221,8 +235,10 @@ def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_ba
     made = setup.prepare(config)
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made.shapes())
     guards = Told(words, SimpleNamespace(rest=lambda: words.append('rest')))
-    scoring = loop.Scoring(config, made, guards, Reporter(tmp_path, 0, writes=False))
+    scoring = loop.Scoring(config, made, guards, Heard(), best=-1.0)
     assert scoring.validate(state) == scoring.validate(state)
+    line = 'step      0/9  epoch    0.00  validation: loss 2.0794  top-1 0.0%  mean class 12.5%'  # of equal logits
+    assert scoring._reporter.lines == [f'{line}  new best', line]
     precise, scored = 'a batch for precise statistics', 'a batch to score of validation'
     expected = ['rest', 'compile', precise, 'rest', 'compile', scored, precise, scored]
     assert [word for word, _ in groupby(words)] == expected

@@ -1,0 +1,40 @@
+"""What a training says of itself before its first step and after its last."""
+
+from pathlib import Path
+
+import pytest
+
+from dnr_jax.runs.checkpoints import Checkpoint
+from dnr_jax.training import introduction
+
+
+@pytest.mark.parametrize(
+    ('step', 'told'),
+    [
+        (0, []),
+        (12, ['goes on from its checkpoint of step 12, epoch 0.25']),
+        (96, ['this training is finished, step 96 of 96: its last checkpoint is scored again.']),
+    ],
+)
+def test_a_training_that_was_begun_before(step, told):
+    found = list(introduction.continued(step, 96, 48))
+    assert len(found) == len(told) and all(line.startswith(words) for line, words in zip(found, told, strict=True))
+
+
+def test_the_end_says_what_was_tested_and_how_the_best_one_would_be():
+    best = Checkpoint(48, {}, {'top1': 0.875, 'videos': 32.0})
+    tested, where = introduction.conclude(Path('my runs/a'), 96, best).split('\n')
+    assert tested == (
+        'tested is the last checkpoint, of step 96; the best one by validation is of step 48, top-1 87.5%: '
+        "python eval.py --workdir='my runs/a' --checkpoint=best"
+    )
+    assert "'my runs/a'/test" in where and "tensorboard --logdir='my runs/a'" in where
+
+
+@pytest.mark.parametrize(
+    ('best', 'end'),
+    [(Checkpoint(96, {}, {'top1': 0.5, 'videos': 2.0}), 'which is the best one by validation too'), (None, 'step 96')],
+)
+def test_the_end_where_there_is_no_better_one(best, end):
+    tested, _ = introduction.conclude(Path('runs/a'), 96, best).split('\n')
+    assert tested.endswith(end) and 'eval.py' not in tested
