@@ -1,18 +1,24 @@
 """Trains a model: python train.py --config=configs/moving_shapes.py:resnet18,dnr --workdir=runs/dnr
 
-Any key of the config can be set: --config.train.epochs=8. Started again with the same work folder, it goes on from
-its newest checkpoint.
+Any key of the config can be set: --config.train.epochs=8; --show prints them all. Started again with the same work
+folder, it goes on from its newest checkpoint.
 """
+
+from pathlib import Path
 
 from absl import flags
 
 from dnr_jax import command
+from dnr_jax.command.config_table import table
 from dnr_jax.command.terminal import tell
+
+KEYS = Path(__file__).parent / 'configs/base.py'  # of all configs, with a comment each
 
 CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
 CONNECT = command.define_distributed()
 ALLOW_CHANGE = flags.DEFINE_multi_string('allow_change', [], 'Key that may differ from how the folder was begun.')
 DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Measure a few steps, tell what the run would take, and write nothing.')
+SHOW = flags.DEFINE_bool('show', False, 'Print all keys of the config: value, what it may be, what it is for; and end.')
 TOPOLOGY = flags.DEFINE_string(
     'topology',
     None,
@@ -30,6 +36,8 @@ WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and
 
 def main(arguments: list[str]) -> None:
     command.expect_no_more(arguments)
+    if SHOW.value:
+        return tell(table(CONFIG.value, KEYS.read_text()))
     CONNECT()
     if TOPOLOGY.value is None and (LARGEST_BATCH.value or CLASSES.value is not None):
         command.refuse('--classes and --largest_batch belong to --dry_run --topology=...; see --help')

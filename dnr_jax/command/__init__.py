@@ -18,6 +18,7 @@ from dnr_jax.command.running import (
 
 __all__ = [
     'bars',
+    'config_table',
     'define_config',
     'define_distributed',
     'end',

@@ -12,8 +12,10 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from dnr_jax.command.config_table import flat
 from dnr_jax.command.signals import Stopped, ending_as_asked
 from dnr_jax.command.terminal import tell
+from dnr_jax.registry import nearest
 
 HERE = Path(__file__).parent.parent  # the package
 
@@ -90,7 +92,18 @@ def at_home(argument: str) -> str:
 def expect_no_more(arguments: list[str]) -> None:
     """Refuses arguments that no flag has taken."""
     if arguments:
-        refuse(f'unknown argument {arguments[0]}; see --help')
+        refuse(f'unknown argument {arguments[0]}; {meant(arguments[0]) or "see --help"}')
+
+
+def meant(argument: str) -> str:
+    """The keys of the config that an unknown flag has the name of, or the flag that is most like it; '' for none."""
+    name, _, value = argument.lstrip('-').partition('=')
+    known = flags.FLAGS
+    keys = flat(known['config'].value.to_dict()) if 'config' in known else {}
+    same = [key for key in keys if f'.{key}'.endswith(f'.{name}') and not key.startswith('ranges.')]
+    if same:
+        return f'the config has {", ".join(f"--config.{key}={value}" for key in same)}'
+    return nearest((f'--{flag}' for flag in own_flags()), f'--{name}').strip() if argument.startswith('-') else ''
 
 
 def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
@@ -181,9 +194,7 @@ def help_of(flag: str) -> str:
 
 def help_text() -> str:
     """What the command says of itself, and its flags: those of configs first."""
-    known = flags.FLAGS
-    own = {known.find_module_defining_flag(flag) for flag in ('workdir', 'out', 'config') if flag in known} | {__name__}
-    listed = [flag for flag in known if known.find_module_defining_flag(flag) in own and '.' not in flag]
+    known, listed = flags.FLAGS, own_flags()
     rows = {'config': known['config'].help} if 'config' in known else {}
     rows['config.KEY=VALUE'] = 'Any key of configs/base.py; of a trained model, those that say how it is used.'
     for flag in sorted({*listed} - {'config'}):
@@ -192,6 +203,13 @@ def help_text() -> str:
     lines = [textwrap.fill(text, 120, initial_indent=f'  --{flag:20} ', subsequent_indent=' ' * 25)
              for flag, text in rows.items()]  # fmt: skip
     return '\n'.join([(sys.modules['__main__'].__doc__ or '').strip(), '', *lines])
+
+
+def own_flags() -> list[str]:
+    """The flags of this command, without those of libraries and keys of configs."""
+    known = flags.FLAGS
+    own = {known.find_module_defining_flag(flag) for flag in ('workdir', 'out', 'config') if flag in known} | {__name__}
+    return [flag for flag in known if known.find_module_defining_flag(flag) in own and '.' not in flag]
 
 
 def as_line(message: str) -> str:
