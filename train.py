@@ -44,6 +44,7 @@ def main(arguments: list[str]) -> None:
     if TOPOLOGY.value is not None:
         if not DRY_RUN.value:
             command.refuse('--topology only tells what a training would take: expected --dry_run beside it')
+        command.compiled.keep('')  # it tells how long compilers take
         from dnr_jax.ahead_of_time.estimates import estimate
 
         for line in estimate(CONFIG.value, TOPOLOGY.value, CLASSES.value, LARGEST_BATCH.value):

@@ -77,7 +77,7 @@ class Life:
 
 def command(workdir: Path, data_dir: Path, cache: Path, epochs: int) -> list[str]:
     """The command that trains in this folder."""
-    settings = [f'--config.data.dir={data_dir}', f'--config.run.compilation_cache={cache}']
+    settings = [f'--config.data.dir={data_dir}', f'--compilation_cache={cache}']
     return [sys.executable, 'train.py', *SETTINGS, *settings, f'--config.train.epochs={epochs}', f'--workdir={workdir}']
 
 

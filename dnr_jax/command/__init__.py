@@ -1,4 +1,4 @@
-"""What all commands do alike: arguments, lines on a terminal, progress, and how they end.
+"""What all commands do alike: arguments, lines on a terminal, progress, what is compiled, and how they end.
 
     if __name__ == '__main__':
         command.run(main)
@@ -6,6 +6,7 @@
 A user's mistake ends in one clear line, a bug in its traceback.
 """
 
+from dnr_jax.command import compiled
 from dnr_jax.command.running import (
     define_config,
     define_distributed,
@@ -18,6 +19,7 @@ from dnr_jax.command.running import (
 
 __all__ = [
     'bars',
+    'compiled',
     'config_table',
     'define_config',
     'define_distributed',

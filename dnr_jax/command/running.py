@@ -12,6 +12,7 @@ from pathlib import Path
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from dnr_jax.command import compiled
 from dnr_jax.command.config_table import flat
 from dnr_jax.command.signals import Stopped, ending_as_asked
 from dnr_jax.command.terminal import tell
@@ -30,6 +31,7 @@ def run(main: Callable[[list[str]], None]) -> None:
     def guarded(argv: list[str]) -> None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # libraries tell much that a user need not know
+        compiled.keep(flags.FLAGS.compilation_cache)
         try:
             main(argv[1:])
         except Stopped as stopped:
@@ -44,6 +46,12 @@ def run(main: Callable[[list[str]], None]) -> None:
                 end('this is a bug; what it was doing is above', 1)
             end(str(error), 2)
 
+    flags.DEFINE_string(
+        'compilation_cache',
+        None,
+        "Folder that keeps compiled programs for the next command; '' for none. Default: JAX_COMPILATION_CACHE_DIR, or "
+        f'{compiled.folder_of_user()}, at most {compiled.MOST_BYTES // 2**20:,} MiB.',
+    )
     with ending_as_asked(name()):
         if {'--help', '-h'} & set(sys.argv[1:]):
             tell(help_text())

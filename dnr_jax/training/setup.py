@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -79,8 +78,6 @@ def prepare(config: ConfigDict) -> Setup:
     """Opens the data and puts model and optimizer together, shapes checked; ValueError for what does not fit."""
     mesh = parallel.make_mesh()
     expect_sound(config, mesh)
-    if config.run.compilation_cache:
-        jax.config.update('jax_compilation_cache_dir', str(Path(config.run.compilation_cache).expanduser()))
     splits = (config.data.train_split, config.validation.split, config.test.split)
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
     expect_labels(train)
