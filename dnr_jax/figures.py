@@ -3,6 +3,7 @@
 Figures are made without pyplot, whose backend belongs to the notebook or script that draws beside us.
 """
 
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def figure(width: float | int, height: float | int):
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout='constrained')
+
+
+def title(figure, text: str) -> None:
+    """Above the whole figure, in as many lines as its width takes; none is cut off."""
+    drawn, letters = figure.suptitle(text, fontsize='medium'), max(map(len, text.split('\n')))
+    while drawn.get_window_extent().width > figure.bbox.width and letters > 1:
+        letters = letters * 9 // 10
+        drawn.set_text('\n'.join(textwrap.fill(line, letters, break_on_hyphens=False) for line in text.split('\n')))
 
 
 def style(number: int, of: int) -> dict:

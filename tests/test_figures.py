@@ -1,6 +1,7 @@
 import warnings
 
 import numpy as np
+import pytest
 
 from dnr_jax import figures
 from dnr_jax.evaluation import scores
@@ -22,3 +23,16 @@ def test_names_are_drawn_as_they_are(tmp_path):
     assert [label.get_text() for label in axis.get_xticklabels()] == NAMES
     assert not any(label.get_parse_math() for label in axis.get_xticklabels())
     assert all(label.get_parse_math() for label in axis.get_yticklabels())  # powers of ten
+
+
+@pytest.mark.parametrize('width', [3, 7, 24])
+@pytest.mark.parametrize('text', ['top-1 88.3%, ' * 12, 'runs/' * 40, 'W' * 90, 'A: one\nB: other'])
+def test_titles_are_not_cut_off(width, text):
+    figure = figures.figure(width, 3)
+    figure.subplots()
+    figures.title(figure, text)
+    figure.canvas.draw()
+    (title,) = figure.texts
+    box, page = title.get_window_extent(), figure.bbox
+    assert page.x0 <= box.x0 and box.x1 <= page.x1 and box.y1 <= page.y1
+    assert ''.join(title.get_text().split()) == ''.join(text.split())

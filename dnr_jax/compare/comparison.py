@@ -207,7 +207,7 @@ def draw(path: Path, classes: Sequence[ClassDifference], names: tuple[str, str])
         draw_bars(axes[0, 1], classes)
         axes[0, 1].set(ylabel='rank of the class')
         axes[0, 1].set_title(f'all {len(classes)} classes', fontsize='medium')
-    figure.suptitle(f'A: {names[0]}\nB: {names[1]}', fontsize='medium')
+    figures.title(figure, f'A: {names[0]}\nB: {names[1]}')
     figures.save(figure, path)
 
 

@@ -127,7 +127,7 @@ def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> Non
             )
     axes.set(xlabel='views of a video (clips x crops)', ylabel='top-1, %')
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_title(title, fontsize='medium', wrap=True)
+    figures.title(figure, title)
     axes.grid(alpha=0.3)
     axes.legend()
     figures.save(figure, path)

@@ -167,7 +167,7 @@ def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str]
     image = axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, label='share of the label', shrink=0.8)
     axes.set(xlabel='predicted', ylabel='label')
-    axes.set_title(title, fontsize='medium')
+    figures.title(figure, title)
     if classes <= 40:
         axes.set_xticks(range(classes), label_names, rotation=90)
         axes.set_yticks(range(classes), label_names)

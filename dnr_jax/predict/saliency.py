@@ -113,7 +113,7 @@ def draw(path: Path, clip: UInt8[np.ndarray, 'T H W C'], heat: Float[np.ndarray,
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     axes.set_xlabel('frame of the clip' + (f'; every two rows go on by {columns}' if len(clip) > columns else ''))
-    axes.set_title(title, fontsize='medium', wrap=True)
+    figures.title(figure, title)
     figure.colorbar(cm.ScalarMappable(cmap=COLOURS), ax=axes, label='share of the highest', shrink=0.9)
     figures.save(figure, path)
 

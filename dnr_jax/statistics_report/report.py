@@ -205,5 +205,5 @@ def draw(path: Path, layers: Sequence[Layer], title: str) -> None:
     every = -(-len(layers) // 80)
     axes[1].set_xticks(places[::every], [layer.name.replace('/', ' ') for layer in layers[::every]], rotation=90)
     axes[0].set_ylim(bottom=0)
-    figure.suptitle(title, fontsize='medium', wrap=True)
+    figures.title(figure, title)
     figures.save(figure, path)

@@ -239,5 +239,5 @@ def draw(path: Path, costs: Sequence[Cost], title: str) -> None:
     axis.set_yticks(range(len(rows)), [row_name(row, costs) for row in rows])
     axis.set(xlabel='ablation', ylabel='layers ablated')
     figure.colorbar(image, ax=axis, label='top-1 it costs, points')
-    figure.suptitle(title, fontsize='medium')
+    figures.title(figure, title)
     figures.save(figure, path)

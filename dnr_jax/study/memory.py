@@ -115,7 +115,7 @@ def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarra
         axis.set(xticks=figures.ticks(hops), yticks=figures.ticks(hops))
     right.supxlabel(f'p read at {hop} s', fontsize='medium')
     right.supylabel(f'scale h of {hop} t', fontsize='medium')
-    figure.suptitle(title, fontsize='medium')
+    figures.title(figure, title)
     figures.save(figure, path)
 
 

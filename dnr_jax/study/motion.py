@@ -150,7 +150,7 @@ def draw(
     axes[1, 0].set_ylabel('shift c')
     handles, labels = axes[0, 0].get_legend_handles_labels()
     parts[1].legend(handles, labels, loc='outside right center', title=legend, fontsize='small')
-    figure.suptitle(title, fontsize='medium')
+    figures.title(figure, title)
     figures.save(figure, path)
 
 

@@ -89,7 +89,7 @@ def draw(path: Path, orders: Mapping[str, Order], label_names: Sequence[str], ti
         axis.set(xlabel='prediction, frames reversed', ylabel='prediction')
         axis.set_title(name, fontsize='medium')
     figure.colorbar(image, ax=matrices[-1], label='clips, percent of the row', shrink=0.6)
-    figure.suptitle(title, fontsize='medium')
+    figures.title(figure, title)
     figures.save(figure, path)
 
 
