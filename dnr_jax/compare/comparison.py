@@ -35,7 +35,7 @@ RESAMPLES = 10_000
 CONFIDENCE = 0.95
 TOLD = 5  # classes told of on either side
 DRAWN = 20  # classes drawn on either side, where there are more than twice as many
-GAIN, LOSS = '#0072b2', '#d55e00'  # told apart by every eye
+GAIN, LOSS = figures.COLOURS[:2]
 
 
 class Comparison(NamedTuple):
@@ -134,21 +134,16 @@ def by_class(comparison: Comparison) -> list[ClassDifference]:
 
 def to_text(comparison: Comparison, names: tuple[str, str]) -> str:
     """The verdict in a few lines, for a reader in a hurry."""
-    (a, b), n = comparison.right, len(comparison.ids)
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    low, high = bootstrap(only_a, only_b, n)
-    p = mcnemar(only_a, only_b)
+    (a, b), (only_a, only_b) = comparison.right, alone(comparison)
     classes = by_class(comparison)
-    verdict = 'hardly chance' if p < 1 - CONFIDENCE else 'could be chance'
     lines = [
         *note_of_protocols(comparison.protocols),
         *(
             f'{which}      top-1 {metrics.percent(float(right.mean()), n):>8}  {name}'
             for which, right, name in zip('AB', (a, b), names, strict=True)
         ),
-        f'B - A  {100 * (b.mean() - a.mean()):+.2f} points, {CONFIDENCE:.0%} confidence {100 * low:+.2f} to '
-        f'{100 * high:+.2f}; p = {p:.2g}: {verdict}',
-        f'       {n:,} videos; right in A alone {only_a:,}, in B alone {only_b:,}',
+        f'B - A  {overall(comparison)}',
+        f'       {len(comparison.ids):,} videos; right in A alone {only_a:,}, in B alone {only_b:,}',
     ]
     if any(comparison.only):
         lines.append('       left out: {:,} videos only A has scored, {:,} only B'.format(*comparison.only))
@@ -158,6 +153,23 @@ def to_text(comparison: Comparison, names: tuple[str, str]) -> str:
         told = [f'{100 * of.gain:+.1f}  {shortened(of)}' for of in those] or ['none']
         lines += [f'{what:<7}{told[0]}', *(f'{"":<7}{line}' for line in told[1:])]
     return '\n'.join(lines)
+
+
+def alone(comparison: Comparison) -> tuple[int, int]:
+    """How many videos A alone, and B alone, gets right."""
+    a, b = comparison.right
+    return int((a & ~b).sum()), int((b & ~a).sum())
+
+
+def overall(comparison: Comparison) -> str:
+    """The difference in top-1, how sure it is, and whether it could be chance."""
+    (a, b), flips = comparison.right, alone(comparison)
+    (low, high), p = bootstrap(*flips, len(comparison.ids)), mcnemar(*flips)
+    verdict = 'hardly chance' if p < 1 - CONFIDENCE else 'could be chance'
+    return (
+        f'{100 * (b.mean() - a.mean()):+.2f} points, {CONFIDENCE:.0%} confidence {100 * low:+.2f} to '
+        f'{100 * high:+.2f}; p = {p:.2g}: {verdict}'
+    )
 
 
 def note_of_protocols(protocols: tuple[str, str]) -> list[str]:
@@ -188,10 +200,10 @@ def write(folder: Path, comparison: Comparison, names: tuple[str, str]) -> None:
         for n in np.flatnonzero(comparison.right[0] != comparison.right[1]):
             label, *predicted = comparison.label_names[[comparison.labels[n], *comparison.predicted[:, n]]]
             lines.writerow([comparison.ids[n], label, 'A' if comparison.right[0, n] else 'B', *predicted])
-    draw(folder / 'classes.png', classes, names)
+    draw(folder / 'classes.png', classes, f'A: {names[0]}\nB: {names[1]}\nB - A: {overall(comparison)}')
 
 
-def draw(path: Path, classes: Sequence[ClassDifference], names: tuple[str, str]) -> None:
+def draw(path: Path, classes: Sequence[ClassDifference], title: str) -> None:
     """A bar for each class; where they are too many to be read, the greatest gains and losses, and all as a profile."""
     told = classes if len(classes) <= 2 * DRAWN else [*classes[:DRAWN], *classes[-DRAWN:]]
     panels = 1 if len(told) == len(classes) else 2
@@ -207,7 +219,7 @@ def draw(path: Path, classes: Sequence[ClassDifference], names: tuple[str, str])
         draw_bars(axes[0, 1], classes)
         axes[0, 1].set(ylabel='rank of the class')
         axes[0, 1].set_title(f'all {len(classes)} classes', fontsize='medium')
-    figures.title(figure, f'A: {names[0]}\nB: {names[1]}')
+    figures.title(figure, title)
     figures.save(figure, path)
 
 

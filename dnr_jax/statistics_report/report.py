@@ -191,17 +191,19 @@ def draw(path: Path, layers: Sequence[Layer], title: str) -> None:
     figure = figures.figure(width, 7)
     axes = figure.subplots(2, 1, sharex=True, sharey=True)
     places = range(len(layers))
-    for axis, what, line in zip(axes, ('drift', 'spread'), (':', ''), strict=True):
-        for moment, marker, label in (('mean', 'o', 'mean, in standard deviations'), ('var', 's', 'log of variance')):
+    for axis, what in zip(axes, ('drift', 'spread'), strict=True):
+        for number, (moment, label) in enumerate(
+            {'mean': 'mean, in standard deviations', 'var': 'log of variance'}.items()
+        ):
             values = [getattr(layer, f'{what}_{moment}') for layer in layers]
             values = [np.nan if value is None else value for value in values]
-            axis.plot(places, values, marker=marker, linestyle=line, label=label, clip_on=False, zorder=3)
+            axis.plot(places, values, linestyle='', label=label, clip_on=False, zorder=3, **figures.style(number, 2))
         axis.grid(alpha=0.3)
     longest = max(layers, key=lambda layer: layer.hops)
     axes[0].set(title='Drift of running from precise statistics', ylabel='drift')
     hops = f'hops: {longest.hops}, running pairs: {longest.pairs}'
     axes[1].set(title=f'Spread over the hops of a relay ({hops})', ylabel='spread')
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=2)
     every = -(-len(layers) // 80)
     axes[1].set_xticks(places[::every], [layer.name.replace('/', ' ') for layer in layers[::every]], rotation=90)
     axes[0].set_ylim(bottom=0)

@@ -183,6 +183,11 @@ class Cost(NamedTuple):
     high: float
     changed: float  # share of clips whose prediction is another
 
+    @property
+    def unsure(self) -> bool:
+        """Whether it may be none."""
+        return self.low <= 0 <= self.high
+
 
 def cost(layers: str, ablated: int, ablation: str, logits: np.ndarray, plain: np.ndarray, labels: np.ndarray) -> Cost:
     """From the logits [N K] with ablation and without, of the same clips."""
@@ -231,13 +236,16 @@ def draw(path: Path, costs: Sequence[Cost], title: str) -> None:
     figure = figures.figure(max(7, 3.2 + 1.15 * len(columns)), 1.9 + 0.42 * len(rows))
     axis = figure.subplots()
     most = max(np.abs(values).max(), 1)
-    image = axis.imshow(values, cmap='PuOr_r', vmin=-most, vmax=most, aspect='auto')
+    unsure = np.array([[found[row, column].unsure for column in columns] for row in rows])
+    axis.set_facecolor('white')
+    image = axis.imshow(np.ma.masked_where(unsure, values), cmap='PuOr_r', vmin=-most, vmax=most, aspect='auto')
     for (i, j), value in np.ndenumerate(values):
-        text, colour = points(found[rows[i], columns[j]]), 'white' if abs(value) > 0.6 * most else 'black'
+        text, sure = points(found[rows[i], columns[j]]), not unsure[i, j]
+        colour = 'white' if sure and abs(value) > 0.6 * most else 'black' if sure else 'grey'
         axis.text(j, i, text, ha='center', va='center', fontsize='small', color=colour)
     axis.set_xticks(range(len(columns)), columns)
     axis.set_yticks(range(len(rows)), [row_name(row, costs) for row in rows])
     axis.set(xlabel='ablation', ylabel='layers ablated')
-    figure.colorbar(image, ax=axis, label='top-1 it costs, points')
+    figure.colorbar(image, ax=axis, label='top-1 it costs, points\n(white: may be none)')
     figures.title(figure, title)
     figures.save(figure, path)

@@ -83,8 +83,9 @@ def to_text(relays: Sequence[Relay], influences: Mapping[str, np.ndarray]) -> st
 
 
 def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarray], title: str) -> None:
-    """The memory of all these relays as curves, and I[t, s] of the first and last ones as matrices."""
-    shown = relays if len(relays) <= MOST_DRAWN else [*relays[: MOST_DRAWN // 2], *relays[-MOST_DRAWN // 2 :]]
+    """The memory of all these relays as curves, and I[t, s] of the first and last that hear anything as matrices."""
+    hearing = [relay for relay in relays if influences[relay.name].any()] or relays[:1]
+    shown = hearing if len(hearing) <= MOST_DRAWN else [*hearing[: MOST_DRAWN // 2], *hearing[-MOST_DRAWN // 2 :]]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     figure = figures.figure(4.6 + 2.3 * columns, max(3.8, 2.3 * rows + 0.6))

@@ -21,6 +21,7 @@ from dnr_jax import figures
 from dnr_jax.evaluation import metrics
 
 MOST_NAMED = 24  # classes whose names stand in tables and at axes
+SMALLEST_TOLD = 0.1  # share of a row that is written into a matrix
 
 
 class Order(NamedTuple):
@@ -84,6 +85,10 @@ def draw(path: Path, orders: Mapping[str, Order], label_names: Sequence[str], ti
         share = order.turned / np.maximum(order.turned.sum(axis=1, keepdims=True), 1)
         image = axis.imshow(100 * share, cmap='Blues', vmin=0, vmax=100)
         if len(label_names) <= MOST_NAMED:
+            for (i, j), of in np.ndenumerate(share):
+                if of >= SMALLEST_TOLD:
+                    colour = 'white' if of > 0.5 else 'black'
+                    axis.text(j, i, f'{of:.0%}', ha='center', va='center', fontsize='xx-small', color=colour)
             axis.set_xticks(range(len(label_names)), label_names, rotation=90, fontsize='small')
             axis.set_yticks(range(len(label_names)), label_names, fontsize='small')
         axis.set(xlabel='prediction, frames reversed', ylabel='prediction')

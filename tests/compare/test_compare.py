@@ -154,5 +154,5 @@ def test_help_says_how_to_read_it(capsys):
 
 def test_a_picture_of_many_classes(tmp_path):
     classes = [compare.ClassDifference(f'doing {n} things [somewhere]', n + 1, 0.5, n / 100) for n in range(99, -1, -1)]
-    compare.draw(tmp_path / 'classes.png', classes, ('one', 'other'))
+    compare.draw(tmp_path / 'classes.png', classes, 'A: one\nB: other')
     assert (tmp_path / 'classes.png').read_bytes().startswith(b'\x89PNG')
