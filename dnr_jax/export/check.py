@@ -18,6 +18,7 @@ from dnr_jax.data.source import open_split
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.eval_step import eval_step
 from dnr_jax.export import alone
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.runs.trained_model import Trained
 from dnr_jax.streaming import endless
 
@@ -56,7 +57,7 @@ def logits_of_checkpoint(found: Trained, clips: np.ndarray, stream: bool, horizo
     groups = clips.reshape(len(clips), -1, streaming.frames_per_group(found.model), *clips.shape[2:]).swapaxes(0, 1)
     carry = endless.init(found.model, found.variables, groups.shape[1:], horizon=horizon)
     through = jax.jit(partial(endless.steps, found.model, horizon=horizon))
-    _, logits = through(found.variables, carry, pixels.normalize_pixels(jnp.asarray(groups), **pixels))
+    _, logits = through(found.variables, carry, normalize_pixels(jnp.asarray(groups), **pixels))
     return np.asarray(logits).swapaxes(0, 1)
 
 

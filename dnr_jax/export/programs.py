@@ -14,6 +14,7 @@ from jax import Array
 from jaxtyping import Float, UInt8
 
 from dnr_jax import streaming
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.runs.trained_model import Trained
 from dnr_jax.streaming import endless
 
@@ -30,7 +31,7 @@ def of_clips(found: Trained) -> Program:
     variables, pixels = on_one_device(found.variables), found.config.pixels.to_dict()
 
     def logits(clip: UInt8[Array, 'T H W 3']) -> Float[Array, 'K']:
-        return found.model.apply(variables, pixels.normalize_pixels(clip[None], **pixels), train=False)[0]
+        return found.model.apply(variables, normalize_pixels(clip[None], **pixels), train=False)[0]
 
     return Program(logits, (frames_of(found, found.config.clip.frames),))
 
@@ -49,7 +50,7 @@ def of_streams(found: Trained, horizon: int) -> Program:
 
     def step(carry: dict[str, Array], frames: UInt8[Array, 'T H W 3']) -> tuple[dict[str, Array], Float[Array, 'K']]:
         carry = jax.tree.unflatten(jax.tree.structure(like), [carry[name] for name in names])
-        frames = pixels.normalize_pixels(frames[None], **pixels)
+        frames = normalize_pixels(frames[None], **pixels)
         carry, logits = endless.step(model, variables, carry, frames, horizon=horizon)
         return dict(zip(names, jax.tree.leaves(carry), strict=True)), logits[0]
 

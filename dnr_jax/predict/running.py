@@ -29,6 +29,7 @@ from dnr_jax.data.sampling import SAMPLINGS, as_taken
 from dnr_jax.data.transforms import eval_views
 from dnr_jax.data.video import decoding
 from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.predict.whole import AS_IT_IS, read
 from dnr_jax.runs.trained_model import Trained
 from dnr_jax.streaming import endless
@@ -92,7 +93,7 @@ def stream(found: Trained, *, horizon: int, groups_at_once: int) -> Callable[[It
 
     @jax.jit
     def advance(variables, carry, groups):
-        groups = pixels.normalize_pixels(groups, **pixels)
+        groups = normalize_pixels(groups, **pixels)
         return endless.steps(found.model, variables, carry, groups, horizon=horizon)
 
     return partial(_stream, found, partial(advance, variables), carry, groups_at_once)
