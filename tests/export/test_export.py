@@ -21,6 +21,7 @@ from jax import export
 from configs import moving_shapes
 from dnr_jax import models, parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
+from dnr_jax.data.source import VideoSource
 from dnr_jax.evaluation import checkpoint_score, scoring
 from dnr_jax.export import ExportError, alone, artefact, check, export_checkpoint, programs
 from dnr_jax.models.resnet import BasicBlock, resnet
@@ -222,7 +223,7 @@ def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random
     found, _ = in_memory(random_variables, small_networks.short('resnet18', 'batch'))
     assert checkpoint_score.as_scored(found, mesh) is found
     found.config.run.precise_batches = 4
-    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: None)
+    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: VideoSource.__new__(VideoSource))
     monkeypatch.setattr(scoring, 'training_batches', lambda *_, **__: (n for n in range(9)))
     monkeypatch.setattr(scoring, 'statistics_by', lambda observe, variables, batches, mesh: list(batches))
     assert checkpoint_score.as_scored(found, mesh).variables == {**found.variables, 'batch_stats': [0, 1, 2, 3]}
