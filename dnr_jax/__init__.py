@@ -17,5 +17,19 @@
     command             what all commands do alike
 
 Beside them: `parallel`, where arrays lie; `operations`, in the form that each platform wants; `registry`, choosing by
-name; `files`, there whole or not at all; `figures`, how pictures look.
+name; `files`, there whole or not at all; `figures`, how pictures look. `library` is the door for programs:
+
+    dnr_jax.load('runs/dnr').predict('clip.mp4')
+    dnr_jax.build('resnet50', norms='dnr', classes=5)
 """
+
+__version__ = '0.1.0'
+__all__ = ['build', 'load']
+
+
+def __getattr__(name: str):
+    if name in __all__:  # on demand, for what is read beside them is free of JAX
+        from dnr_jax import library
+
+        return getattr(library, name)
+    raise AttributeError(f"module 'dnr_jax' has no attribute '{name}'")

@@ -8,6 +8,7 @@ A user's mistake ends in one clear line, a bug in its traceback.
 
 from dnr_jax.command import compiled
 from dnr_jax.command.running import (
+    beside,
     define_config,
     define_distributed,
     end,
@@ -19,6 +20,7 @@ from dnr_jax.command.running import (
 
 __all__ = [
     'bars',
+    'beside',
     'compiled',
     'config_table',
     'define_config',

@@ -7,6 +7,7 @@ import textwrap
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -54,15 +55,32 @@ def run(main: Callable[[list[str]], None]) -> None:
     )
     with ending_as_asked(name()):
         if {'--help', '-h'} & set(sys.argv[1:]):
-            tell(help_text())
+            tell(help_text(sys.modules[main.__module__].__doc__))
             sys.exit(0)
         app.run(guarded, flags_parser=parse_flags)
 
 
 def define_config(default: str, help: str) -> flags.FlagHolder:
-    """The flag --config; what is wrong with its overrides, which it reads at once, is said in one line."""
+    """The flag --config; what is wrong with its overrides, which it reads at once, is said in one line.
+
+    A file that is not there is taken from beside the package: 'configs/hmdb51.py' means one in every folder.
+    """
+    sys.argv[1:] = [located(argument, before) for before, argument in pairwise(sys.argv)]
     with refusing():
-        return config_flags.DEFINE_config_file('config', default, help, lock_config=True)
+        return config_flags.DEFINE_config_file('config', located(default), help, lock_config=True)
+
+
+def located(argument: str, before: str = '--config') -> str:
+    """The argument, with the config file that it names found: --config=FILE:MODEL, or FILE:MODEL behind --config."""
+    flag, file, model = re.fullmatch('(--?config=)?([^:]*)(.*)', argument, re.DOTALL).groups()
+    if not (flag or before in ('--config', '-config')) or Path(file).exists() or not beside(file).is_file():
+        return argument
+    return f'{flag or ""}{beside(file)}{model}'
+
+
+def beside(path: str) -> Path:
+    """Of what lies beside the package: 'configs/base.py'."""
+    return HERE.parent / path
 
 
 def define_distributed() -> Callable[[], None]:
@@ -152,8 +170,8 @@ def of_flags(error: Exception) -> str:
         return f'the config has no such key: {words}; all keys stand in configs/base.py'
     if file := re.search("No such file or directory: '(.+?)'", words):
         return (
-            f'found no config file {file[1]} from the folder {Path.cwd()}; give --config=FILE:BACKBONE,NORMS, or go '
-            'to the folder of train.py'
+            f'found no config file {file[1]} from the folder {Path.cwd()}, nor beside the package, in {HERE.parent}; '
+            'give --config=FILE:BACKBONE,NORMS'
         )
     if isinstance(error, flags.Error | AttributeError | OSError):
         return words.replace("module 'config_config'", 'the config file')
@@ -200,8 +218,8 @@ def help_of(flag: str) -> str:
     return flags.FLAGS[flag].help.partition(';\n')[0]
 
 
-def help_text() -> str:
-    """What the command says of itself, and its flags: those of configs first."""
+def help_text(about: str | None) -> str:
+    """What the command says about itself, and its flags: those of configs first."""
     known, listed = flags.FLAGS, own_flags()
     rows = {'config': known['config'].help} if 'config' in known else {}
     rows['config.KEY=VALUE'] = 'Any key of configs/base.py; of a trained model, those that say how it is used.'
@@ -210,7 +228,7 @@ def help_text() -> str:
         rows[flag] = help_of(flag) + (f' Default: {default}.' if default not in (None, '', [], False) else '')
     lines = [textwrap.fill(text, 120, initial_indent=f'  --{flag:20} ', subsequent_indent=' ' * 25)
              for flag, text in rows.items()]  # fmt: skip
-    return '\n'.join([(sys.modules['__main__'].__doc__ or '').strip(), '', *lines])
+    return '\n'.join([(about or '').strip(), '', *lines])
 
 
 def own_flags() -> list[str]:

@@ -36,6 +36,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == '__main__':
+def run() -> None:
     with ending_as_asked('compare'):
         sys.exit(main())
+
+
+if __name__ == '__main__':
+    run()

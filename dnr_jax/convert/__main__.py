@@ -64,6 +64,10 @@ def read_names(file: str) -> list[str]:
         command.refuse(f'--classes is a file of class names, one a line: {error}')
 
 
-if __name__ == '__main__':
+def run() -> None:
     flags.FLAGS.set_gnu_getopt()
     command.run(main)
+
+
+if __name__ == '__main__':
+    run()

@@ -146,6 +146,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 1
 
 
-if __name__ == '__main__':
+def run() -> None:
     with ending_as_asked('check'):
         sys.exit(main())
+
+
+if __name__ == '__main__':
+    run()

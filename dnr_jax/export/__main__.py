@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> None:
     tell(artefact.to_text(about))
 
 
-if __name__ == '__main__':
+def run() -> None:
     flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
     flags.DEFINE_string('out', None, 'File to write; what it takes and gives is written to FILE.json.', required=True)
     flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
@@ -41,3 +41,7 @@ if __name__ == '__main__':
     flags.DEFINE_integer('horizon', None, 'Frame groups a stream looks back over; 0 for all; default: those of a clip.')
     flags.DEFINE_integer('check_clips', 8, 'Clips of the test split to check it with; 0 for random ones.')
     command.run(main)
+
+
+if __name__ == '__main__':
+    run()

@@ -80,6 +80,11 @@ def sum_neighbours(x: Video, taps: Float[Array, '3 #B C']) -> Video:
     return before * previous_frames(x) + here * x + after * next_frames(x)
 
 
+def pooled(x: Video) -> Float[Array, 'B C']:
+    """What the head classifies: the mean over space and frames, in float32."""
+    return x.astype(jnp.float32).mean(axis=(1, 2, 3))
+
+
 class Head(nn.Module):
     """Mean of the features over space and frames, dropout, linear classifier: [B T H W C] -> logits [B K].
 
@@ -94,7 +99,6 @@ class Head(nn.Module):
 
     @nn.compact
     def __call__(self, x: Video, train: bool) -> Float[Array, 'B K']:
-        features = x.astype(jnp.float32).mean(axis=(1, 2, 3))
-        features = nn.Dropout(self.dropout, deterministic=not train)(features)
+        features = nn.Dropout(self.dropout, deterministic=not train)(pooled(x))
         init = nn.initializers.normal(0.01)
         return nn.Dense(self.classes, kernel_init=init, precision='highest', name='linear')(features)

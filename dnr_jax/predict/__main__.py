@@ -67,11 +67,11 @@ def open_json(file: str | None, stack: ExitStack) -> TextIOBase | None:
 def print_videos(found, paths: Sequence[Path], output, draws: Sequence, mesh) -> int:
     """Predicts every video as a whole, and draws what is asked for; returns how many could not be read."""
     from dnr_jax.command.bars import bar
-    from dnr_jax.predict.whole import predict_each
+    from dnr_jax.predict.whole import predictor
 
     failed = 0
     with bar(len(paths), 'predicting', ' videos', leave=False, shown=not sys.stdout.isatty()) as progress:
-        for prediction in predict_each(found, paths, mesh=mesh):
+        for prediction in predictor(found, mesh)(paths):
             if prediction.failure:
                 failed += 1
                 output.failure(str(prediction.path), prediction.failure)
@@ -144,7 +144,7 @@ def print_streams(
     return failed
 
 
-if __name__ == '__main__':
+def run() -> None:
     flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
     flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
     flags.DEFINE_integer('top', 5, 'Classes to name.', lower_bound=1)
@@ -167,3 +167,7 @@ if __name__ == '__main__':
     )
     flags.FLAGS.set_gnu_getopt()
     command.run(main)
+
+
+if __name__ == '__main__':
+    run()

@@ -1,7 +1,7 @@
 """Predictions of whole videos by the test protocol of a checkpoint, through the pipeline that evaluation reads by.
 
     found = load(workdir, 'last', adapt, mesh)
-    for prediction in predict_each(found, find(['clips/']), mesh=mesh):
+    for prediction in predictor(found, mesh)(find(['clips/'])):
         print(prediction.path, prediction.failure or prediction.probabilities)
 
 Axes: K classes.
@@ -9,6 +9,7 @@ Axes: K classes.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,29 +101,38 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
     return as_scored(trained_model.load(workdir, which, adapt, mesh), mesh)
 
 
-def predict_each(found: Trained, paths: Sequence[Path], *, mesh: parallel.Mesh) -> Iterator[Prediction]:
-    """Predicts each of these videos by `found.config.test`, in this order, `test.batch_size` of them at a time.
+def predictor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[Path]], Iterator[Prediction]]:
+    """What predicts videos by `found.config.test`, in their order; compiled at the first one.
 
     One that cannot be read has a `failure` and does not keep the others from being predicted. Raises ValueError for a
     protocol that cannot be, such as a crop larger than frames.
     """
-    config, source = found.config, Files(paths)
-    multi_view.expect(config.test, 'test')
-    taken, rest = protocol(config, 'test')
-    batches = pipeline.eval_batches(
+    multi_view.expect(found.config.test, 'test')
+    predict = make_predict(found.config, found.model, mesh, found.config.test.views_at_once)
+    return partial(_predict, found, predict, mesh)
+
+
+def _predict(found: Trained, predict: Callable, mesh: parallel.Mesh, paths: Sequence[Path]) -> Iterator[Prediction]:
+    source = Files(paths)
+    with closing(batches_of(found, source, mesh)) as batches:
+        for scored in scoring.score_each(
+            predict, found.variables, batches, found.label_names, found.config, 'test', mesh
+        ):
+            logits = dict(zip(map(int, scored.ids), scored.logits, strict=True))
+            for position in sorted([*logits, *map(int, scored.damaged)]):
+                yield Prediction(paths[position], logits.get(position), source.errors.get(position))
+
+
+def batches_of(found: Trained, source: Files, mesh: parallel.Mesh) -> pipeline.EvalBatches:
+    """All videos in all views of `found.config.test`, [B V T H W C], up to `test.batch_size` of them at a time."""
+    taken, rest = protocol(found.config, 'test')
+    return pipeline.eval_batches(
         source,
-        **config.clip,
+        **found.config.clip,
         **taken,
         damaged='skip',
-        batch_size=mesh.size * max(1, min(rest['batch_size'], len(paths)) // mesh.size),
+        batch_size=mesh.size * max(1, min(rest['batch_size'], len(source)) // mesh.size),
         workers=0,  # threads, which are there at once, and share `errors`
         shard_index=0,
         shard_count=1,
     )
-    predict = make_predict(config, found.model, mesh, rest['views_at_once'])
-    scored_batches = scoring.score_each(predict, found.variables, batches, found.label_names, config, 'test', mesh)
-    with closing(batches):
-        for scored in scored_batches:
-            logits = dict(zip(map(int, scored.ids), scored.logits, strict=True))
-            for position in sorted([*logits, *map(int, scored.damaged)]):
-                yield Prediction(paths[position], logits.get(position), source.errors.get(position))

@@ -15,9 +15,13 @@ def main(arguments: list[str]) -> None:
     tell(to_text(report(given.workdir, given.checkpoint, adapt, given.batches, given.out)))
 
 
-if __name__ == '__main__':
+def run() -> None:
     flags.DEFINE_string('workdir', None, 'Folder of a training.', required=True)
     flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
     flags.DEFINE_integer('batches', 16, 'Batches of config.train.batch_size clips to take statistics over.')
     flags.DEFINE_string('out', None, 'Folder for report.json and statistics.png; default WORKDIR/statistics.')
     command.run(main)
+
+
+if __name__ == '__main__':
+    run()

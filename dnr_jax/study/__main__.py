@@ -83,5 +83,9 @@ def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
     return overridden
 
 
-if __name__ == '__main__':
+def run() -> None:
     command.run(main)
+
+
+if __name__ == '__main__':
+    run()

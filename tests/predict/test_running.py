@@ -55,7 +55,7 @@ def test_streams_longer_than_their_statistics_are_refused(make_found, horizon):
 def test_both_ways_end_with_what_is_said_of_the_whole(make_found, eight_frames):
     """Of a video as long as a clip; streamed, it takes the frame after the last one that is looked at."""
     found, mesh = make_found(), parallel.make_mesh()
-    (of_clip,) = whole.predict_each(found, [eight_frames], mesh=mesh)
+    (of_clip,) = whole.predictor(found, mesh)([eight_frames])
     follow, way = running.follow(found, mesh=mesh)
     assert way.startswith('streamed')
     (seen, _), (last, logits) = follow(eight_frames)

@@ -26,7 +26,7 @@ def test_logits_of_files_are_those_of_an_evaluation(make_found, source, tmp_path
     expected = scoring.evaluate(step, found.variables, source, found.config, 'test', mesh, before_batch=lambda: None)
     for record in (source[i] for i in range(len(source))):
         (tmp_path / f'{record["id"]}.mp4').write_bytes(record['video'])
-    said = {of.path.stem: of.logits for of in whole.predict_each(found, whole.find([tmp_path]), mesh=mesh)}
+    said = {of.path.stem: of.logits for of in whole.predictor(found, mesh)(whole.find([tmp_path]))}
     assert said.keys() == set(expected.ids.tolist())
     for id, logits in zip(expected.ids.tolist(), expected.logits, strict=True):
         np.testing.assert_allclose(said[id], logits, atol=1e-5)
@@ -45,7 +45,7 @@ def test_what_cannot_be_read_has_its_reason_and_its_place(make_found, video, tmp
     for path, content in zip(paths, contents.values(), strict=True):
         path.write_bytes(content)
     paths = whole.find([*paths, tmp_path / 'nowhere.mp4', frames])
-    predictions = list(whole.predict_each(found, paths, mesh=mesh))
+    predictions = list(whole.predictor(found, mesh)(paths))
     assert [of.path for of in predictions] == paths
     reasons = [of.failure and of.failure.reason for of in predictions]
     assert reasons == [None, Reason.UNREADABLE, Reason.EMPTY, Reason.UNREADABLE, None, Reason.MISSING, None]
