@@ -25,6 +25,7 @@ from absl import app, flags
 from benchmarks import networks, records
 from benchmarks.networks import CLASSES, CLIPS, FEWEST_FRAMES, FRAMES, NORMS, SIZE, WIDTH
 from benchmarks.options import RECORD, keep
+from benchmarks.tables import KEYS
 from configs import base
 from dnr_jax import parallel
 from dnr_jax.ahead_of_time import compilation, hlo, topologies
@@ -35,7 +36,7 @@ DTYPES = flags.DEFINE_list('dtypes', ['bfloat16'], 'Of activations.')
 EXAMPLE = flags.DEFINE_string('flax_example', '', 'Folder examples/imagenet of a checkout of google/flax.')
 ALONE = flags.DEFINE_string('alone', '', 'One program, as JSON, to be compiled in this process.')
 
-KEY = 'accelerator', 'backbone', 'norms', 'pass', 'dtype', 'clips', 'frames', 'size', 'width'
+KEY = KEYS['ahead']
 LAST = 7 * 7 * 512  # numbers of a frame in the smallest activations of a ResNet of 224 pixels
 
 

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from benchmarks import ahead, records
+from benchmarks import ahead, ahead_table, records
 
 SHAPE = {'clips': 2, 'size': 112, 'width': 64}
 
@@ -64,3 +64,17 @@ def test_the_recipe_at_that_size():
         'bfloat16',
     )
     assert (config.test.batch_size, config.test.clips, config.test.crops, config.test.size) == (8, 1, 1, 112)
+
+
+def test_the_table_sets_relays_beside_batch_norm():
+    def record(norms, cycles, peak):
+        return {'backbone': 'resnet50', 'frames': 8, 'norms': norms, 'cycles': cycles, 'peak_bytes': peak}
+
+    found = [record('batch', 50e6, 2e9), record('dnr', 55e6, 1.9e9)]
+    assert list(ahead_table.rows(found, ['cycles', 'peak_bytes'])) == [
+        ['`resnet50`', '8', '50.0 M, 1.100', '2,000.0 MB, 0.950']
+    ]
+    (alone,) = ahead_table.rows(found[:1], ['cycles'])
+    assert alone[-1] == '50.0 M'
+    (failed,) = ahead_table.rows([found[0], {**found[1], 'failed': 'status -6'}], ['cycles'])
+    assert failed[-1] == 'dnr failed'
