@@ -60,7 +60,7 @@ def refused(arguments: Sequence[str]) -> str | None:
         return None if not ended.code and '--help' in rest else said.getvalue()
     except Exception as error:
         return f'{type(error).__name__}: {error}'
-    return 'it has read no arguments'
+    return 'it has read no arguments' if rest else None
 
 
 def check(name: str, rest: Sequence[str]) -> None:

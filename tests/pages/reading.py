@@ -3,6 +3,7 @@
 import ast
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,8 @@ INLINE = re.compile(r'(?<!`)`([^`]+)`(?!`)')
 RECORDED = re.compile(r'^\* `.+`: \d{4}-\d\d-\d\d, commit .*$', re.MULTILINE)
 BENCHMARKS = '|'.join(sorted(path.stem for path in (ROOT / 'benchmarks').glob('*.py')))
 INDEX = re.compile(rf'^(?:{BENCHMARKS}) --')  # how benchmarks/README.md lists them
-PROGRAMS = re.compile(r'^(?:python|pip|make|srun) |^(?:train|eval)\.py ')
+PROGRAMS = re.compile(r'^(?:python|pip|make|srun) |^(?:train|eval)\.py |^dnr-')
+SCRIPTS = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['scripts']  # 'dnr-train': 'MODULE:FUNCTION'
 
 
 class Command(NamedTuple):
@@ -86,7 +88,9 @@ def program(words: Sequence[str]) -> Iterator[tuple[str, ...]]:
     """The command, and the one it hands on."""
     while words and (words[0] in ('srun', 'do') or re.match(r'\w+=', words[0])):
         words = words[1:]
-    if words:
+    if words and words[0] in SCRIPTS:
+        yield ('python', '-m', SCRIPTS[words[0]].partition(':')[0].removesuffix('.__main__'), *words[1:])
+    elif words:
         yield (words[0].removeprefix('.venv/bin/'), *words[1:])
     for word in words:
         if word.startswith('--command='):

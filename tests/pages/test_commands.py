@@ -5,12 +5,15 @@ import importlib
 import importlib.util
 import re
 from concurrent.futures import ProcessPoolExecutor
+from unittest.mock import create_autospec
 
 import pytest
 from pages import parsing
 from pages.reading import MODULES, PAGES, ROOT, Command, commands, fenced, flags, in_docstring, keys, simple_commands
 
+import dnr_jax
 from configs import base
+from dnr_jax import library
 
 COMMANDS = {str(command): command for page in PAGES for command in commands(page)}
 IN_DOCSTRINGS = [command for path in MODULES for command in in_docstring(path)]
@@ -109,10 +112,13 @@ def test_python_finds_what_it_imports(page, text):
                 assert hasattr(module, alias.name) or importlib.util.find_spec(f'{node.module}.{alias.name}'), page
 
 
-def test_the_first_page_runs_as_a_library():
-    (text,) = fenced(ROOT / 'README.md', 'python')
+def test_the_first_page_runs_as_a_library(monkeypatch):
+    asked, relay = fenced(ROOT / 'README.md', 'python')
+    monkeypatch.setattr(dnr_jax, 'load', create_autospec(library.load), raising=False)
     found = {}
-    exec(text, found)
+    exec(asked, found)
+    found['model'].predict.assert_called_once_with('clip.mp4')
+    exec(relay, found)
     assert found['carry'][0].shape == (2, 64) and found['scale'].shape == found['shift'].shape == (2, 4, 64)
 
 
@@ -132,6 +138,7 @@ def test_keys_exist(page):
         ('A=1 python -m x \\\n  w > f.txt & echo "a # b"', [('python', '-m', 'x', 'w'), ('echo', 'a # b')]),
         ('srun python train.py --config=... --a=b', [('python', 'train.py', '--a=b')]),
         ('g --command="cd d && t ... --e"', [('g', '--command=cd d && t ... --e'), ('cd', 'd'), ('t', '--e')]),
+        ('dnr-eval --workdir=a', [('python', '-m', 'dnr_jax.evaluation', '--workdir=a')]),
         ('x - | .venv/bin/python -c "\na\nb\n"', [('x', '-'), ('python', '-c', '\na\nb\n')]),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ typed, or stands below with what it needs that is not here. What is not typed is
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -88,6 +89,7 @@ def folder(tmp_path):
             (tmp_path / 'DIR' / row).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / 'DIR' / row).write_bytes(make_example('test', number % 2)['video'])
         (tmp_path / f'{split}.csv').write_text(''.join(f'{row},{row.split("/")[1]}\n' for row in rows))
+    (tmp_path / 'clip.mp4').write_bytes(make_example('test', 0)['video'])
     return tmp_path
 
 
@@ -95,6 +97,7 @@ def type_in(folder, line):
     """Runs a line in a shell, in that folder, which is the home folder too."""
     env = os.environ | {
         'HOME': str(folder), 'PATH': f'{folder / "bin"}:{os.environ["PATH"]}', 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '',
+        'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
     }  # fmt: skip
     ran = subprocess.run(['bash', '-ec', line], cwd=folder, env=env, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 0, f'{line}\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}'
@@ -104,3 +107,5 @@ def type_in(folder, line):
 def test_typed(folder):
     for line in [line for page in TYPED for block in lines(page) for line in block if not needed(line)]:
         type_in(folder, line.strip().replace('make demo', 'make demo VENV=venv'))
+    for text in fenced(ROOT / 'README.md', 'python'):
+        type_in(folder, f'python -c {shlex.quote(text)}')
