@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, Int
 
-from dnr_jax.models.layers import Head
+from dnr_jax.models.layers import Head, pooled
 from dnr_jax.models.mobilenet import InvertedBlock, MobileNetV2
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, ResNet
 from dnr_jax.models.tanet import AdaptiveBlock
@@ -100,7 +100,7 @@ def advance(model: nn.Module, variables: Variables, relays: Mapping, group: Vide
     """The mean features [B C] of a group, and the relays after it; without relays, as before the first group."""
     headless = model.clone(classes=None)
     features, updated = headless.apply({**variables, 'stream': relays}, group, train=False, mutable=['stream'])
-    return features.astype(jnp.float32).mean(axis=(1, 2, 3)), updated.get('stream', {})
+    return pooled(features), updated.get('stream', {})
 
 
 def of_hop(variables: Variables, hop: Int[Array, '']) -> Variables:

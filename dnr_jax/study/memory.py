@@ -39,7 +39,7 @@ MOST_DRAWN = 12  # relays that get a matrix of their own
 def influence(
     model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B T H W 3']
 ) -> dict[str, Float[Array, 'B N N']]:
-    """I[t, s] of every clip and relay, by the relay's name; pure, see above."""
+    """I[t, s], how strongly the scale at hop t hears of the features at hop s, of every relay by its name; pure."""
     _, layers, relays = observe(model, variables, clip)
     pooled = {name: of.pooled for name, of in layers.items()}
     found = {}

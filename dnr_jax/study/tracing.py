@@ -63,7 +63,7 @@ class Relay(NamedTuple):
     path: tuple[str, ...]  # of the cell's parameters
     gain: float  # of its scale
 
-    def along(self, per_layer: Mapping[str, Float[Array, 'B G C']]) -> Float[Array, 'B N C']:
+    def along(self, per_layer: Mapping[str, Float[Array, 'B _ _']]) -> Float[Array, 'B N C']:
         """Arrays of its layers joined along its hops."""
         return jnp.concatenate([per_layer[layer] for layer in self.layers], axis=1)
 
