@@ -26,7 +26,14 @@ from jaxtyping import Float
 
 from dnr_jax.norms.relay import Carry, RelayCell, zero_carry
 from dnr_jax.norms.statistics import BatchStatistics, GroupStatistics, moments
-from dnr_jax.norms.transforms import CrossLayerTransform, CrossTemporalTransform, StaticTransform
+from dnr_jax.norms.transforms import (
+    ClipTransform,
+    CrossLayerTransform,
+    CrossTemporalTransform,
+    HopTransform,
+    HopwiseTransform,
+    StaticTransform,
+)
 from dnr_jax.operations import PerGroup, Video, multiply_add
 from dnr_jax.registry import choose
 
@@ -140,21 +147,33 @@ def group_statistics(of: Settings) -> Callable[..., nn.Module]:
 STATISTICS = {'none': None, 'batch': batch_statistics, 'group': group_statistics}
 
 
-def static(of: Settings, gain: float, cell: RelayCell | None) -> Callable[..., nn.Module]:
-    return partial(StaticTransform, gain)
+class Transform(NamedTuple):
+    """A transform by name.
+
+    Attributes:
+      make: its constructor, from the settings, the gain of the word and the cell of the stage.
+      by_hop: whether there is one for each frame group, or one for the whole clip.
+      own: whether it tells clips apart.
+      of_stage: whether it takes the cell of its stage.
+    """
+
+    make: Callable[[Settings, float, RelayCell | None], Callable[..., nn.Module]]
+    by_hop: bool
+    own: bool
+    of_stage: bool
 
 
-def cross_layer(of: Settings, gain: float, cell: RelayCell | None) -> Callable[..., nn.Module]:
-    assert cell is not None, 'the stage hands its cell to every block'
-    return partial(CrossLayerTransform, cell, gain)
-
-
-def cross_temporal(of: Settings, gain: float, cell: RelayCell | None) -> Callable[..., nn.Module]:
-    return partial(CrossTemporalTransform, of.reduction, gain)
-
-
-# Constructors of transforms, from the settings, the gain of the word and the cell of the stage.
-TRANSFORMS = {'none': None, 'static': static, 'cross_layer': cross_layer, 'cross_temporal': cross_temporal}
+TRANSFORMS = {
+    'none': None,
+    'static': Transform(lambda of, gain, cell: partial(StaticTransform, gain), False, False, False),
+    'hopwise': Transform(lambda of, gain, cell: partial(HopwiseTransform, gain), True, False, False),
+    'clip': Transform(lambda of, gain, cell: partial(ClipTransform, cell, gain), False, True, True),
+    'hop': Transform(lambda of, gain, cell: partial(HopTransform, of.reduction, gain), True, True, False),
+    'cross_layer': Transform(lambda of, gain, cell: partial(CrossLayerTransform, cell, gain), False, True, True),
+    'cross_temporal': Transform(
+        lambda of, gain, cell: partial(CrossTemporalTransform, of.reduction, gain), True, True, False
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -180,10 +199,12 @@ class Parts:
             raise ValueError(f"A norm has statistics and transform, or 'none' for both, got {self}.")
 
 
-# One word per norm; a new norm is a new row. The last five are no part of the released method: the scale of a relay
-# starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times as large, at 1, and that of a quarter norm,
-# which has no relay, at 1/4; a whole relay along frames scales and shifts hop by hop what is standardized by the
-# statistics of all frames; an onward relay along layers begins every stage with the state that the last one left.
+# One word per norm; a new norm is a new row. Those after the blank line are no part of the released method: the scale
+# of a relay starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times as large, at 1, and that of a
+# quarter norm, which has no relay, at 1/4; a whole relay along frames scales and shifts hop by hop what is standardized
+# by the statistics of all frames; an onward relay along layers begins every stage with the state that the last one
+# left. Unrelayed cells hear of nothing before, and a hopwise norm has no cell: what a relay is ahead of the first is
+# owed to the relay, and of the second to the clip.
 NORMS = {
     'none': Parts('none', 'none'),
     'batch': Parts('batch', 'static'),
@@ -197,6 +218,10 @@ NORMS = {
     'batch_quarter': Parts('batch', 'static', gain=0.25),
     'cross_temporal_whole': Parts('batch', 'cross_temporal', by_hop=False),
     'cross_layer_onward': Parts('batch', 'cross_layer', onward=True),
+    'cross_layer_unrelayed': Parts('batch', 'clip'),
+    'cross_temporal_unrelayed': Parts('batch', 'hop'),
+    'hopwise': Parts('batch', 'hopwise'),
+    'hopwise_quarter': Parts('batch', 'hopwise', gain=0.25),
 }
 
 # One word per convolution of a bottleneck block (1x1, 3x3, 1x1); of a preset, a basic block (3x3, 3x3) takes the
@@ -233,8 +258,9 @@ def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]
 
 
 def is_cross_layer(word: str) -> bool:
-    """Whether this norm moves the carry, and so needs the cell of its stage."""
-    return NORMS[word].transform == 'cross_layer'
+    """Whether this norm reads the whole clip by the cell of its stage."""
+    transform = TRANSFORMS[NORMS[word].transform]
+    return transform is not None and transform.of_stage
 
 
 def goes_on(word: str) -> bool:
@@ -262,12 +288,15 @@ def make_norm(
     parts, of = choose(NORMS, word, 'norm'), Settings(**settings)
     if parts.statistics == 'none':
         return Pool(pool, name=name) if pool else NoNorm(name=name)
-    alike = (parts.statistics, parts.transform) == ('batch', 'static') and of.statistics_scope in ('device', 'global')
+    transform = TRANSFORMS[parts.transform]
+    assert not (transform.of_stage and cell is None), 'the stage hands its cell to every block'
+    plain_of_batch = parts.statistics == 'batch' and not (transform.own or transform.by_hop)
+    alike = plain_of_batch and of.statistics_scope in ('device', 'global')
     put_together = {
         'statistics': STATISTICS[parts.statistics](of),
-        'transform': TRANSFORMS[parts.transform](of, parts.gain, cell),
+        'transform': transform.make(of, parts.gain, cell),
         'epsilon': of.epsilon,
-        'stride': of.stride if parts.transform == 'cross_temporal' else None,
+        'stride': of.stride if transform.by_hop else None,
         'by_hop': parts.by_hop,
         'clips_apart': not alike,
     }

@@ -88,6 +88,12 @@ class RelayCell(nn.Module):
     def __call__(self, carry: Carry, pooled: Float[Array, 'B C']) -> tuple[Carry, Carry]:
         return self.hop(carry, self.input_gates(pooled))
 
+    def alone(self, pooled: Float[Array, '*batch C']) -> tuple[Float[Array, '*batch C'], Float[Array, '*batch C']]:
+        """(scale, shift) of a hop that comes first: conditional on what is pooled, and on nothing before it."""
+        i, _, g, o = jnp.split(self.input_gates(pooled), 4, axis=-1)
+        c = sigmoid(i) * tanh(g)
+        return sigmoid(o) * sigmoid(c), c
+
     def hop(self, carry: Carry, input_gates: Float[Array, 'B 4*S']) -> tuple[Carry, Carry]:
         """The recurrent half of a hop, given what the input side adds to the gates."""
         h, c = carry

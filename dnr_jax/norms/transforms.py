@@ -2,7 +2,8 @@
 
     transform(carry, pooled) -> (carry, (scale, shift))      pooled [B G C], scale and shift [1 G C] or [B G C]
 
-Learned once for all videos (static), or relayed, for this very clip, from the previous layer or the previous frames.
+Learned once for all videos (static), for every hop by itself (a clock); made of this very clip by a cell; or relayed,
+for this very clip, from the previous layer or the previous frames. Those in between tell apart what a relay is made of.
 A static transform passes the carry through, one along the layers moves it, one along the frames starts its own at zero.
 
 Axes: B clips, G groups of consecutive frames, C channels. Float32.
@@ -28,6 +29,50 @@ class StaticTransform(nn.Module):
         scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[-1:])
         shift = self.param('shift', nn.initializers.zeros, pooled.shape[-1:])
         return carry, (scale[None, None], shift[None, None])
+
+
+class HopwiseTransform(nn.Module):
+    """One learned scale and shift per channel and hop for all videos: a clock, which knows the time and no clip.
+
+    The scale begins at `start`. ValueError for other hops than it has learned.
+    """
+
+    start: float
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: PerGroup) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        known = self.get_variable('params', 'scale')
+        if known is not None and known.shape != pooled.shape[1:]:
+            raise ValueError(
+                f'Scale and shift of every hop were learned for {len(known)} hops, got {pooled.shape[1]}: give clips '
+                'of as many frames as in training.'
+            )
+        scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[1:])
+        shift = self.param('shift', nn.initializers.zeros, pooled.shape[1:])
+        return carry, (scale[None], shift[None])
+
+
+class ClipTransform(nn.Module):
+    """The cell of the stage reads the whole clip, as in `CrossLayerTransform`, but hears of no layer before."""
+
+    cell: RelayCell
+    gain: float
+
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B 1 C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        scale, shift = self.cell.alone(pooled)
+        return carry, (self.gain * scale, shift)
+
+
+class HopTransform(nn.Module):
+    """This layer's own cell reads each frame group, as in `CrossTemporalTransform`, but hears of none before."""
+
+    reduction: int
+    gain: float
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        scale, shift = RelayCell(pooled.shape[-1], self.reduction, name='cell').alone(pooled)
+        return carry, (self.gain * scale, shift)
 
 
 class CrossLayerTransform(nn.Module):

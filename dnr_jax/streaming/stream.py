@@ -160,6 +160,8 @@ def why_not_causal(model: nn.Module) -> str | None:
     for word in (*model.norms, plain(model.norms[-1])):
         if is_cross_layer(word):
             return f"the norm '{word}' pools the whole clip"
+        if word.startswith('hopwise'):
+            return f"the norm '{word}' knows the hops of a clip by their number"
         if word == 'group':
             return 'group norm takes its statistics of the whole clip'
     return None

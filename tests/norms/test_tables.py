@@ -12,7 +12,7 @@ from small_networks import NORM, network, normal
 from dnr_jax.models import MODELS
 from dnr_jax.models.network import Block, Network
 from dnr_jax.norms import normalization
-from dnr_jax.norms.normalization import NORMS, Parts, make_norm
+from dnr_jax.norms.normalization import NORMS, Parts, Transform, make_norm
 from dnr_jax.norms.relay import RelayCell, zero_carry
 
 CLIP = normal(2, 4, 3, 3, 4)
@@ -21,7 +21,7 @@ CLIP = normal(2, 4, 3, 3, 4)
 @pytest.mark.parametrize(
     ('statistics', 'transform', 'words'),
     [
-        ('batch', 'gated', "Unknown transform 'gated'.*static, cross_layer"),
+        ('batch', 'gated', "Unknown transform 'gated'.*static, .*cross_layer"),
         ('instance', 'static', "Unknown statistics 'instance'.*batch, group"),
         ('none', 'static', "'none' for both"),
         ('batch', 'none', "'none' for both"),
@@ -67,7 +67,8 @@ class Shifted(nn.Module):
 
 
 def test_a_new_norm_is_a_transform_and_its_rows(monkeypatch):
-    monkeypatch.setitem(normalization.TRANSFORMS, 'shifted', lambda of, gain, cell: Shifted)
+    shifted = Transform(lambda of, gain, cell: Shifted, by_hop=False, own=False, of_stage=False)
+    monkeypatch.setitem(normalization.TRANSFORMS, 'shifted', shifted)
     monkeypatch.setitem(NORMS, 'batch_shifted', Parts('batch', 'shifted'))
     model, clip = network(norms='batch_shifted,batch'), jnp.zeros((1, 2, 16, 16, 3))
     params = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)['params']
@@ -108,3 +109,41 @@ def test_a_new_backbone_is_a_block_a_network_and_its_row(monkeypatch):
         assert logits.shape == (2, 5)
     relayed = network('plain', 'dnr').init(jax.random.key(0), normal(2, 4, 4, 4, 3), train=False)['params']
     assert 'relay' in str(jax.tree_util.tree_structure(relayed))
+
+
+def test_a_hopwise_norm_is_a_clock():
+    """By hand: the second of two hops has scale 3 and shift 1, whatever the clip; other clips hear nothing of it."""
+    norm = make_norm('hopwise', cell=None, name='norm', **NORM | {'epsilon': 0.0})
+    x, carry = jnp.tile(jnp.array([1.0, -1.0]), (2, 4, 2, 1)).reshape(2, 4, 2, 2, 1), zero_carry(2, 1)
+    params = {'scale': jnp.array([[1.0], [3.0]]), 'shift': jnp.array([[0.0], [1.0]])}
+    variables = {'params': {'transform': params}, **norm.init(jax.random.key(0), x, carry, train=False)}
+    variables['params'] = {'transform': params}
+    (y, _), _ = norm.apply(variables, x, carry, train=True, mutable='batch_stats')
+    assert jnp.allclose(y[:, :2], x[:, :2]) and jnp.allclose(y[:, 2:], 3 * x[:, 2:] + 1)
+    with pytest.raises(ValueError, match='learned for 2 hops, got 3'):
+        norm.apply(variables, jnp.zeros((2, 6, 2, 2, 1)), carry, train=False)
+
+
+@pytest.mark.parametrize(('word', 'relayed'), [('hop', 'cross_temporal'), ('clip', 'cross_layer')])
+def test_an_unrelayed_cell_is_the_first_hop_of_a_relay(word, relayed):
+    """Of a cell whose state side adds nothing, every hop of the one is the first of the other, from a zero carry."""
+    cell, pooled = RelayCell(4, 2), normal(2, 3, 4)
+    variables = cell.init(jax.random.key(0), zero_carry(2, 4), pooled[:, 0])
+    variables['params']['state_gates'] = jax.tree.map(jnp.zeros_like, variables['params']['state_gates'])
+    scale, shift = cell.apply(variables, pooled, method=RelayCell.alone)
+    for hop in range(3):
+        _, first = cell.apply(variables, zero_carry(2, 4), pooled[:, hop])
+        assert jnp.allclose(scale[:, hop], first[0]) and jnp.allclose(shift[:, hop], first[1])
+    assert Parts('batch', word).transform != relayed
+
+
+def test_hops_of_an_unrelayed_norm_hear_of_no_other():
+    norm = make_norm('cross_temporal_unrelayed', cell=None, name='norm', **NORM | {'reduction': 1})
+    carry = zero_carry(2, 4)
+    variables = norm.init(jax.random.key(0), CLIP, carry, train=False)
+
+    def of_hops(x):
+        return norm.apply(variables, x, carry, train=False)[0].reshape(2, 2, 2, -1).sum(axis=(2, 3))  # [B G]
+
+    reach = jnp.abs(jax.jacrev(of_hops)(CLIP)).reshape(2, 2, 2, 2, -1).max(axis=-1)  # [B G B G]
+    assert jnp.array_equal(reach > 0, jnp.eye(4).reshape(2, 2, 2, 2) > 0)
