@@ -20,7 +20,7 @@ COMMANDS = {
     'compare': Command('dnr_jax.compare', 'says which of two scored models is better, and how sure that is'),
     'predict': Command('dnr_jax.predict', 'says what videos show'),
     'study': Command('dnr_jax.study', 'asks a trained model what its relay does'),
-    'statistics': Command('dnr_jax.statistics_report', 'says why evaluation falls behind training mode'),
+    'statistics-report': Command('dnr_jax.statistics_report', 'says why evaluation falls behind training mode'),
     'convert': Command('dnr_jax.convert', 'makes a checkpoint from weights of PyTorch'),
     'export': Command('dnr_jax.export', 'writes a trained model as one file that JAX alone can run'),
 }

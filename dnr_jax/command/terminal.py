@@ -2,21 +2,36 @@
 
 Names of files, classes and keys come from elsewhere. On a terminal, some characters in them are commands: they move the
 cursor, change what was printed before, or its direction. So everything is printed here, and such characters are spelled
-out, '\\x1b'.
+out, '\\x1b'. Commands in them are named as the one that prints them was called.
 """
 
+import re
 import sys
 from io import TextIOBase
+from pathlib import Path
+
+# Of a checkout, what an installed package has as 'dnr-NAME', see `dnr_jax.__main__`.
+OF_CHECKOUT = re.compile(
+    r'python (?:(train|eval)\.py|-m dnr_jax\.(?:data\.)?'
+    r'(prepare|check|compare|predict|study|statistics_report|convert|export))(?![\w.])'
+)
 
 
 def tell(text: str, *, file: TextIOBase | None = None) -> None:
     """Prints the lines of a text at once, to standard output or `file`."""
     file = file or sys.stdout
     encoding = file.encoding or 'utf-8'
-    lines = '\n'.join(map(printable, text.split('\n')))
+    lines = '\n'.join(map(printable, as_called(text).split('\n')))
     print(lines.encode(encoding, 'backslashreplace').decode(encoding), file=file, flush=True)
 
 
 def printable(line: str) -> str:
     """The line with all that is not shown as itself spelled out, line breaks too."""
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode() for c in line)
+
+
+def as_called(text: str) -> str:
+    """The text with commands as this one was called: 'dnr-train' for 'python train.py' where it is an installed one."""
+    if not Path(sys.argv[0]).name.startswith('dnr-'):
+        return text
+    return OF_CHECKOUT.sub(lambda found: f'dnr-{(found[1] or found[2]).replace("_", "-")}', text)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from dnr_jax.command.signals import ending_as_asked
-from dnr_jax.command.terminal import tell
+from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.compare import comparison
 from dnr_jax.evaluation.predictions import read
 from dnr_jax.files import expect_writable
@@ -14,8 +14,8 @@ from dnr_jax.files import expect_writable
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 2 for a user's mistake."""
     parser = argparse.ArgumentParser(
-        prog='python -m dnr_jax.compare',
-        description=comparison.__doc__.partition('Axes:')[0],
+        prog=as_called('python -m dnr_jax.compare'),
+        description=as_called(comparison.__doc__.partition('Axes:')[0]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('a', metavar='A', help='predictions.npz, or its folder: WORKDIR/test')

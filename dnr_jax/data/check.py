@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from dnr_jax.command.bars import bar
 from dnr_jax.command.signals import ending_as_asked
-from dnr_jax.command.terminal import tell
+from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import inventory, prepare
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.video import machine
@@ -124,7 +124,9 @@ def check_part(part: Part) -> Found:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 1 where something is wrong, 2 for a user's mistake."""
     parser = argparse.ArgumentParser(
-        prog='python -m dnr_jax.data.check', description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=as_called('python -m dnr_jax.data.check'),
+        description=as_called(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     prepare.add_origin(parser)
     parser.add_argument('--failures', default='failures.csv', help='where to list what is wrong; default: %(default)s')

@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import logging
 
 from dnr_jax.command.signals import ending_as_asked
-from dnr_jax.command.terminal import tell
+from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.data.video import machine
@@ -230,8 +230,8 @@ def add_origin(parser: argparse.ArgumentParser) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 2 for a user's mistake."""
     parser = argparse.ArgumentParser(
-        prog='python -m dnr_jax.data.prepare',
-        description=__doc__,
+        prog=as_called('python -m dnr_jax.data.prepare'),
+        description=as_called(__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_origin(parser)

@@ -10,7 +10,8 @@ from test_commands import ROOT
 from test_imports import PACKAGE, SOURCES
 
 from dnr_jax import command
-from dnr_jax.command.terminal import printable, tell
+from dnr_jax.__main__ import COMMANDS
+from dnr_jax.command.terminal import as_called, printable, tell
 from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.predict.output import Output
 
@@ -65,3 +66,28 @@ def test_nothing_is_printed_elsewhere():
         for call in calls:
             if ast.unparse(call.func).startswith('logging.') and len(call.args) > 1:
                 assert ast.unparse(call.args[1]).startswith('printable('), path
+
+
+@pytest.mark.parametrize(
+    ('said', 'expected'),
+    [
+        ('go on: python train.py --workdir=a', 'go on: dnr-train --workdir=a'),
+        ('python -m dnr_jax.data.prepare videos', 'dnr-prepare videos'),
+        ('(python -m dnr_jax.statistics_report)', '(dnr-statistics-report)'),
+        ('python -m dnr_jax.export.alone f; python train.pyx', 'python -m dnr_jax.export.alone f; python train.pyx'),
+    ],
+)
+def test_commands_are_named_as_this_one_was_called(monkeypatch, capsys, said, expected):
+    monkeypatch.setattr(sys, 'argv', ['/bin/dnr-eval'])
+    tell(said)
+    assert capsys.readouterr().out == f'{expected}\n'
+    monkeypatch.setattr(sys, 'argv', ['eval.py'])
+    tell(said)
+    assert capsys.readouterr().out == f'{said}\n'
+
+
+def test_every_installed_command_can_be_named(monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['/bin/dnr-eval'])
+    spelled = {'train': 'python train.py', 'eval': 'python eval.py'}
+    for name, of in COMMANDS.items():
+        assert as_called(spelled.get(name, f'python -m {of.module}')) == f'dnr-{name}'
