@@ -139,7 +139,7 @@ def to_text(comparison: Comparison, names: tuple[str, str]) -> str:
     lines = [
         *note_of_protocols(comparison.protocols),
         *(
-            f'{which}      top-1 {metrics.percent(float(right.mean()), n):>8}  {name}'
+            f'{which}      top-1 {metrics.percent(float(right.mean()), len(comparison.ids)):>8}  {name}'
             for which, right, name in zip('AB', (a, b), names, strict=True)
         ),
         f'B - A  {overall(comparison)}',
