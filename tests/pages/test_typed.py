@@ -26,7 +26,7 @@ NEEDED = {
     r'--topology|test-ahead|benchmarks\.ahead': 'compilers of accelerators: make test-ahead',
     r'--coordinator': 'several machines or terminals: tests/training/test_distributed.py',
     r'rtsp:|/dev/video0': 'a camera',
-    r'\bkinetics400\b(?!\.py:tsm)': 'Kinetics-400: tests/data/annotations has its readers',
+    r'\bkinetics400\b': 'Kinetics-400: tests/data/annotations has its readers',
     r'VIDEO\.\.\.': 'videos by their names: those of docs/predict.md are typed',
     r'dnr_jax\.convert|weights/|to-torch': 'PyTorch: tests/convert/test_convert.py, make test-torch',
     r'benchmarks\.(?!pages)|experiments\.(?!pages)': 'minutes to hours',
@@ -41,8 +41,9 @@ case "$*" in
 esac
 case "$1" in
     train.py) set -- "$@" --config.model.width=8 --config.model.norm.groups=4 --config.train.epochs=1 \\
-        --config.train.batch_size=4 --config.schedule.warmup_steps=1 --config.run.workers=0 --config.augment.size=32 \\
-        --config.validation.size=32 --config.test.size=32 --config.test.clips=1 --config.test.crops=1 ;;
+        --config.train.batch_size=4 --config.schedule.warmup_steps=1 --config.schedule.decay=constant \\
+        --config.run.workers=0 --config.augment.size=32 --config.validation.size=32 --config.test.size=32 \\
+        --config.test.clips=1 --config.test.crops=1 ;;
 esac
 exec {sys.executable} "$@"
 """
