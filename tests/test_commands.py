@@ -26,14 +26,15 @@ SMALL = [
 ]
 
 
-def environment(xla_flags):
-    """Of a command on CPU devices, with few optimizations, for they take long."""
-    return os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': xla_flags, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
+def environment(devices=1):
+    """Of a command on so many CPU devices."""
+    flags = os.environ['XLA_FLAGS'] + f' --xla_force_host_platform_device_count={devices}'
+    return os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': flags}
 
 
 def run(*arguments, **variables):
     """Runs a command in the repository's root, on one CPU device, with those variables of the environment."""
-    command, env = [sys.executable, *map(str, arguments)], environment('') | variables
+    command, env = [sys.executable, *map(str, arguments)], environment() | variables
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
 
 

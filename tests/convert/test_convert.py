@@ -490,7 +490,7 @@ def test_libraries_are_named_where_they_are_missing(tmp_path, monkeypatch, name,
 
 def convert(*arguments):
     command = [sys.executable, '-m', 'dnr_jax.convert', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment(''), capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
 
 
 def test_command(tmp_path):

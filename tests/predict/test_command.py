@@ -59,7 +59,7 @@ def workdir(make_found, random_variables, tmp_path):
 
 def run(*arguments):
     command = [sys.executable, '-m', 'dnr_jax.predict', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment(''), capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
 
 
 def test_the_command(workdir, video, tmp_path):

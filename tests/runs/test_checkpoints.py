@@ -280,7 +280,7 @@ def test_read_while_a_training_saves(tmp_path):
     shapes, read = like(make_state(1).variables), []
     paths = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[2])))
     command = [sys.executable, '-c', TRAINING, tmp_path / 'run']
-    env = os.environ | {'PYTHONPATH': paths, 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}  # as here, for the same bits
+    env = os.environ | {'PYTHONPATH': paths}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as trainer:
         assert trainer.stdout.readline() == b'ready\n'
         while trainer.poll() is None:

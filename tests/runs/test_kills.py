@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import test_commands
 from data.conftest import prepare_tiny
 
 from benchmarks import kills
@@ -10,10 +11,10 @@ from benchmarks import kills
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    """One CPU device, a network that compiles fast, and few optimizations, for they take long."""
+    """One CPU device, and a network that compiles fast."""
     config, *others = kills.SETTINGS
     monkeypatch.setattr(kills, 'SETTINGS', [config.replace('dnr', 'batch'), *others])
-    for name, value in {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': '', 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}.items():
+    for name, value in test_commands.environment().items():
         monkeypatch.setenv(name, value)
 
 

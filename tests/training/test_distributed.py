@@ -49,13 +49,12 @@ def started(workdir, data_dir, processes, devices, *arguments, slurm=False, own=
         command += [f'--coordinator=localhost:{port}', f'--processes={processes}']
     workdir.parent.mkdir(parents=True, exist_ok=True)
     logs = [workdir.parent / f'{workdir.name}.{number}.log' for number in range(processes)]
-    flags = f'--xla_force_host_platform_device_count={devices}'
     children = []
     try:
         for number, log in enumerate(logs):
             numbered = [f'--process={number}'] if processes > 1 and not slurm else []
             last = own if number == processes - 1 else ()
-            env = environment(flags) | (slurm_environment(number, processes) if slurm else {})
+            env = environment(devices) | (slurm_environment(number, processes) if slurm else {})
             with log.open('w') as file:
                 child = subprocess.Popen(
                     [*command, *numbered, *last], cwd=ROOT, env=env, stdout=file, stderr=subprocess.STDOUT

@@ -36,16 +36,22 @@ def make_batch(seed=0):
     }
 
 
-def make_model(statistics_scope='device'):
-    config = base.get_config('resnet18,dnr')
+def make_model(statistics_scope='device', norms='dnr', blocks=(1, 1)):
+    config = base.get_config(f'resnet18,{norms}')
     config.model.width, config.model.dropout = 4, 0.0
     config.model.norm.statistics_scope = statistics_scope
-    return models.build(**config.model.to_dict(), classes=4).clone(blocks=(1, 1))  # which compiles fast
+    return models.build(**config.model.to_dict(), classes=4).clone(blocks=blocks)  # which compiles fast
 
 
 @pytest.fixture(scope='module')
 def model():
     return make_model()
+
+
+@pytest.fixture(scope='module')
+def plain():
+    """One block and no relay, for what is done around any network."""
+    return make_model(norms='batch', blocks=(1,))
 
 
 def make_mesh(devices):
@@ -54,17 +60,18 @@ def make_mesh(devices):
 
 
 @cache
-def initial(model, averaged):
-    """The state of that model before its first step; drawing it takes as long as compiling the step."""
-    return create_state(
-        jax.random.key(0), model=model, optimizer=OPTIMIZER, clip_shape=(1, *SHAPE[1:]), averaged=averaged
-    )
+def initial(norms, blocks):
+    """A state before its first step, whatever the scope of statistics; drawing it compiles as long as the step."""
+    model = make_model(norms=','.join(norms), blocks=blocks)
+    create = partial(create_state, model=model, optimizer=OPTIMIZER, clip_shape=(1, *SHAPE[1:]), averaged=True)
+    return jax.jit(create)(jax.random.key(0))
 
 
 def take_step(model, devices, batch, averaged=False, **settings):
     """(state before, state after one step on so many devices, metrics)."""
     mesh = make_mesh(devices)
-    state = initial(model, averaged)
+    state = initial(model.norms, model.blocks)
+    state = state if averaged else state.replace(average={})
     step = partial(train_step.train_step, model=model, optimizer=OPTIMIZER, **SETTINGS | settings)
     given_up = jax.device_put(jax.tree.map(jnp.copy, state), parallel.replicated(mesh))
     after, averages = parallel.compile_train_step(step, mesh)(given_up, parallel.place(batch, mesh))
@@ -143,9 +150,9 @@ def test_micro_batches_are_sets_of_clips_one_after_the_other(model, stepped):
     assert np.abs(moved).sum() > 1.5 * np.abs(once).sum()
 
 
-def test_an_update_that_is_not_finite_is_left_out(model):
+def test_an_update_that_is_not_finite_is_left_out(plain):
     state, after, averages = take_step(
-        model, 2, make_batch(), pixels=PIXELS | {'mean': (float('nan'), 0.0, 0.0)}, skip_not_finite=True
+        plain, 2, make_batch(), pixels=PIXELS | {'mean': (float('nan'), 0.0, 0.0)}, skip_not_finite=True
     )
     for kept, was in ((after.params, state.params), (after.batch_stats, state.batch_stats)):
         jax.tree.map(np.testing.assert_array_equal, kept, was)
@@ -153,20 +160,20 @@ def test_an_update_that_is_not_finite_is_left_out(model):
     assert int(after.damaged) == int(averages['damaged']) == 3  # counted even then
 
 
-def test_the_average_of_parameters_follows_them(model):
-    state, after, _ = take_step(model, 2, make_batch(), averaged=True, ema_decay=0.75)
+def test_the_average_of_parameters_follows_them(plain):
+    state, after, _ = take_step(plain, 2, make_batch(), averaged=True, ema_decay=0.75)
     expected = jax.tree.map(lambda old, new: 0.75 * old + 0.25 * new, state.params, after.params)
     assert_close(after.average, expected)
     assert after.variables['params'] is after.average
 
 
-def test_smoothed_and_mixed_labels_change_the_loss_and_not_the_accuracy(model, stepped):
-    averages = stepped[3]
+def test_smoothed_and_mixed_labels_change_the_loss_and_not_the_accuracy(plain):
+    _, _, averages = take_step(plain, 2, make_batch())
     smooth = {'label_smoothing': 0.5, 'mixup': 0.0, 'cutmix': 0.0}
-    _, _, smoothed = take_step(model, 2, make_batch(), regularization=smooth)
+    _, _, smoothed = take_step(plain, 2, make_batch(), regularization=smooth)
     assert smoothed['top1'] == averages['top1'] and abs(smoothed['loss'] - averages['loss']) > 1e-5
     mixing = {'label_smoothing': 0.0, 'mixup': 1.0, 'cutmix': 0.0}
-    _, _, mixed = take_step(model, 2, make_batch(), regularization=mixing)
+    _, _, mixed = take_step(plain, 2, make_batch(), regularization=mixing)
     assert abs(mixed['loss'] - averages['loss']) > 1e-5
 
 
@@ -188,16 +195,17 @@ def test_dropout_differs_by_step_and_device():
     params = {'w': jnp.arange(256.0).reshape(64, 4) / 1000}
     local = {name: rows[:2] for name, rows in make_batch().items()}
 
+    @cache
+    def on_two_devices(seed):
+        step = partial(train_step.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed})
+        return jax.jit(jax.vmap(step, in_axes=(None, 0), axis_name=parallel.CLIPS_AXIS))
+
     def kept(step, device, seed):
         count = jnp.int32(step)
         state = TrainState(
             count, params, {}, {'kept': jnp.zeros(64)}, optimizer.init(params), skipped=count, damaged=count
         )
-        run = jax.vmap(
-            partial(train_step.train_step, model=model, optimizer=optimizer, **SETTINGS | {'seed': seed}),
-            in_axes=(None, 0), axis_name=parallel.CLIPS_AXIS,
-        )  # fmt: skip
-        loss = run(state, jax.tree.map(lambda rows: np.stack([rows, rows]), local))[1]['loss']
+        loss = on_two_devices(seed)(state, jax.tree.map(lambda rows: np.stack([rows, rows]), local))[1]['loss']
         return float(loss[device])
 
     assert kept(0, 0, 0) == kept(0, 0, 0)
