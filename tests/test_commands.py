@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from data.conftest import prepare_tiny
 
@@ -36,6 +37,11 @@ def run(*arguments, **variables):
     """Runs a command in the repository's root, on one CPU device, with those variables of the environment."""
     command, env = [sys.executable, *map(str, arguments)], environment() | variables
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
+
+
+def attempt(*arguments):
+    """The same of a command that is refused before anything is computed; a second of imports is behind it."""
+    return forked.run(*arguments, env=environment())
 
 
 @pytest.fixture(scope='module')
@@ -101,18 +107,20 @@ def assert_refused(command, *words):
 def test_mistakes_in_train(data_dir, tmp_path, arguments, words):
     workdir = tmp_path / 'run'
     small = [SMALL[1], '--config.schedule.warmup_steps=1', f'--config.data.dir={data_dir}']
-    command = run('train.py', *arguments, *small, f'--workdir={workdir}')
+    command = attempt('train.py', *arguments, *small, f'--workdir={workdir}')
     assert_refused(command, *words)
     assert not workdir.exists()
 
 
 def test_mistakes_of_every_command(data_dir, tmp_path):
-    assert_refused(run('eval.py'), 'eval.py: expected --workdir')
-    assert_refused(run('-m', 'dnr_jax.study', 'trace'), 'study: expected --workdir')
+    assert_refused(attempt('eval.py'), 'eval.py: expected --workdir')
+    assert_refused(attempt('-m', 'dnr_jax.study', 'trace'), 'study: expected --workdir')
     small = [*SMALL, f'--config.data.dir={data_dir}', f'--workdir={tmp_path / "run"}']
     assert_refused(run('train.py', *small, JAX_PLATFORMS='cuda'), 'no device of JAX_PLATFORMS=cuda')
     (tmp_path / 'config.py').write_text('from nowhere import nothing')
-    assert_refused(run('train.py', f'--config={tmp_path / "config.py"}'), 'config.py, line 1: ModuleNotFoundError: ')
+    assert_refused(
+        attempt('train.py', f'--config={tmp_path / "config.py"}'), 'config.py, line 1: ModuleNotFoundError: '
+    )
     assert not (tmp_path / 'run').exists()
 
 
@@ -125,28 +133,28 @@ def test_help(command):
 
 
 def test_another_config(trained, data_dir):
-    command = run('train.py', *SMALL, f'--config.data.dir={data_dir}', f'--workdir={trained[0]}', '--config.seed=1')
+    command = attempt('train.py', *SMALL, f'--config.data.dir={data_dir}', f'--workdir={trained[0]}', '--config.seed=1')
     assert_refused(command, 'belongs to another config', 'seed (0 there, 1 here)')
 
 
 def test_mistakes_in_eval(trained, tmp_path):
-    assert_refused(run('eval.py', f'--workdir={tmp_path / "nowhere"}'), 'nowhere', '--workdir')
-    assert_refused(run('eval.py', f'--workdir={trained[0]}', '--checkpoint=77'), "'last', 'best'", '77')
-    assert_refused(run('eval.py', f'--workdir={trained[0]}', '--config.model.width=8'), 'model.width')
+    assert_refused(attempt('eval.py', f'--workdir={tmp_path / "nowhere"}'), 'nowhere', '--workdir')
+    assert_refused(attempt('eval.py', f'--workdir={trained[0]}', '--checkpoint=77'), "'last', 'best'", '77')
+    assert_refused(attempt('eval.py', f'--workdir={trained[0]}', '--config.model.width=8'), 'model.width')
     (tmp_path / 'checkpoints').mkdir()
-    assert_refused(run('eval.py', f'--workdir={tmp_path}'), 'no finished checkpoint')
+    assert_refused(attempt('eval.py', f'--workdir={tmp_path}'), 'no finished checkpoint')
 
 
 def test_truncated_data(data_dir, tmp_path):
     copy = shutil.copytree(data_dir, tmp_path / 'data')
     shard = sorted(copy.rglob('*test*.array_record*'))[0]
     shard.write_bytes(shard.read_bytes()[:1000])
-    command = run('train.py', *SMALL, f'--config.data.dir={copy}', f'--workdir={tmp_path / "run"}')
+    command = attempt('train.py', *SMALL, f'--config.data.dir={copy}', f'--workdir={tmp_path / "run"}')
     assert_refused(command, shard.name, 'prepare')
     assert not (tmp_path / 'run').exists()
 
 
 def test_accelerators_by_name_belong_to_dry_runs(tmp_path):
-    assert_refused(run('train.py', '--topology=v5e:2x2', f'--workdir={tmp_path}'), '--topology', '--dry_run')
-    assert_refused(run('train.py', '--dry_run', '--classes=400'), '--classes', '--topology')
-    assert_refused(run('train.py', '--dry_run', '--topology=v5e:4'), 'v5e:2x2', "got 'v5e:4'")
+    assert_refused(attempt('train.py', '--topology=v5e:2x2', f'--workdir={tmp_path}'), '--topology', '--dry_run')
+    assert_refused(attempt('train.py', '--dry_run', '--classes=400'), '--classes', '--topology')
+    assert_refused(attempt('train.py', '--dry_run', '--topology=v5e:4'), 'v5e:2x2', "got 'v5e:4'")
