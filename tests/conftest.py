@@ -1,10 +1,13 @@
 """Two CPU devices, strict shapes, the same numbers on every run; what one process has compiled, all of them use."""
 
 import atexit
+import fcntl
 import gc
+import io
 import os
 import shutil
 import tempfile
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import metadata
 
 if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:  # else this is a process of a run that has begun already
@@ -48,6 +51,23 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+
+
+@pytest.fixture(scope='session')
+def tiny_dir(tmp_path_factory):
+    """A folder of data sets that holds 'moving_shapes/tiny', made once for all processes. Not to be written to."""
+    from dnr_jax.data import prepare  # now that shapes are looked at
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    unfinished, finished = shared / 'preparing', shared / 'prepared'
+    with (shared / 'lock').open('w') as lock, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            tiny = ['moving_shapes', '--variant', 'tiny', '--workers', '0']
+            assert prepare.main([*tiny, '--out', str(unfinished)]) == 0
+            unfinished.rename(finished)
+    return finished
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import forked
 import pytest
-from data.conftest import prepare_tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,15 +44,10 @@ def attempt(*arguments):
 
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    return prepare_tiny(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture(scope='module')
-def trained(data_dir, tmp_path_factory):
+def trained(tiny_dir, tmp_path_factory):
     """(work folder, the finished training command)."""
     workdir = tmp_path_factory.mktemp('runs') / 'dnr'
-    return workdir, run('train.py', *SMALL, f'--config.data.dir={data_dir}', f'--workdir={workdir}')
+    return workdir, run('train.py', *SMALL, f'--config.data.dir={tiny_dir}', f'--workdir={workdir}')
 
 
 def test_train_and_eval(trained):
@@ -104,18 +98,18 @@ def assert_refused(command, *words):
         (['--config.clip.frames=3'], ['T = 3', 'strides that fit: 1, 3']),
     ],
 )
-def test_mistakes_in_train(data_dir, tmp_path, arguments, words):
+def test_mistakes_in_train(tiny_dir, tmp_path, arguments, words):
     workdir = tmp_path / 'run'
-    small = [SMALL[1], '--config.schedule.warmup_steps=1', f'--config.data.dir={data_dir}']
+    small = [SMALL[1], '--config.schedule.warmup_steps=1', f'--config.data.dir={tiny_dir}']
     command = attempt('train.py', *arguments, *small, f'--workdir={workdir}')
     assert_refused(command, *words)
     assert not workdir.exists()
 
 
-def test_mistakes_of_every_command(data_dir, tmp_path):
+def test_mistakes_of_every_command(tiny_dir, tmp_path):
     assert_refused(attempt('eval.py'), 'eval.py: expected --workdir')
     assert_refused(attempt('-m', 'dnr_jax.study', 'trace'), 'study: expected --workdir')
-    small = [*SMALL, f'--config.data.dir={data_dir}', f'--workdir={tmp_path / "run"}']
+    small = [*SMALL, f'--config.data.dir={tiny_dir}', f'--workdir={tmp_path / "run"}']
     assert_refused(run('train.py', *small, JAX_PLATFORMS='cuda'), 'no device of JAX_PLATFORMS=cuda')
     (tmp_path / 'config.py').write_text('from nowhere import nothing')
     assert_refused(
@@ -132,8 +126,8 @@ def test_help(command):
     assert flags[0].startswith('--config') and '--workdir' in flags and '--verbosity' not in flags
 
 
-def test_another_config(trained, data_dir):
-    command = attempt('train.py', *SMALL, f'--config.data.dir={data_dir}', f'--workdir={trained[0]}', '--config.seed=1')
+def test_another_config(trained, tiny_dir):
+    command = attempt('train.py', *SMALL, f'--config.data.dir={tiny_dir}', f'--workdir={trained[0]}', '--config.seed=1')
     assert_refused(command, 'belongs to another config', 'seed (0 there, 1 here)')
 
 
@@ -145,8 +139,8 @@ def test_mistakes_in_eval(trained, tmp_path):
     assert_refused(attempt('eval.py', f'--workdir={tmp_path}'), 'no finished checkpoint')
 
 
-def test_truncated_data(data_dir, tmp_path):
-    copy = shutil.copytree(data_dir, tmp_path / 'data')
+def test_truncated_data(tiny_dir, tmp_path):
+    copy = shutil.copytree(tiny_dir, tmp_path / 'data')
     shard = sorted(copy.rglob('*test*.array_record*'))[0]
     shard.write_bytes(shard.read_bytes()[:1000])
     command = attempt('train.py', *SMALL, f'--config.data.dir={copy}', f'--workdir={tmp_path / "run"}')

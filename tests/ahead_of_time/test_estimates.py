@@ -2,7 +2,6 @@
 
 import jax
 import pytest
-from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import parallel
@@ -179,12 +178,12 @@ def test_the_most_clips_are_whole_sets_and_known_answers_are_not_asked_again(con
     assert estimates.largest_line(config, mesh, 5, 1, answer(160)) == 'largest    none fits'
 
 
-def test_classes_come_from_data_or_a_flag(config, tmp_path):
+def test_classes_come_from_data_or_a_flag(config, tiny_dir, tmp_path):
     config.data.dir = str(tmp_path)
     with pytest.raises(ValueError, match=r'No prepared data set moving_shapes.* --classes=NUMBER'):
         estimates.of_data(config, None)
     assert estimates.of_data(config, 400) == (400, None)
-    config.data.dir, config.data.name = str(prepare_tiny(tmp_path)), 'moving_shapes/tiny'
+    config.data.dir, config.data.name = str(tiny_dir), 'moving_shapes/tiny'
     assert estimates.of_data(config, None) == estimates.of_data(config, 8)
     assert estimates.of_data(config, None)[0] == 8 and estimates.of_data(config, None)[1] > 1
     with pytest.raises(ValueError, match='has 8, got 400'):

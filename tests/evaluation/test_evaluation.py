@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import parallel
@@ -21,9 +20,9 @@ from dnr_jax.evaluation.results import account, describe, write
 
 
 @pytest.fixture(scope='module')
-def source(tmp_path_factory):
+def source(tiny_dir):
     """32 videos, four of each of eight classes."""
-    return open_split('moving_shapes/tiny', str(prepare_tiny(tmp_path_factory.mktemp('data'))), 'test')
+    return open_split('moving_shapes/tiny', str(tiny_dir), 'test')
 
 
 @pytest.fixture

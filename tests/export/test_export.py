@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import small_networks
 import small_networks3d
-from data.conftest import prepare_tiny
 from jax import export
 
 from configs import moving_shapes
@@ -208,8 +207,8 @@ def test_a_process_that_knows_more_is_noticed(written, tmp_path):
         alone.main(*names)  # in this process, Flax is loaded
 
 
-def test_clips_of_the_test_split(tmp_path):
-    config, tiny_dir = make_config(), prepare_tiny(tmp_path)
+def test_clips_of_the_test_split(tiny_dir):
+    config = make_config()
     config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir)})
     clips, origin = check.clips_of(config, 3)
     assert clips.shape == (3, *SHAPE) and clips.dtype == np.uint8 and origin.startswith('3 clips of moving_shapes/tiny')

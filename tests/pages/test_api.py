@@ -5,7 +5,6 @@ import zipfile
 
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 from pages.reading import FENCED, ROOT
 
 from dnr_jax.data.builders.shapes import make_example
@@ -28,12 +27,12 @@ def test_functions_and_classes_that_are_handed_out_are_told(module):
     assert handed_out == {name for of, _, name in told if of == module}
 
 
-def test_examples_run(tmp_path, monkeypatch):
+def test_examples_run(tiny_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile(ROOT / 'tests/runs/work_folders/resnet18_dnr.zip') as stored:
         stored.extractall(tmp_path / 'runs/dnr')
     (tmp_path / 'clip.mp4').write_bytes(make_example('test', 0)['video'])
-    prepare_tiny(tmp_path / 'data')
+    (tmp_path / 'data').symlink_to(tiny_dir)
     found = {}
     for section in api.SECTIONS:
         for language, text in FENCED.findall(section.text):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 
 from dnr_jax import parallel
 from dnr_jax.data.source import open_split
@@ -14,8 +13,8 @@ from dnr_jax.predict import whole
 
 
 @pytest.fixture(scope='module')
-def source(tmp_path_factory):
-    return open_split('moving_shapes/tiny', str(prepare_tiny(tmp_path_factory.mktemp('data'))), 'test[:6]')
+def source(tiny_dir):
+    return open_split('moving_shapes/tiny', str(tiny_dir), 'test[:6]')
 
 
 @pytest.mark.parametrize(('clips', 'crops', 'average'), [(1, 1, 'logits'), (2, 3, 'probabilities')])

@@ -4,7 +4,6 @@ import json
 
 import pytest
 import test_commands
-from data.conftest import prepare_tiny
 
 from benchmarks import kills
 
@@ -19,9 +18,9 @@ def environment(monkeypatch):
 
 
 @pytest.mark.every
-def test_a_kill(tmp_path, monkeypatch):
-    data_dir, out = prepare_tiny(tmp_path / 'data'), tmp_path / 'record.json'
-    options = {'kills': 1, 'epochs': 3, 'longest': 0.3, 'workdir': tmp_path, 'data_dir': data_dir, 'out': out}
+def test_a_kill(tiny_dir, tmp_path, monkeypatch):
+    out = tmp_path / 'record.json'
+    options = {'kills': 1, 'epochs': 3, 'longest': 0.3, 'workdir': tmp_path, 'data_dir': tiny_dir, 'out': out}
     monkeypatch.setattr('sys.argv', ['kills', *(f'--{name}={value}' for name, value in options.items())])
     assert kills.main() == 0
     record = json.loads(out.read_text())

@@ -7,7 +7,6 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
@@ -29,15 +28,10 @@ def resnet2():
         yield
 
 
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    return prepare_tiny(tmp_path_factory.mktemp('data'))
-
-
-def make_config(data_dir, norms='dnr'):
+def make_config(tiny_dir, norms='dnr'):
     """Two batches of validation clips."""
     config = moving_shapes.get_config(f'resnet2,{norms}')
-    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir)})
     config.model.width, config.model.norm.running_per_hop = 4, False
     config.clip.frames, config.train.batch_size = SHAPE[1], 16
     return config
@@ -62,9 +56,9 @@ def run(workdir, wanted=16):
 
 
 @pytest.fixture(scope='module')
-def stale(tmp_path_factory, data_dir, random_variables):
+def stale(tmp_path_factory, tiny_dir, random_variables):
     """A checkpoint of random statistics: its folder, config, model, variables and report."""
-    workdir, config = tmp_path_factory.mktemp('stale'), make_config(data_dir)
+    workdir, config = tmp_path_factory.mktemp('stale'), make_config(tiny_dir)
     return workdir, config, *save(workdir, config, random_variables), run(workdir)
 
 
@@ -116,9 +110,9 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
     np.testing.assert_allclose(of_precise, per_hop.mean(axis=0), rtol=1e-6)
 
 
-def test_a_running_pair_for_every_hop(data_dir, tmp_path, random_variables):
+def test_a_running_pair_for_every_hop(tiny_dir, tmp_path, random_variables):
     """Then precise statistics are those of every hop, and are scored once; the spread is told all the same."""
-    config = make_config(data_dir)
+    config = make_config(tiny_dir)
     config.model.norm.running_per_hop = True
     save(tmp_path, config, random_variables)
     results = run(tmp_path, wanted=1)
@@ -127,8 +121,8 @@ def test_a_running_pair_for_every_hop(data_dir, tmp_path, random_variables):
     assert results['layers'][-1]['spread_mean'] > 0
 
 
-def test_mistakes(stale, data_dir, tmp_path, random_variables):
-    save(tmp_path, make_config(data_dir, 'group'), random_variables)
+def test_mistakes(stale, tiny_dir, tmp_path, random_variables):
+    save(tmp_path, make_config(tiny_dir, 'group'), random_variables)
     with pytest.raises(ValueError, match='Expected a model with running statistics'):
         run(tmp_path)
     assert not (tmp_path / 'statistics').exists()

@@ -6,7 +6,6 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
@@ -30,13 +29,13 @@ def resnet2():
 
 
 @pytest.fixture(scope='module')
-def ask(tmp_path_factory, random_variables):
+def ask(tmp_path_factory, tiny_dir, random_variables):
     """`ask(norms, **asked)` gives what is asked of a network of random variables, in a work folder of its own."""
-    data_dir, runs = prepare_tiny(tmp_path_factory.mktemp('data')), tmp_path_factory.mktemp('runs')
+    runs = tmp_path_factory.mktemp('runs')
 
     def workdir(norms):
         if not (runs / norms).exists():
-            save(runs / norms, norms, data_dir, random_variables)
+            save(runs / norms, norms, tiny_dir, random_variables)
         return str(runs / norms)
 
     def asked(*norms, **given):

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 from test_commands import ROOT, SMALL, environment
 
 from dnr_jax.runs import manifest
@@ -28,18 +27,13 @@ ENDLESS = [*ONE_EPOCH, '--config.train.epochs=1000']
 PATIENCE = 120  # seconds for what takes some twenty
 
 
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    return prepare_tiny(tmp_path_factory.mktemp('data'))
-
-
 @contextmanager
-def started(workdir, data_dir, processes, devices, *arguments, slurm=False, own=()):
+def started(workdir, tiny_dir, processes, devices, *arguments, slurm=False, own=()):
     """That many processes of one training, with a log each; under SLURM they find each other by their environment.
 
     `own` are arguments of the last one alone.
     """
-    command = [sys.executable, 'train.py', *arguments, *RUN, f'--config.data.dir={data_dir}', f'--workdir={workdir}']
+    command = [sys.executable, 'train.py', *arguments, *RUN, f'--config.data.dir={tiny_dir}', f'--workdir={workdir}']
     if slurm:
         command += ['--coordinator=auto']
     elif processes > 1:
@@ -89,10 +83,10 @@ def without_pace(workdir):
     return [{k: v for k, v in line.items() if k not in ('clips_per_second', 'waiting_share')} for line in lines]
 
 
-def test_two_processes_are_one(data_dir, tmp_path):
+def test_two_processes_are_one(tiny_dir, tmp_path):
     one, two = tmp_path / 'one', tmp_path / 'two'
     for workdir, processes, devices in ((one, 1, 4), (two, 2, 2)):
-        with started(workdir, data_dir, processes, devices, *ONE_EPOCH) as (children, logs):
+        with started(workdir, tiny_dir, processes, devices, *ONE_EPOCH) as (children, logs):
             assert [child.wait(PATIENCE) for child in children] == [0] * processes, logs[-1].read_text()
     for line, other in zip(without_pace(one), without_pace(two), strict=True):
         assert line.pop('kind') == other.pop('kind')
@@ -109,18 +103,18 @@ def assert_all_end(children, logs, words):
     assert all(words in log.read_text() for log in logs), logs[0].read_text()
 
 
-def test_processes_that_differ_or_are_mistaken_end_together(data_dir, tmp_path):
-    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, own=['--config.seed=5']) as run:
+def test_processes_that_differ_or_are_mistaken_end_together(tiny_dir, tmp_path):
+    with started(tmp_path / 'run', tiny_dir, 2, 1, *ENDLESS, own=['--config.seed=5']) as run:
         assert_all_end(*run, 'process 1 differs from process 0 in config.seed (0 there, 5 here)')
-    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, own=['--config.data.dir=nowhere']) as run:
+    with started(tmp_path / 'run', tiny_dir, 2, 1, *ENDLESS, own=['--config.data.dir=nowhere']) as run:
         assert_all_end(*run, 'dnr_jax.data.prepare')
     assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.every
-def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
+def test_all_stop_at_the_same_step_when_one_is_asked(tiny_dir, tmp_path):
     workdir = tmp_path / 'run'
-    with started(workdir, data_dir, 2, 1, *ENDLESS, slurm=True) as (children, logs):
+    with started(workdir, tiny_dir, 2, 1, *ENDLESS, slurm=True) as (children, logs):
         wait_until_step(logs[0], 3)
         children[1].send_signal(signal.SIGTERM)
         assert [child.wait(PATIENCE) for child in children] == [143, 143], logs[0].read_text()
@@ -129,8 +123,8 @@ def test_all_stop_at_the_same_step_when_one_is_asked(data_dir, tmp_path):
     assert max(steps) >= 3 and manifest.damage(workdir / 'checkpoints' / str(max(steps))) is None
 
 
-def test_while_they_compile_they_stop_at_once(data_dir, tmp_path):
-    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS) as (children, logs):
+def test_while_they_compile_they_stop_at_once(tiny_dir, tmp_path):
+    with started(tmp_path / 'run', tiny_dir, 2, 1, *ENDLESS) as (children, logs):
         wait_until(logs[0], 'clips per statistic')
         for child in children:  # the leader first, without which JAX aborts the others
             child.send_signal(signal.SIGTERM)
@@ -140,8 +134,8 @@ def test_while_they_compile_they_stop_at_once(data_dir, tmp_path):
 
 
 @pytest.mark.every
-def test_a_dead_process_ends_the_other(data_dir, tmp_path):
-    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS) as (children, logs):
+def test_a_dead_process_ends_the_other(tiny_dir, tmp_path):
+    with started(tmp_path / 'run', tiny_dir, 2, 1, *ENDLESS) as (children, logs):
         wait_until_step(logs[0], 2)
         children[1].kill()
         killed = time.monotonic()
@@ -151,8 +145,8 @@ def test_a_dead_process_ends_the_other(data_dir, tmp_path):
 
 
 @pytest.mark.every
-def test_a_stalled_process_ends_the_other(data_dir, tmp_path):
-    with started(tmp_path / 'run', data_dir, 2, 1, *ENDLESS, '--config.run.watchdog_seconds=4') as (children, logs):
+def test_a_stalled_process_ends_the_other(tiny_dir, tmp_path):
+    with started(tmp_path / 'run', tiny_dir, 2, 1, *ENDLESS, '--config.run.watchdog_seconds=4') as (children, logs):
         wait_until_step(logs[0], 2)
         children[1].send_signal(signal.SIGSTOP)
         assert children[0].wait(60) == 3

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_random_variables
-from data.conftest import prepare_tiny
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
@@ -131,16 +130,11 @@ def test_a_part_of_a_relay_is_a_mistake():
     assert {entry.kind for entry in transfer.compare(wanted, {}, skip=[], fresh=relay)} == {'fresh'}
 
 
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    return prepare_tiny(tmp_path_factory.mktemp('data'))
-
-
-def training_config(data_dir, source):
+def training_config(tiny_dir, source):
     """One epoch that changes no parameter."""
     config = make_config('batch')
     config.init_from = str(source)
-    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir)})
     config.clip.stride = 4
     config.augment.size = config.validation.size = config.test.size = 32
     config.train.update({'batch_size': 32, 'epochs': 1, 'ema_decay': 0.5})
@@ -148,12 +142,12 @@ def training_config(data_dir, source):
     return config
 
 
-def test_a_training_begins_with_them_once(data_dir, tmp_path, capsys, monkeypatch):
+def test_a_training_begins_with_them_once(tiny_dir, tmp_path, capsys, monkeypatch):
     """After an epoch at rate zero they are there still, as average too; and a run that goes on needs no source."""
     monkeypatch.setattr(loop.Scoring, 'validate', lambda self, state: None)
     monkeypatch.setattr(loop.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
     source = saved(tmp_path / 'source', 'batch')
-    config = training_config(data_dir, tmp_path / 'source')
+    config = training_config(tiny_dir, tmp_path / 'source')
     results = loop.train_and_evaluate(config, tmp_path / 'run')
     assert 'its classes are others' in capsys.readouterr().out
     ended = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
@@ -163,16 +157,16 @@ def test_a_training_begins_with_them_once(data_dir, tmp_path, capsys, monkeypatc
     assert loop.train_and_evaluate(config, tmp_path / 'run') == results == {'step': ended.step}
 
 
-def test_a_source_that_does_not_fit_leaves_the_folder_unclaimed(data_dir, tmp_path):
+def test_a_source_that_does_not_fit_leaves_the_folder_unclaimed(tiny_dir, tmp_path):
     saved(tmp_path / 'source', 'batch', width=8)
     with pytest.raises(ValueError, match='wrong shape'):
-        loop.train_and_evaluate(training_config(data_dir, tmp_path / 'source'), tmp_path / 'run')
+        loop.train_and_evaluate(training_config(tiny_dir, tmp_path / 'source'), tmp_path / 'run')
     with pytest.raises(ValueError, match='nowhere'):
-        loop.train_and_evaluate(training_config(data_dir, tmp_path / 'nowhere'), tmp_path / 'run')
+        loop.train_and_evaluate(training_config(tiny_dir, tmp_path / 'nowhere'), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
 
 
-def test_converted_weights_are_no_training_to_go_on_with(data_dir, tmp_path):
+def test_converted_weights_are_no_training_to_go_on_with(tiny_dir, tmp_path):
     saved(tmp_path / 'source', 'batch')
     with pytest.raises(ValueError, match='converted weights and no training'):
-        loop.train_and_evaluate(training_config(data_dir, ''), tmp_path / 'source')
+        loop.train_and_evaluate(training_config(tiny_dir, ''), tmp_path / 'source')

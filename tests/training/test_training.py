@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from data.conftest import prepare_tiny
 
 from benchmarks import kills
 from configs import moving_shapes
@@ -30,11 +29,6 @@ from dnr_jax.training.dry_run import dry_run
 from dnr_jax.training.reporting import Reporter
 
 
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    return prepare_tiny(tmp_path_factory.mktemp('data'))
-
-
 @pytest.fixture(scope='module', autouse=True)
 def resnet6():
     """A backbone of two blocks, which compiles fast."""
@@ -43,10 +37,10 @@ def resnet6():
         yield
 
 
-def make_config(data_dir):
+def make_config(tiny_dir):
     """Nine steps on small frames."""
     config = moving_shapes.get_config('resnet6,dnr')
-    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir)})
     config.model.width, config.model.dropout = 4, 0.5
     config.clip.frames, config.clip.stride = 4, 4
     config.augment.size = config.validation.size = config.test.size = 32
@@ -57,15 +51,15 @@ def make_config(data_dir):
 
 
 @pytest.fixture
-def config(data_dir):
-    return make_config(data_dir)
+def config(tiny_dir):
+    return make_config(tiny_dir)
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory, data_dir, resnet6):
+def finished(tmp_path_factory, tiny_dir, resnet6):
     """A work folder trained to the end, and the results of that training."""
     workdir = tmp_path_factory.mktemp('runs') / 'whole'
-    return workdir, loop.train_and_evaluate(make_config(data_dir), workdir)
+    return workdir, loop.train_and_evaluate(make_config(tiny_dir), workdir)
 
 
 def read_lines(workdir):
@@ -142,7 +136,7 @@ def test_a_finished_run_is_scored_again_and_no_more(finished, config, capsys):
     assert 'this training is finished, step 9 of 9' in capsys.readouterr().out
 
 
-def test_views_and_other_data_in_evaluation(finished, data_dir, tmp_path):
+def test_views_and_other_data_in_evaluation(finished, tiny_dir, tmp_path):
     def three_views(config):
         config.test.update({'clips': 3, 'short_side': 40, 'crops': 3, 'batch_size': 6})
         return config
