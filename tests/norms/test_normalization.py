@@ -48,6 +48,11 @@ def normal(*shape, seed=0, mean=0.5):
     return jnp.asarray(np.random.default_rng(seed).normal(mean, size=shape), jnp.float32)
 
 
+def applied(model, variables, x, carry, train):
+    """((y, carry after it), statistics after it), of one compilation."""
+    return jax.jit(partial(model.apply, train=train, mutable='batch_stats'))(variables, x, carry)
+
+
 def both_modes(model):
     """(variables, x, carry) -> evaluation output, training output, statistics after it; one compilation."""
 
@@ -272,7 +277,7 @@ def test_contract(random_variables, word):
     for before, now in zip(jax.tree.leaves(statistics), jax.tree.leaves(after), strict=True):
         assert np.all(before != now)
 
-    (evaluated, _), unmoved = model.apply(variables, x, carry, train=False, mutable='batch_stats')
+    (evaluated, _), unmoved = applied(model, variables, x, carry, train=False)
     assert evaluated.shape == x.shape
     jax.tree.map(assert_array_equal, unmoved.get('batch_stats', {}), statistics)
 
@@ -284,7 +289,7 @@ def test_a_unit_relay_has_four_times_the_scale_and_the_same_shift_and_state(word
     released, unit = (single(of, reduction=1, epsilon=0.0) for of in (word, f'{word}_unit'))
     variables = released.init(jax.random.key(0), x, carry, train=False)
     (y, state), (y_unit, state_unit) = (
-        model.apply(variables, x, carry, train=True, mutable='batch_stats')[0] for model in (released, unit)
+        applied(model, variables, x, carry, train=True)[0] for model in (released, unit)
     )
     scale, scale_unit = ((of.max(axis=(2, 3)) - of.min(axis=(2, 3))) / 2 for of in (y, y_unit))
     assert_allclose(scale_unit, 4 * scale, rtol=1e-5)
@@ -309,7 +314,7 @@ def test_a_whole_relay_standardizes_all_frames_alike(random_variables):
     scale, shift = (jnp.repeat(of, 2, axis=1)[:, :, None, None] for of in (scale, shift))
     mean, var = (of(axis=(0, 1, 2, 3), keepdims=True) for of in (x.mean, x.var))
     standardized = (x - mean) / np.sqrt(var + 1e-5)
-    (y, _), after = whole.apply(variables, x, carry, train=True, mutable='batch_stats')
+    (y, _), after = applied(whole, variables, x, carry, train=True)
     assert_allclose(y, scale * standardized + shift, rtol=1e-4, atol=1e-5)
     before, now = (of['batch_stats']['norm0']['statistics']['mean'] for of in (variables, after))
     assert_allclose(now, 0.9 * before + 0.1 * mean.ravel(), rtol=1e-4, atol=1e-5)
@@ -434,8 +439,8 @@ def test_running_statistics_per_hop_are_those_of_training(random_variables, per_
     x = jnp.asarray(x, jnp.float32)
     carry = zero_carry(8, 4)
     variables = random_variables(norm, x, carry, train=False)
-    (trained, _), updated = norm.apply(variables, x, carry, train=True, mutable=['batch_stats'])
-    evaluated, _ = norm.apply(variables | updated, x, carry, train=False)
+    (trained, _), updated = applied(norm, variables, x, carry, train=True)
+    (evaluated, _), _ = applied(norm, variables | updated, x, carry, train=False)
     assert jax.tree.leaves(updated)[0].shape == ((3, 4) if per_hop else (4,))
     difference = float(jnp.abs(evaluated - trained).max())
     assert difference < 0.02 if per_hop else difference > 0.5
@@ -447,7 +452,7 @@ def standardized(statistics, x, frozen='', word='cross_temporal'):
     norm = make_norm(word, cell=None, name='norm', **settings)
     carry = zero_carry(len(x), x.shape[-1])
     variables = make_random_variables(norm, x, carry, train=False)
-    (y, _), updated = norm.apply(variables, x, carry, train=True, mutable=['batch_stats'])
+    (y, _), updated = applied(norm, variables, x, carry, train=True)
     return y, variables['batch_stats'], updated['batch_stats']
 
 

@@ -22,8 +22,8 @@ RUN = [
     '--config.run.log_every_steps=1',
     '--config.run.workers=0',
 ]
-ONE_EPOCH = ['--config=configs/moving_shapes.py:resnet18,batch', *SMALL[1:]]  # whose norms compile fast
-ENDLESS = [*ONE_EPOCH, '--config.train.epochs=1000']
+ONE_EPOCH = ['--config=tests/training/one_block.py:resnet2,batch', *SMALL[1:]]  # which compiles fast
+ENDLESS = ['--config=configs/moving_shapes.py:resnet18,batch', *SMALL[1:], '--config.train.epochs=1000']
 PATIENCE = 120  # seconds for what takes some twenty
 
 

@@ -30,16 +30,16 @@ from dnr_jax.training.reporting import Reporter
 
 
 @pytest.fixture(scope='module', autouse=True)
-def resnet6():
-    """A backbone of two blocks, which compiles fast."""
+def resnet2():
+    """A backbone of one block, which compiles fast."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet6', partial(resnet, BasicBlock, (1, 1)))
+        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
         yield
 
 
 def make_config(tiny_dir):
     """Nine steps on small frames."""
-    config = moving_shapes.get_config('resnet6,dnr')
+    config = moving_shapes.get_config('resnet2,dnr')
     config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir)})
     config.model.width, config.model.dropout = 4, 0.5
     config.clip.frames, config.clip.stride = 4, 4
@@ -56,7 +56,7 @@ def config(tiny_dir):
 
 
 @pytest.fixture(scope='module')
-def finished(tmp_path_factory, tiny_dir, resnet6):
+def finished(tmp_path_factory, tiny_dir, resnet2):
     """A work folder trained to the end, and the results of that training."""
     workdir = tmp_path_factory.mktemp('runs') / 'whole'
     return workdir, loop.train_and_evaluate(make_config(tiny_dir), workdir)
