@@ -1,7 +1,6 @@
 """Weights from elsewhere: keys find their places, arrays their layout, and whatever has no explanation is refused."""
 
 import re
-import subprocess
 import sys
 from functools import partial
 
@@ -9,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_commands import ROOT, assert_refused, environment
+from test_commands import assert_refused, attempt, run
 from test_golden import GOLDEN, ours, turned
 
 from configs import kinetics400
@@ -488,11 +487,6 @@ def test_libraries_are_named_where_they_are_missing(tmp_path, monkeypatch, name,
         files.read(tmp_path / name)
 
 
-def convert(*arguments):
-    command = [sys.executable, '-m', 'dnr_jax.convert', *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300)
-
-
 def test_command(tmp_path):
     config = kinetics400.get_config('resnet18,batch')
     config.model.width, config.clip.frames, config.test.size = 4, 2, 32
@@ -503,11 +497,10 @@ def test_command(tmp_path):
     )
     (tmp_path / 'names.txt').write_text('a\nb\nc\nd\ne\n')
     small = ['--config=configs/kinetics400.py:resnet18,batch', '--config.model.width=4', '--config.clip.frames=2']
-    done = convert(
-        'torchvision', tmp_path / 'a.npz', '--out', tmp_path / 'run', *small, '--classes', tmp_path / 'names.txt'
-    )
+    convert = '-m', 'dnr_jax.convert', 'torchvision', tmp_path / 'a.npz'
+    done = run(*convert, '--out', tmp_path / 'run', *small, '--classes', tmp_path / 'names.txt')
     assert done.returncode == 0, done.stderr
     assert f'loaded {len(sizes)} arrays' in done.stdout
     assert checkpoints.find(tmp_path / 'run' / 'checkpoints', 'last').about['label_names'] == list('abcde')
-    assert_refused(convert('torchvision', tmp_path / 'a.npz', '--out', tmp_path / 'b'), 'does not fit', 'params/stage')
-    assert_refused(convert('torchvision', tmp_path / 'a.npz'), '--out', '--to-torch')
+    assert_refused(attempt(*convert, '--out', tmp_path / 'b'), 'does not fit', 'params/stage')
+    assert_refused(attempt(*convert), '--out', '--to-torch')

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 import small_networks
 import small_networks3d
 from jax import export
+from test_commands import attempt
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
@@ -245,7 +245,6 @@ def test_mistakes_are_found_first(changed, words):
 
 
 def test_the_command_says_a_mistake_in_one_line(tmp_path):
-    command = [sys.executable, '-m', 'dnr_jax.export', f'--workdir={tmp_path}', f'--out={tmp_path}/x', '--horizon=-1']
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    run = attempt('-m', 'dnr_jax.export', f'--workdir={tmp_path}', f'--out={tmp_path}/x', '--horizon=-1')
     assert run.returncode == 2 and 'with --streaming, got -1' in run.stderr, run.stderr
     assert len(run.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from small_networks import normal
-from test_commands import ROOT, environment
+from test_commands import ROOT, attempt, environment
 
 from dnr_jax import models
 from dnr_jax.data.video.decoding import Reason, VideoError
@@ -76,7 +76,7 @@ def test_the_command(workdir, video, tmp_path):
     ('arguments', 'words'), [(['-'], 'expected --stream'), (['--stream', '--maps=x', 'a.mp4'], 'without --stream')]
 )
 def test_flags_that_do_not_fit(tmp_path, arguments, words):
-    done = run(f'--workdir={tmp_path}', *arguments)
+    done = attempt('-m', 'dnr_jax.predict', f'--workdir={tmp_path}', *arguments)
     assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1
 
 
