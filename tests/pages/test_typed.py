@@ -84,12 +84,12 @@ def folder(tmp_path):
         (tmp_path / place / 'python').write_text(PYTHON)
         (tmp_path / place / 'python').chmod(0o755)
     (tmp_path / 'venv/installed').touch()
-    for split, count in {'train': 12, 'validation': 4}.items():
+    for split, count, file in (('train', 12, 'train.csv'), ('validation', 4, 'val.csv')):
         rows = [f'{split}/{"left" if number % 2 else "right"}/{number}.mp4' for number in range(count)]
         for number, row in enumerate(rows):
             (tmp_path / 'DIR' / row).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / 'DIR' / row).write_bytes(make_example('test', number % 2)['video'])
-        (tmp_path / f'{split}.csv').write_text(''.join(f'{row},{row.split("/")[1]}\n' for row in rows))
+        (tmp_path / file).write_text(''.join(f'{row},{row.split("/")[1]}\n' for row in rows))
     (tmp_path / 'clip.mp4').write_bytes(make_example('test', 0)['video'])
     return tmp_path
 
