@@ -38,7 +38,10 @@ settings.load_profile('compiled')
 
 
 # Side by side these go first, lest one process be left alone with them at the end.
-LONG = ('test_training', 'test_distributed', 'test_commands', 'test_steps', 'test_contract')
+LONG = (
+    'test_training', 'test_commands', 'test_distributed', 'test_steps', 'test_contract', 'test_api', 'test_models',
+    'test_pipeline', 'test_sizes3d',
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(config, items):
