@@ -5,6 +5,9 @@ Source of the values: github.com/caidonkey/dnr, Kinetics-400 with ResNet-50 from
 Beside the value of a key stands what it may be, in the words of dnr_jax/runs/config_ranges.py: all are checked before
 anything starts. What fits together is checked by those who take it.
 
+Other configs may leave a key open, as configs/videos.py does: None, for dnr_jax/training/choices.py to choose a value
+by the prepared data.
+
 Sections are passed on as keyword arguments, so a key that nobody takes is an error. `model`, `data`, `clip`,
 `pixels`, `augment`, `schedule`, `optimizer`, `regularization`, `train`, `seed` and `init_from` say what is trained; a
 work folder belongs to one such choice. `recipe`, `validation`, `test` and `run` may change between one run and its

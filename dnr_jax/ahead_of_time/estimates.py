@@ -21,9 +21,10 @@ from dnr_jax.data.source import open_split
 from dnr_jax.evaluation.batches import training_shape, views_shape
 from dnr_jax.runs.state import parameter_count
 from dnr_jax.training.checks import expect_sound, expect_warmed_up
+from dnr_jax.training.choices import open_keys
 from dnr_jax.training.introduction import notes, notes_of_a_step
 from dnr_jax.training.reporting import as_time
-from dnr_jax.training.setup import Parts, assemble, epoch_of
+from dnr_jax.training.setup import Parts, assemble, epoch_of, resolved
 
 # Where in a program an operation comes from, the first that is found; what is outside the gradient is the update. What
 # is fused stands under one of its names: that of the convolution where there is one.
@@ -48,12 +49,14 @@ def estimate(config: ConfigDict, accelerators: str, classes: int | None, largest
     jax.config.update('jax_platforms', 'cpu')  # what is only compiled for is not looked for on this machine
     topology = topologies.describe(accelerators)
     mesh = parallel.make_mesh(topology.devices)
+    config, chosen = resolved(config, mesh, {}) if open_keys(config) else (config, [])
     expect_sound(config, mesh)
     classes, steps_per_epoch = of_data(config, classes)
     parts = assemble(config, mesh, classes, steps_per_epoch or EPOCH)
     if steps_per_epoch:
         expect_warmed_up(config, parts.total_steps)
     yield "estimates of XLA's compilers; nothing is run"
+    yield from chosen
     yield from introduction(config, parts, classes, steps_per_epoch)
     memory = usable(topology)
     trained = ask(partial(parallel.compiled, parts.train_step, parts.shapes(), training_shape(config), mesh))

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 HEADER = ('key', 'value', 'may be', 'what it is')
 WIDEST = (34, 24, 24, 60)  # characters of each column; longer cells go on below
+OPEN = 'by the data'  # in the place of a value that is chosen once the data is prepared
 RANGES = 'ranges'  # section of a config, of words from which what a key may be is read
 
 
@@ -36,8 +37,8 @@ def flat(tree: Mapping[str, Any], within: str = '') -> dict[str, Any]:
 
 
 def written(value: Any) -> str:
-    """A value as it is given on the command line; an empty text in quotes."""
-    return value if isinstance(value, str) and value else repr(value)
+    """A value as it is given on the command line; an empty text in quotes, and words where there is none."""
+    return OPEN if value is None else value if isinstance(value, str) and value else repr(value)
 
 
 def lines(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -12,8 +12,9 @@ interruption, goes on with what is missing; and with --refresh, after videos hav
 import argparse
 import contextlib
 import os
+import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -59,7 +60,7 @@ def prepare(builder, effort, *, refresh: bool) -> Path:
             if late:
                 tell(f'note: {late:,} rejected rows could become records now: --refresh tries them again')
     found, rejected = inventory.read(folder)
-    tell(report(found, rejected, folder))
+    tell(report(found, rejected, folder, builder.trained_by))
     print_notes(builder.annotated, found.get('unseen', []))
     return folder
 
@@ -190,17 +191,25 @@ def storage_settings(options: argparse.Namespace) -> dict:
     return {'form': form, **unused, **defaults, **given}
 
 
-def report(found: dict, rejected: list, folder: Path) -> str:
-    """What was written, what was not, and how to go on."""
+def report(found: dict, rejected: list, folder: Path, trained_by: str) -> str:
+    """What was written, what was not, and the command that goes on; `trained_by` see `VideoBuilder`."""
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     lines = [str(folder), inventory.to_text(found['splits']), f'{len(found["labels"])} classes, {megabytes:,.1f} MB']
     if rejected:
         lines.append(f'What was rejected, and why: {folder / inventory.FAILURES}')
-    dir = folder.parents[2]
-    where = '' if dir == Path(DEFAULT_DIR).expanduser() else f' --config.data.dir={dir}'
-    name = '/'.join(folder.parts[-3:-1])
-    lines.append(f'To train on it: python train.py --config=... --config.data.name={name}{where} --workdir=...')
-    return '\n'.join(lines)
+    return '\n'.join([*lines, next_command(found['splits'], folder, trained_by)])
+
+
+def next_command(splits: Mapping[str, Mapping], folder: Path, trained_by: str) -> str:
+    """To train on it, or, where there is nothing to train on, to score a model on it."""
+    dir, (name, variant) = folder.parents[2], folder.parts[-3:-1]
+    where = '' if dir == Path(DEFAULT_DIR).expanduser() else f' --config.data.dir={shlex.quote(str(dir))}'
+    data = f'--config.data.name={shlex.quote(f"{name}/{variant}")}{where}'
+    labelled = {split: counts['records'] - counts['unlabelled'] for split, counts in splits.items()}
+    if not labelled.get('train'):
+        return f'To score a model on it: python eval.py --workdir=... {data} --config.test.split={next(iter(splits))}'
+    run = shlex.quote('runs/' + '_'.join(filter(None, (name.removeprefix('videos'), variant.rpartition('-')[0]))))
+    return f'To train on it: python train.py --config=configs/{trained_by}.py {data} --workdir={run}'
 
 
 def add_origin(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,12 @@
 """Random access to the records of a prepared data set."""
 
 import bisect
+import copy
 import errno
 import itertools
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,8 @@ class VideoSource:
 
     Attributes:
       name: data set, configuration and split, for messages. split: as it was asked for.
-      label_names: names of the classes, in the order of the labels.
+      label_names: names of the classes, in the order of the labels. own_names: those of the data set itself, which are
+        others where `of_classes` has given it others.
       frame_step: frames of the original video from one stored frame to the next.
       expected: videos that the annotations list for this split, with those that could not be prepared; None for a part
         of a split, of which that is not known.
@@ -49,7 +52,8 @@ class VideoSource:
         builder, found, rejected = metadata.read(folder)
         info = builder.info
         self.name, self.split = f'{info.full_name} {split}', split
-        self.label_names = tuple(info.features['label'].names)
+        self.own_names = self.label_names = tuple(info.features['label'].names)
+        self._labels = tuple(range(len(self.own_names)))  # of its own, as they are in `label_names`
         parts = self._parts(split, info)
         self._shards = info.splits[split].file_instructions
         if not self._shards:
@@ -76,11 +80,19 @@ class VideoSource:
             record = self._records[index]
             record |= {key: record[key].decode() for key in ('id', 'parameters')}
             self._expect_video(record)
+            record['label'] = self._labels[record['label']] if record['label'] >= 0 else -1
         except (OSError, MemoryError):  # of the machine
             raise
         except Exception as error:  # many kinds, by what is damaged
             raise machine.behind(error, self._file_of(index)) or self.damaged(index, error) from error
         return record
+
+    def of_classes(self, label_names: Sequence[str]) -> 'VideoSource':
+        """The same videos with the labels that their classes have among these; -1 where a class is none of them."""
+        numbers = {name: number for number, name in enumerate(label_names)}
+        other = copy.copy(self)
+        other.label_names, other._labels = tuple(label_names), tuple(numbers.get(name, -1) for name in self.own_names)
+        return other
 
     def damaged(self, index: int, what: object, id: str = '') -> 'DamagedRecord':
         """The error for a record that cannot be read; names its file."""
@@ -97,7 +109,7 @@ class VideoSource:
         for key, kind in KINDS.items():
             if not isinstance(record[key], kind):
                 raise ValueError(f'{key} is {type(record[key]).__name__}, expected {kind.__name__}.')
-        if not -1 <= record['label'] < len(self.label_names) or record['num_frames'] < 1:
+        if not -1 <= record['label'] < len(self.own_names) or record['num_frames'] < 1:
             raise ValueError(f'label {record["label"]}, {record["num_frames"]} frames.')
 
     def _file_of(self, index: int) -> str:

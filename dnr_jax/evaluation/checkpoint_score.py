@@ -28,15 +28,14 @@ def evaluate_checkpoint(
       which, adapt: see `trained_model.load`.
       out: folder to write to, in place of all that is in it; None for `WORKDIR/test`, which is of the last checkpoint
         by the protocol of its config, and for others a folder beside it, see `folder_name`.
-    Raises ValueError, before anything is scored, if there is no such checkpoint, if the data has other classes than it
+    Raises ValueError, before anything is scored, if there is no such checkpoint, if the data has none of the classes it
     was trained for, if the test protocol is none, or if `out` holds other files, is in use or cannot be written to.
     """
     mesh = parallel.make_mesh()
     found = trained_model.load(workdir, which, adapt, mesh)
     config = found.config
     multi_view.expect(config.test, 'test')
-    source = open_split(config.data.name, config.data.dir, config.test.split)
-    expect_classes(source, found.label_names, config)
+    source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
     folder = (Path(out) if out else Path(workdir) / folder_name(which, found, source)).absolute()
     expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
     expect_replaceable(folder)
@@ -49,19 +48,19 @@ def evaluate_checkpoint(
         return write(folder, predictions, source, config, found.step, found.fingerprints)
 
 
-def expect_classes(source: VideoSource, label_names: Sequence[str], config: ConfigDict) -> None:
-    """Raises ValueError unless the data has these classes in this order."""
-    if source.label_names == label_names:
-        return
-    remedy = 'give the data set it was trained on with --config.data.dir.'
+def of_classes(source: VideoSource, label_names: Sequence[str]) -> VideoSource:
+    """The videos with the labels that a model of these classes knows them by; ValueError if it knows none of theirs."""
+    if set(source.label_names) & set(label_names):
+        return source.of_classes(label_names)
+    remedy = 'give data of its classes with --config.data.name and --config.data.dir.'
     if len(source.label_names) == len(label_names):
         remedy = (
             'converted weights take the names of their classes from python -m dnr_jax.convert ... --data, or '
             f'--classes=FILE; of a training, {remedy}'
         )
     raise ValueError(
-        f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), the data in '
-        f'{config.data.dir} has {len(source.label_names)} ({", ".join(source.label_names[:3])}, ...); {remedy}'
+        f'The checkpoint tells apart {len(label_names)} classes ({", ".join(label_names[:3])}, ...), {source.name} has '
+        f'{len(source.label_names)} others ({", ".join(source.label_names[:3])}, ...); {remedy}'
     )
 
 

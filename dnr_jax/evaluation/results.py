@@ -97,6 +97,8 @@ def write(
         'data': config.data.name,
         'split': rest['split'],
         'fingerprint': source.fingerprint,
+        'unknown_classes': [name for name in source.own_names if name not in source.label_names],
+        'absent_classes': [name for name in source.label_names if name not in source.own_names],
         'same_videos': fingerprints[source.split] == source.fingerprint if source.split in fingerprints else None,
         'views': {**as_taken(**config.clip), **taken, 'average': rest['average']},
         'views_curve': scores.curve(predictions, clips=taken['clips'], crops=taken['crops']),

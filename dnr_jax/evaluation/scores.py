@@ -26,6 +26,10 @@ from dnr_jax.evaluation import metrics, multi_view
 from dnr_jax.evaluation.predictions import Predictions
 
 CLASSES_FOR_TOP5 = 10  # of fewer, half or more are among the five highest
+OTHER_CLASSES = {
+    'unknown_classes': 'classes of the data are none of the model, and their videos count as without a label',
+    'absent_classes': 'classes of the model are none of the data',
+}
 FILES = RESULTS, CLASSES, CONFUSION, CURVE = 'results.json', 'classes.csv', 'confusion.png', 'views.png'
 
 
@@ -129,6 +133,9 @@ def notes(results: Mapping[str, Any]) -> str:
             told[-1] += f', with them top-1 {" to ".join(bounds)}'
     if 'top1' in results and coverage['unlabelled']:
         told.append(f'{coverage["unlabelled"]:,} videos without a label left out')
+    for key, words in OTHER_CLASSES.items():
+        if names := results.get(key):
+            told.append(f'{len(names):,} {words}: {", ".join(names[:3])}{", ..." * (len(names) > 3)}')
     if results.get('same_videos') is False:
         told.append('not the videos that this split held when the model was trained')
     return f'\n{"":<13}{"; ".join(told)}' if told else ''

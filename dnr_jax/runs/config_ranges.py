@@ -27,20 +27,27 @@ class Range(NamedTuple):
     expected: str
 
 
-def expect(config: ConfigDict) -> None:
-    """Raises ValueError, with a word for each key that has no value within its range, as `config.ranges` says it."""
+def expect(config: ConfigDict, *, closed: bool = True) -> None:
+    """Raises ValueError, with a word for each key that has no value within its range, as `config.ranges` says it.
+
+    Where the config is not `closed`, keys may be open: None in the place of a value.
+    """
     values = config.to_dict()
-    if wrong := mistakes(values, values.get('ranges', {})):
+    if wrong := mistakes(values, values.get('ranges', {}), closed=closed):
         raise ValueError(' '.join(wrong))
 
 
-def mistakes(values: Mapping[str, Any], ranges: Mapping[str, Any], within: str = 'config.') -> list[str]:
+def mistakes(
+    values: Mapping[str, Any], ranges: Mapping[str, Any], within: str = 'config.', *, closed: bool = True
+) -> list[str]:
     """'KEY: expected ..., got ... .' of every key; both are nested alike."""
     found = []
     for name, words in ranges.items():
         key, value = f'{within}{name}', values.get(name)
         if not isinstance(words, str):
-            found += mistakes(value if isinstance(value, Mapping) else {}, words, f'{key}.')
+            found += mistakes(value if isinstance(value, Mapping) else {}, words, f'{key}.', closed=closed)
+        elif value is None and not closed:
+            continue
         elif not (of := parse(words)).fits(value):
             hint = nearest(words.split(' | '), value) if ' | ' in words and isinstance(value, str) else ''
             found.append(f'{key}: expected {of.expected}, got {value!r}.{hint}')

@@ -24,8 +24,8 @@ def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> I
     ValueError, listing the keys, if there are checkpoints of another config; keys named in `allow_change` may differ.
     """
     path, wanted = workdir / 'config.json', as_json(config)
-    if path.exists() and checkpoints.any_in(workdir / 'checkpoints'):
-        differing = list(differences(read(path), wanted, (*CHANGEABLE, *allow_change)))
+    if there := begun(workdir):
+        differing = list(differences(there, wanted, (*CHANGEABLE, *allow_change)))
         if differing:
             raise ValueError(
                 f'{workdir} belongs to another config. Give another --workdir, the config it was begun with, or allow '
@@ -36,6 +36,12 @@ def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> I
         if parallel.is_leader():
             stack.enter_context(written_whole(path)).write_text(json.dumps(wanted, indent=2) + '\n')
         yield
+
+
+def begun(workdir: Path) -> dict[str, Any]:
+    """The config of the training that a work folder holds; empty if it has no checkpoint."""
+    path = workdir / 'config.json'
+    return read(path) if path.exists() and checkpoints.any_in(workdir / 'checkpoints') else {}
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dnr_jax.runs import checkpoints, config_ranges
 from dnr_jax.runs.identity import CHANGEABLE, differences
 
 # What may differ from the config of the checkpoint when the model is used.
-USE = (*CHANGEABLE, 'clip')
+USE = (*CHANGEABLE, 'clip', 'data.name')
 
 
 class Trained(NamedTuple):
@@ -75,9 +75,7 @@ def adapted(stored: Mapping[str, Any], adapt: Callable[[ConfigDict], ConfigDict]
     """The stored config as it is to be used; ValueError for what cannot be, or is what was trained."""
     config = adapt(ConfigDict(stored))
     config_ranges.expect(config)
-    names = {of['data']['name'].partition('/')[0] for of in (stored, config.to_dict())}
-    same_data = ('data.name',) if len(names) == 1 else ()  # however its videos are stored
-    for changed in differences(stored, config.to_dict(), (*USE, *same_data)):
+    for changed in differences(stored, config.to_dict(), USE):
         raise ValueError(f'Only config.{", config.".join(USE)} can change in a trained model, not {changed}.')
     return config
 

@@ -22,7 +22,7 @@ from dnr_jax.command.bars import bar
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import metrics, precise_statistics
 from dnr_jax.evaluation.batches import centre_views
-from dnr_jax.evaluation.checkpoint_score import expect_classes
+from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import expect_writable, written_whole
 from dnr_jax.runs import trained_model
@@ -83,8 +83,7 @@ def read(
 
     Videos that cannot be read, or have no label, are not among them.
     """
-    source = open_split(config.data.name, config.data.dir, config.validation.split)
-    expect_classes(source, label_names, config)
+    source = of_classes(open_split(config.data.name, config.data.dir, config.validation.split), label_names)
     batch_size = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
     reading = {'batch_size': batch_size, 'workers': config.run.workers}
     batches = centre_views(source, config, 'validation', **reading)

@@ -19,7 +19,7 @@ from dnr_jax import parallel
 from dnr_jax.command.bars import bar
 from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
 from dnr_jax.evaluation.batches import centre_views
-from dnr_jax.evaluation.checkpoint_score import as_scored, expect_classes
+from dnr_jax.evaluation.checkpoint_score import as_scored, of_classes
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.registry import choose
 from dnr_jax.runs import trained_model
@@ -58,12 +58,11 @@ def load(
 
     Args:
       which, adapt: see `trained_model.load`.
-    Raises ValueError if there is no such checkpoint, or if the data has other classes than it was trained for.
+    Raises ValueError if there is no such checkpoint, or if the data has none of its classes.
     """
     found = trained_model.load(workdir, which, adapt, mesh)
     config = found.config
-    source = open_split(config.data.name, config.data.dir, config.test.split)
-    expect_classes(source, found.label_names, config)
+    source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
     return as_scored(found, mesh), source
 
 

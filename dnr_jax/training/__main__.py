@@ -35,7 +35,9 @@ WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and
 def main(arguments: list[str]) -> None:
     command.expect_no_more(arguments)
     if SHOW.value:
-        return tell(table(CONFIG.value, KEYS.read_text()))
+        from dnr_jax.training.setup import shown
+
+        return tell(table(shown(CONFIG.value), KEYS.read_text()))
     CONNECT()
     if TOPOLOGY.value is None and (LARGEST_BATCH.value or CLASSES.value is not None):
         command.refuse('--classes and --largest_batch belong to --dry_run --topology=...; see --help')

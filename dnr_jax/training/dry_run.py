@@ -21,7 +21,7 @@ from dnr_jax.runs.state import byte_count
 from dnr_jax.training import optimizers
 from dnr_jax.training.introduction import introduce
 from dnr_jax.training.reporting import as_time
-from dnr_jax.training.setup import Setup, prepare
+from dnr_jax.training.setup import Setup, prepare, resolved
 
 TIMED_STEPS = 2
 TIMED_BATCHES = 8  # of the loader, after as many that fill its queues
@@ -29,8 +29,9 @@ TIMED_BATCHES = 8  # of the loader, after as many that fill its queues
 
 def dry_run(config: ConfigDict) -> str:
     """The findings, to read; nothing is written. Raises ValueError for what does not fit, as training does."""
+    config, chosen = resolved(config, parallel.make_mesh(), {})
     setup = prepare(config)
-    tell(introduce(config, setup, 0))
+    tell('\n'.join([*chosen, introduce(config, setup, 0)]))
     state = jax.jit(setup.create, out_shardings=parallel.replicated(setup.mesh))(jax.random.key(config.seed))
     with closing(training_batches(config, setup.train, setup.mesh, 0)) as batches:
         loader = loader_pace(config, batches)

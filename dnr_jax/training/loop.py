@@ -28,7 +28,15 @@ from dnr_jax.evaluation.results import account, kept_for_results, write
 from dnr_jax.runs.agreement import all_or_none, expect_alike
 from dnr_jax.runs.checkpoints import Checkpoint, Checkpoints, expect_described
 from dnr_jax.runs.identity import code_version
-from dnr_jax.runs.ownership import as_json, claimed, expect_same_state, expect_same_videos, expect_steps_left, kept
+from dnr_jax.runs.ownership import (
+    as_json,
+    begun,
+    claimed,
+    expect_same_state,
+    expect_same_videos,
+    expect_steps_left,
+    kept,
+)
 from dnr_jax.runs.state import TrainState
 from dnr_jax.runs.stopping import StopRequest
 from dnr_jax.runs.watchdog import Watchdog
@@ -65,7 +73,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
     with ExitStack() as stack:
         guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
         with all_or_none():
-            config = resolved(config)
+            config, chosen = resolved(config, parallel.make_mesh(), begun(workdir))
         expect_alike({'config': as_json(config), 'workdir': str(workdir.absolute()), 'code': code_version()})
         with all_or_none():
             setup = prepare(config)
@@ -84,7 +92,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
             weights = weights_to_begin_with(setup, config) if config.init_from and newest is None else None
             state = start(setup, config.seed, checkpoints, newest, weights)
         reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
-        reporter.line(introduce(config, setup, int(state.step)))
+        reporter.line('\n'.join([*chosen, introduce(config, setup, int(state.step))]))
         if weights:
             reporter.line(weights.told)
         best = checkpoints.best

@@ -27,6 +27,7 @@ from dnr_jax.training.checks import (
     expect_sound,
     expect_warmed_up,
 )
+from dnr_jax.training.choices import choose, open_keys
 
 PyTree = Any
 
@@ -66,12 +67,23 @@ class Setup(Parts):
         return {source.split: source.fingerprint for source in (self.train, self.validation, self.test)}
 
 
-def resolved(config: ConfigDict) -> ConfigDict:
-    """The config with the full name of its data, lest it become ambiguous; ValueError if there is no such data set."""
+def resolved(config: ConfigDict, mesh: parallel.Mesh, begun: Mapping[str, Any]) -> tuple[ConfigDict, list[str]]:
+    """The config with the full name of its data, lest it become ambiguous, and a value for every key.
+
+    With what was chosen, to read; see `choices.choose`. ValueError if there is no such data set.
+    """
     config = config.copy_and_resolve_references()
     folder = find_folder(config.data.name, config.data.dir)
     config.data.name = '/'.join(folder.parts[-3:-1])
-    return config
+    return config, choose(config, mesh, begun)
+
+
+def shown(config: ConfigDict) -> ConfigDict:
+    """The config with what its data chooses, where that is prepared; what it leaves open stays open else."""
+    try:
+        return resolved(config, parallel.make_mesh(), {})[0] if open_keys(config) else config
+    except ValueError:
+        return config
 
 
 def prepare(config: ConfigDict) -> Setup:

@@ -45,7 +45,9 @@ def test_cells_that_are_too_long_go_on_below():
     ]
 
 
-@pytest.mark.parametrize(('value', 'told'), [('', "''"), ('dense', 'dense'), (1e-5, '1e-05'), ((1, 'a'), "(1, 'a')")])
+@pytest.mark.parametrize(
+    ('value', 'told'), [('', "''"), (None, 'by the data'), ('dense', 'dense'), (1e-5, '1e-05'), ((1, 'a'), "(1, 'a')")]
+)
 def test_values_as_they_are_given(value, told):
     assert config_table.written(value) == told
 

@@ -204,8 +204,41 @@ def test_what_is_printed(tmp_path, capfd, monkeypatch):
         'test                8 rows = 8 records',
     ]
     assert output.out.splitlines()[4].startswith('8 classes, 0.')
-    assert f'--config.data.name=moving_shapes/tiny --config.data.dir={tmp_path}' in output.out
+    assert output.out.splitlines()[5] == (
+        'To train on it: python train.py --config=configs/moving_shapes.py --config.data.name=moving_shapes/tiny '
+        f'--config.data.dir={tmp_path} --workdir=runs/moving_shapes'
+    )
     assert '100%' in output.err and output.err.count('\n') == 1  # one progress bar, and nothing else
+
+
+@pytest.mark.parametrize(
+    ('records', 'name', 'told'),
+    [
+        (
+            9,
+            'videos/my gym-jpeg8',
+            "--config=configs/videos.py --config.data.name='videos/my gym-jpeg8' --workdir='runs/",
+        ),
+        (9, 'ucf101/split1-original', '--config.data.name=ucf101/split1-original --workdir=runs/ucf101_split1'),
+        (
+            0,
+            'videos/gym-original',
+            'eval.py --workdir=... --config.data.name=videos/gym-original --config.test.split=test',
+        ),
+    ],
+)
+def test_the_next_command(records, name, told):
+    folder = pathlib.Path(prepare.DEFAULT_DIR).expanduser() / name / '1.1.0'
+    splits = {'test': {'records': 4, 'unlabelled': 4}, 'train': {'records': 9, 'unlabelled': 9 - records}}
+    assert told in prepare.next_command(splits, folder, 'videos')
+
+
+@pytest.mark.parametrize('name', DATASETS)
+def test_every_data_set_is_trained_by_a_config(name):
+    cls = builder_class(name)
+    configs = ('moving_shapes', 'hard_shapes') if name == 'moving_shapes' else (cls.trained_by,)
+    assert all((ROOT / 'configs' / f'{config}.py').exists() for config in configs)
+    assert cls.trained_by in configs or name == 'moving_shapes'
 
 
 def test_nothing_is_left_in_the_temporary_folder(kinetics, tmp_path, monkeypatch):

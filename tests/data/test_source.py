@@ -137,3 +137,14 @@ def test_a_damaged_record_is_found_when_read(copied_dir):
             damaged += 1
             assert f"{TRAIN}', is damaged" in str(error) and 'hash mismatch' in str(error)
     assert damaged == 1
+
+
+def test_labels_of_other_classes_are_those_of_the_same_names(tiny_dir):
+    source = open_split('moving_shapes/tiny', tiny_dir, 'test')
+    other = source.of_classes(['shrink', 'something else', 'move right'])
+    assert other.label_names == ('shrink', 'something else', 'move right') and other.own_names == source.label_names
+    right, shrink, left = 0, 5, 1  # labels are numbers modulo eight, see `shapes.draw_parameters`
+    by_id = {source[index]['id']: source[index]['label'] for index in range(len(source))}
+    found = {other[index]['id']: other[index]['label'] for index in range(len(other))}
+    assert found == {id: {right: 2, shrink: 0}.get(label, -1) for id, label in by_id.items()}
+    assert list(by_id.values()).count(left) > 0 and source[0]['label'] == by_id[source[0]['id']]

@@ -23,7 +23,7 @@ from dnr_jax.runs import trained_model
 class FakeSource(VideoSource):
     """A split without videos."""
 
-    name, split, label_names = 'shapes test', 'test', tuple('abcdefgh')
+    name, split, label_names, own_names = 'shapes test', 'test', tuple('abcdefgh'), tuple('abcdefgh')
     fingerprint = '0123456789abcdef'
 
     def __init__(self):
@@ -120,9 +120,13 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
 
 @pytest.mark.parametrize(('names', 'words'), [
     (tuple(f'class {i}' for i in range(8)), r'convert \.\.\. --data, or --classes=FILE'),
-    (tuple('abc'), 'tells apart 3 classes .* has 8 .*; give the data set it was trained on with --config.data.dir'),
+    (tuple('xyz'), "tells apart 3 classes .* shapes test has 8 others .*; give data of its classes"),
 ])  # fmt: skip
-def test_other_classes_than_those_of_the_data(source, config, names, words):
-    checkpoint_score.expect_classes(source, source.label_names, config)
+def test_other_classes_than_those_of_the_data(source, names, words):
     with pytest.raises(ValueError, match=words):
-        checkpoint_score.expect_classes(source, names, config)
+        checkpoint_score.of_classes(source, names)
+
+
+def test_the_same_classes_in_another_order(source):
+    mapped = checkpoint_score.of_classes(source, ('x', 'h', 'a'))
+    assert mapped.label_names == ('x', 'h', 'a') and mapped._labels == (2, -1, -1, -1, -1, -1, -1, 1)

@@ -69,6 +69,17 @@ def test_the_five_highest_are_told_where_they_are_a_part():
     assert 'top5' not in scores.summarize(predict(labels=(8, 5, 4, 0), logits=logits[:, :9]))
 
 
+def test_classes_that_do_not_meet_are_told():
+    results = account(predict()) | {'unknown_classes': list('vwxy'), 'absent_classes': ['c']}
+    (note,) = scores.to_text('test', results).splitlines()[1:]
+    unknown, absent = note.strip().split('; ')
+    assert (
+        unknown
+        == '4 classes of the data are none of the model, and their videos count as without a label: v, w, x, ...'
+    )
+    assert absent == '1 classes of the model are none of the data: c'
+
+
 def test_missing_videos_leave_the_score_open():
     missing = Missing('x', 'too short'), Missing('y', 'damaged'), Missing('z', 'too short')
     predictions = predict(missing=missing)

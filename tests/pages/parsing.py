@@ -86,4 +86,4 @@ def check(name: str, rest: Sequence[str]) -> None:
     else:
         config = running.override(base.get_config(), overrides)
         config.data.name, config.model.backbone = 'moving_shapes', 'resnet18'
-    config_ranges.expect(config)
+    config_ranges.expect(config, closed=False)

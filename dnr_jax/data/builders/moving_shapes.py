@@ -29,6 +29,11 @@ class MovingShapes(VideoBuilder):
     ]
     default_config = 'standard'
 
+    @property
+    def trained_by(self) -> str:
+        """Each variant has a config."""
+        return 'hard_shapes' if self.builder_config.name == 'hard' else 'moving_shapes'
+
     def list_rows(self) -> Annotated:
         """The clips to draw; none of them has a file."""
         variant = self.builder_config.name

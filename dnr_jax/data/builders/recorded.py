@@ -94,24 +94,28 @@ def store_row(row: Row, *, storage: Storage, limits: Limits, groups: int) -> dic
 class Kinetics200(RecordedBuilder):
     """Mini-Kinetics: 200 classes of Kinetics-400 (Xie et al., ECCV 2018)."""
 
+    trained_by = 'kinetics400'
     reader = staticmethod(partial(kinetics.read, classes=200))
 
 
 class Kinetics400(RecordedBuilder):
     """Kinetics-400 (Kay et al., 2017)."""
 
+    trained_by = 'kinetics400'
     reader = staticmethod(partial(kinetics.read, classes=400))
 
 
 class Kinetics600(RecordedBuilder):
     """Kinetics-600 (Carreira et al., 2018)."""
 
+    trained_by = 'kinetics400'
     reader = staticmethod(partial(kinetics.read, classes=600))
 
 
 class Kinetics700(RecordedBuilder):
     """Kinetics-700 (Carreira et al., 2019)."""
 
+    trained_by = 'kinetics400'
     reader = staticmethod(partial(kinetics.read, classes=700))
 
 
@@ -121,6 +125,7 @@ class SomethingV1(RecordedBuilder):
     Two orders of its classes are in use: `sorted`, of TSM, TEA, TAM and TDN, and `file`, of MMAction2.
     """
 
+    trained_by = 'something_v1'
     reader = staticmethod(partial(something.read, version='v1'))
     variants = {'sorted': {'order': 'sorted'}, 'file': {'order': 'file'}}
 
@@ -128,12 +133,14 @@ class SomethingV1(RecordedBuilder):
 class SomethingV2(RecordedBuilder):
     """Something-Something V2 (Mahdisoltani et al., 2018)."""
 
+    trained_by = 'something_v2'
     reader = staticmethod(partial(something.read, version='v2', order='file'))
 
 
 class Ucf101(RecordedBuilder):
     """UCF101 (Soomro et al., 2012), one of its three divisions."""
 
+    trained_by = 'ucf101'
     reader = staticmethod(ucf101.read)
     variants = {f'split{number}': {'fold': number} for number in (1, 2, 3)}
 
@@ -141,6 +148,7 @@ class Ucf101(RecordedBuilder):
 class Hmdb51(RecordedBuilder):
     """HMDB51 (Kuehne et al., ICCV 2011), one of its three divisions."""
 
+    trained_by = 'hmdb51'
     reader = staticmethod(hmdb51.read)
     variants = {f'split{number}': {'fold': number} for number in (1, 2, 3)}
 

@@ -78,11 +78,13 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
 
     Attributes:
       default_config: the configuration that a name alone stands for; None where it is the one that is prepared.
+      trained_by: name of the file in configs/ that trains on it.
     """
 
     VERSION = tfds.core.Version(VERSION)
     url_infos = None  # nothing to download; looking for checksums would need a package TFDS does not declare
     default_config: str | None = None
+    trained_by: str = 'videos'
 
     def list_rows(self) -> Annotated:
         """Class names, rows and what is rejected before anything is decoded."""
