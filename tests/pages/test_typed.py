@@ -18,7 +18,7 @@ from dnr_jax.data.builders.shapes import make_example
 # In this order, since some need what those before have left.
 TYPED = (
     'README.md', 'docs/training.md', 'docs/evaluation.md', 'docs/study.md', 'docs/predict.md', 'docs/export.md',
-    'docs/data.md', 'docs/speed.md', 'docs/runs.md',
+    'docs/data.md', 'docs/speed.md', 'docs/runs.md', 'docs/own_videos.md',
 )  # fmt: skip
 NEEDED = {
     r'^pip install': 'the network',

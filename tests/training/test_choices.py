@@ -65,9 +65,9 @@ def test_of_videos_without_splits(config):
     assert chosen == {
         'data.train_split': 'train[:80%]', 'validation.split': 'train[80%:]', 'test.split': 'train[80%:]',
         'train.batch_size': 8, 'validation.batch_size': 8, 'test.batch_size': 8, 'clip.stride': 3, 'test.clips': 1,
-        'train.epochs': 240, 'schedule.learning_rate': 0.0125, 'schedule.warmup_steps': 48,
+        'train.epochs': 240, 'schedule.learning_rate': 0.05, 'schedule.warmup_steps': 48,
         'run.validate_every_epochs': 24, 'run.log_every_steps': 24,
-        'recipe.batch_size': 8, 'recipe.learning_rate': 0.0125, 'recipe.clips_per_statistic': 4,
+        'recipe.batch_size': 8, 'recipe.learning_rate': 0.05, 'recipe.clips_per_statistic': 4,
     }  # fmt: skip
     assert told[1] == '  data.train_split=train[:80%]: no split to validate on, so 20 % of the videos are held back'
     assert any('the final score is of the same videos as validation' in line for line in told)
@@ -86,7 +86,7 @@ def test_what_was_set_stays_and_is_chosen_by(config):
     config.train.epochs, config.train.batch_size, config.init_from = 10, 4, 'weights/any'
     chosen, _ = choose(config)
     assert 'train.epochs' not in chosen and chosen['schedule.warmup_steps'] == 4  # a tenth of 10 epochs of 4 steps
-    assert chosen['schedule.learning_rate'] == pytest.approx(0.1 * 0.1 * 4 / 64, rel=1e-2)
+    assert chosen['schedule.learning_rate'] == pytest.approx(0.1 * 0.05 / 2**0.5, rel=1e-2)
     assert (chosen['recipe.batch_size'], chosen['recipe.clips_per_statistic']) == (4, 2)
 
 
@@ -141,7 +141,7 @@ def rule(key, data=DATA, **sections):
 def test_many_long_videos():
     """5,000 are 79 steps of 64: 30 epochs. 300 frames are five clips of 64."""
     assert rule('train.batch_size') == 64 and rule('train.epochs') == 30
-    assert rule('schedule.learning_rate') == 0.1 and rule('schedule.warmup_steps') == 237
+    assert rule('schedule.learning_rate') == 0.141 and rule('schedule.warmup_steps') == 237
     assert rule('clip.stride') == 8 and rule('test.clips') == 5 and rule('run.validate_every_epochs') == 3
 
 

@@ -16,6 +16,8 @@ from benchmarks import kills
 from configs import moving_shapes
 from dnr_jax import models, parallel
 from dnr_jax.command.signals import Stopped
+from dnr_jax.data import prepare
+from dnr_jax.data.builders.shapes import make_example
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.video.decoding import VideoError
@@ -144,6 +146,29 @@ def test_views_and_other_data_in_evaluation(finished, tiny_dir, tmp_path):
     results = evaluate_checkpoint(finished[0], '8', three_views, tmp_path)
     assert results['protocol'] == '4x4 frames, 3x3 views of 32x32, dense sampling, logits averaged (32 videos)'
     assert (results['step'], results['videos']) == (8, 32)
+
+
+def test_another_data_set_is_scored_by_the_names_of_its_classes(finished, tmp_path):
+    """Videos of the test in class folders of their own: the same logits, and the labels that the model has for them."""
+    folders = {5: 'shrink', 0: 'move right', 1: 'a class of its own'}
+    for index, name in folders.items():
+        (tmp_path / 'source/test' / name).mkdir(parents=True)
+        (tmp_path / 'source/test' / name / f'{index}.mp4').write_bytes(make_example('test', index)['video'])
+    options = ['--source', str(tmp_path / 'source'), '--out', str(tmp_path / 'data'), '--workers', '0']
+    assert prepare.main(['videos', '--variant', 'later', *options]) == 0
+
+    def later(config):
+        config.data.update({'name': 'videos/later-original', 'dir': str(tmp_path / 'data')})
+        return config
+
+    results = evaluate_checkpoint(finished[0], 'last', later, tmp_path / 'out')
+    assert results['unknown_classes'] == ['a class of its own'] and len(results['absent_classes']) == 6
+    assert (results['coverage']['scored'], results['coverage']['unlabelled']) == (3, 1)
+    whole, part = (dict(np.load(folder / 'predictions.npz')) for folder in (finished[0] / 'test', tmp_path / 'out'))
+    places = [int(id.rpartition('/')[2]) for id in part['ids']]
+    assert part['labels'].tolist() == [{5: 5, 0: 0, 1: -1}[place] for place in places]
+    rows = [whole['ids'].tolist().index(f'test-{place:05d}') for place in places]
+    np.testing.assert_allclose(part['logits'], whole['logits'][rows], rtol=1e-4, atol=1e-5)
 
 
 def test_what_was_trained_cannot_change(finished, tmp_path):
