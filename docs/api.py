@@ -39,8 +39,8 @@ SECTIONS = (
 import dnr_jax
 
 model = dnr_jax.load('runs/dnr')
-model.predict('clip.mp4')     # {'grow': 0.98, ...}, the likeliest first
-model.features('clip.mp4')    # an array of C numbers
+model.predict('clip.mp4')  # {'grow': 0.98, ...}, the likeliest first
+model.features('clip.mp4')  # an array of C numbers
 ```
 """,
         (
@@ -151,10 +151,9 @@ from dnr_jax.data import pipeline
 from dnr_jax.data.source import open_split
 
 videos = open_split('moving_shapes/tiny', 'data', 'validation')
-batches = pipeline.eval_batches(
-    videos, sampling='dense', frames=8, stride=2, clips=1, crops=1, short_side=36, size=32, damaged='stop',
-    batch_size=4, workers=0, shard_index=0, shard_count=1,
-)
+views = {'sampling': 'dense', 'frames': 8, 'stride': 2, 'clips': 1, 'crops': 1, 'short_side': 36, 'size': 32}
+alone = {'workers': 0, 'shard_index': 0, 'shard_count': 1}  # this process reads them all, in threads
+batches = pipeline.eval_batches(videos, **views, **alone, damaged='stop', batch_size=4)
 batch = next(iter(batches))  # {'clip': uint8 [4 1 8 32 32 3], 'label': [4], ...}
 ```
 """,
@@ -202,7 +201,7 @@ def signature(described) -> str:
     (node,) = ast.parse(textwrap.dedent(inspect.getsource(described))).body
     if isinstance(node, ast.ClassDef):
         fields = [f'    {ast.unparse(of)}' for of in node.body if isinstance(of, ast.AnnAssign)]
-        return '\n'.join([f'class {node.name}:', *(fields or ['    ...'])])
+        return '\n'.join([f'class {node.name}:', *fields]) if fields else f'class {node.name}: ...'
     returned = f' -> {ast.unparse(node.returns)}' if node.returns else ''
     listed = list(arguments(node.args))
     in_one = f'def {node.name}({", ".join(listed)}){returned}: ...'
