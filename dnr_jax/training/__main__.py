@@ -15,7 +15,7 @@ KEYS = command.beside('configs/base.py')  # of all configs, with a comment each
 CONFIG = command.define_config('configs/moving_shapes.py', 'Config file; after a colon: BACKBONE,NORMS.')
 CONNECT = command.define_distributed()
 ALLOW_CHANGE = flags.DEFINE_multi_string('allow_change', [], 'Key that may differ from how the folder was begun.')
-DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Measure a few steps, tell what the run would take, and begin no work folder.')
+DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Measure a few steps, tell what a run would take, and begin no folder.')
 SHOW = flags.DEFINE_bool('show', False, 'Print all keys of the config: value, what it may be, what it is for; and end.')
 TOPOLOGY = flags.DEFINE_string(
     'topology',
