@@ -65,11 +65,19 @@ def of_classes(source: VideoSource, label_names: Sequence[str]) -> VideoSource:
 
 
 def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_model.Trained:
-    """With the statistics that scores are taken with, see `with_precise_statistics`."""
+    """With the statistics that scores are taken with, see `with_precise_statistics`.
+
+    Raises ValueError if the videos to take them of are not those that the model was trained on.
+    """
     config, variables = found.config, found.variables
     if not config.run.precise_batches:
         return found
     train = open_split(config.data.name, config.data.dir, config.data.train_split)
+    if found.fingerprints.get(train.split, train.fingerprint) != train.fingerprint:
+        raise ValueError(
+            f'Precise statistics are of the videos that a model was trained on, and {train.name} holds others: give '
+            'those with --config.data.name and --config.data.dir, or take config.run.precise_batches=0.'
+        )
     observe = compile_observe(of_whole_batches(found.model), variables, config.pixels.to_dict(), mesh)
     return found._replace(
         variables=with_precise_statistics(observe, variables, train, config, mesh, before_batch=lambda: None)

@@ -118,6 +118,14 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
     np.testing.assert_allclose(found['var'], clips.var(axis=(1, 2, 3, 4), ddof=1).mean(axis=0), rtol=1e-4)
 
 
+def test_precise_statistics_of_other_videos(config, monkeypatch):
+    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: FakeSource())
+    config.run.precise_batches = 2
+    found = trained_model.Trained(nn.Dense(8), {}, config, tuple('ab'), {'test': 'other'}, 7)
+    with pytest.raises(ValueError, match='shapes test holds others: .* config.run.precise_batches=0'):
+        checkpoint_score.as_scored(found, parallel.make_mesh())
+
+
 @pytest.mark.parametrize(('names', 'words'), [
     (tuple(f'class {i}' for i in range(8)), r'convert \.\.\. --data, or --classes=FILE'),
     (tuple('xyz'), "tells apart 3 classes .* shapes test has 8 others .*; give data of its classes"),
