@@ -21,7 +21,23 @@ PYTHON = {name: command for name, command in COMMANDS.items() if command.words[0
 OURS = {of.words[1:]: str(of) for of in (*IN_DOCSTRINGS, *PYTHON.values())
         if of.words[1] != '-c' and of.words[1:3] != ('-m', 'pytest')}  # fmt: skip
 # Of the shell, of other projects, and of machines that are not here.
-OTHERS = {'cut', 'done', 'echo', 'ffmpeg', 'gcloud', 'grep', 'kill', 'sleep', 'tail', 'while', 'cd', 'ruff', 'mount'}
+OTHERS = {
+    'cp',
+    'cut',
+    'done',
+    'echo',
+    'ffmpeg',
+    'gcloud',
+    'grep',
+    'kill',
+    'sleep',
+    'tail',
+    'while',
+    'cd',
+    'ruff',
+    'mkdir',
+    'mount',
+}
 
 
 @pytest.fixture(scope='module')
