@@ -222,7 +222,9 @@ def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random
     found, _ = in_memory(random_variables, small_networks.short('resnet18', 'batch'))
     assert checkpoint_score.as_scored(found, mesh) is found
     found.config.run.precise_batches = 4
-    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: VideoSource.__new__(VideoSource))
+    train = VideoSource.__new__(VideoSource)
+    train.name, train.split, train.fingerprint = 'moving_shapes', 'train', 'of these videos'
+    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: train)
     monkeypatch.setattr(scoring, 'training_batches', lambda *_, **__: (n for n in range(9)))
     monkeypatch.setattr(scoring, 'statistics_by', lambda observe, variables, batches, mesh: list(batches))
     assert checkpoint_score.as_scored(found, mesh).variables == {**found.variables, 'batch_stats': [0, 1, 2, 3]}
