@@ -1,0 +1,182 @@
+"""Does the relay help on real video: by the relay, by a transform that knows the clip, or by a clock?
+
+    python -m experiments.real_video                                                # all that is in docs/real_video.md
+    python -m experiments.real_video --methods='batch;dnr' --clips=2 --seeds=7      # or a part of it, or more
+    python -m experiments.pages
+
+Each run is one training of configs/grid_words.py by `train.py`, which scores its test once, and a line of
+experiments/records/real_video.jsonl. Started again, it goes on with what is missing, a stopped training from its last
+checkpoint. Rates are chosen on validation alone.
+"""
+
+import argparse
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks import records
+from dnr_jax.evaluation import predictions
+from dnr_jax.registry import choose
+
+RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
+BACKBONES = ('resnet18', 'tsm_resnet18')
+CLIPS = (2, 8, 16)  # that share statistics
+RATE = 0.1
+# How words stand in their clips: within 4 frames of the middle, within 8, or at 0.7 to 1.4 times their speed.
+TIMINGS = {'cut': 'grid_words', 'moved': 'grid_moved', 'paced': 'grid_paced'}
+
+# By the norms of a block. All but the last two answer what it is that helps; hopwise norms have no cell.
+METHODS = {
+    'batch': 'batch',
+    'dnr': 'dnr',
+    'clock': 'batch,hopwise',
+    'clock, relay along layers': 'cross_layer,hopwise',
+    'conditional': 'cross_layer_unrelayed,cross_temporal_unrelayed',
+    'temporal': 'dnr_temporal',
+    'layer': 'dnr_layer',
+    'clock, scale from 1/4': 'batch,hopwise_quarter',
+    'whole statistics': 'cross_layer,cross_temporal_whole',
+}
+
+
+class Run(NamedTuple):
+    """What tells one record from all others."""
+
+    backbone: str
+    method: str
+    clips: int  # that share statistics
+    timing: str
+    rate: float
+    seed: int
+
+
+class Part(NamedTuple):
+    """Runs of all these methods, with seeds from 0."""
+
+    methods: Sequence[str]
+    seeds: int
+    backbones: Sequence[str] = ('resnet18',)
+    clips: Sequence[int] = (16,)
+    timings: Sequence[str] = ('cut',)
+    rates: Sequence[float] = (RATE,)
+
+
+# What docs/real_video.md is made of.
+PAGE = (Part(('batch', 'dnr', 'clock', 'clock, relay along layers', 'conditional'), seeds=3),)
+
+
+def plan(parts: Sequence[Part]) -> list[Run]:
+    """All runs, each once, a seed of all methods before the next."""
+    found = {}
+    for part in parts:
+        for method in part.methods:
+            choose(METHODS, method, 'method')
+        for seed, method, *of in itertools.product(
+            range(part.seeds), part.methods, part.backbones, part.clips, part.timings, part.rates
+        ):
+            backbone, clips, timing, rate = of
+            found[Run(backbone, method, clips, choose_timing(timing), rate, seed)] = None
+    return list(found)
+
+
+def choose_timing(timing: str) -> str:
+    """That timing, if there is one."""
+    choose(TIMINGS, timing, 'timing')
+    return timing
+
+
+def key(record: dict[str, Any]) -> Run:
+    """The run of a record."""
+    return Run(*(record[name] for name in Run._fields))
+
+
+def command_of(run: Run, workdir: Path, data_dir: str) -> list[str]:
+    """The training of a run."""
+    return [
+        sys.executable,
+        'train.py',
+        f'--config=configs/grid_words.py:{run.backbone},{METHODS[run.method]}',
+        f'--config.data.name=videos/{TIMINGS[run.timing]}-jpeg54',
+        f'--config.data.dir={data_dir}',
+        f'--config.model.norm.statistics_scope={run.clips}',
+        f'--config.schedule.learning_rate={run.rate}',
+        f'--config.seed={run.seed}',
+        f'--workdir={workdir}',
+    ]
+
+
+def carry_out(runs: Sequence[Run], folder: Path, data_dir: str, keep: bool) -> None:
+    """Trains and records each of the runs."""
+    for number, run in enumerate(runs):
+        workdir = folder / '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
+        began = time.perf_counter()
+        subprocess.run(command_of(run, workdir, data_dir), check=True)
+        seconds = round(time.perf_counter() - began, 1)
+        measured = scores(workdir)
+        records.add(RECORDS, {**run._asdict(), 'seconds': seconds, **measured})
+        print(
+            f'{number + 1}/{len(runs)} {" ".join(map(str, run))}: {measured["top1"]:.1%} ({seconds:.0f} s)', flush=True
+        )
+        if not keep:
+            shutil.rmtree(workdir / 'checkpoints')
+
+
+def scores(workdir: Path) -> dict[str, Any]:
+    """What a finished training knows: the test, and top-1 of the validations."""
+    results = json.loads((workdir / 'test/results.json').read_text())
+    lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+    validations = {line['step']: round(line['top1'], 4) for line in lines if line.get('kind') == 'validation'}
+    return {
+        'steps': results['step'],
+        'top1': round(results['top1'], 4),
+        'mean_class': round(results['mean_class_accuracy'], 4),
+        'validation': list(validations.values()),
+        'right': right(predictions.read(workdir / 'test')),
+    }
+
+
+def right(stored: predictions.Stored) -> str:
+    """Which videos are right, in the order of their names, as bits in hexadecimal."""
+    order = np.argsort(stored.ids)
+    return np.packbits((stored.logits.argmax(axis=1) == stored.labels)[order]).tobytes().hex()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m experiments.real_video', description=__doc__.split('\n')[0])
+    parser.add_argument(
+        '--methods', help=f'these alone, in place of all in docs/real_video.md; of {"; ".join(METHODS)}'
+    )
+    parser.add_argument('--backbones', default='resnet18', help=f'of --methods: {";".join(BACKBONES)}')
+    parser.add_argument('--clips', default='16', help='per statistic, of --methods')
+    parser.add_argument('--timings', default='cut', help=f'of --methods: {";".join(TIMINGS)}')
+    parser.add_argument('--rates', default=str(RATE), help='learning rates, of --methods')
+    parser.add_argument('--seeds', type=int, default=3, help='how many, from 0, of --methods')
+    parser.add_argument('--data_dir', default='~/tensorflow_datasets')
+    parser.add_argument('--workdir', type=Path, default=Path('runs/real_video'))
+    parser.add_argument('--keep', action='store_true', help='checkpoints of finished trainings, for the study')
+    options = parser.parse_args()
+    wanted = PAGE
+    if options.methods:
+        methods, backbones, clips, timings, rates = (
+            of.split(';') for of in (options.methods, options.backbones, options.clips, options.timings, options.rates)
+        )
+        wanted = [Part(methods, options.seeds, backbones, list(map(int, clips)), timings, list(map(float, rates)))]
+    found = records.read(RECORDS)
+    done = set(map(key, found))
+    missing = [run for run in plan(wanted) if run not in done]
+    expected = median([record['seconds'] for record in found] or [0]) * len(missing) / 60
+    print(f'{len(missing)} runs are missing: about {expected:.0f} minutes.')
+    carry_out(missing, options.workdir, options.data_dir, options.keep)
+
+
+if __name__ == '__main__':
+    main()
