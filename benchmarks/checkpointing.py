@@ -31,7 +31,7 @@ def measure(folder: Path, every: int, windows: int) -> tuple[list[float], list[f
     mesh = parallel.make_mesh()
     model = models.build(**config.model.to_dict(), classes=CLASSES)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=256, epochs=100)
-    optimizer = optimizers.sgd(schedule, **config.optimizer)
+    optimizer = optimizers.make(schedule, **config.optimizer)
     clip_shape = (config.train.batch_size, config.clip.frames, config.augment.size, config.augment.size, 3)
     state = jax.jit(
         lambda key: create_state(key, model=model, optimizer=optimizer, clip_shape=clip_shape, averaged=False),

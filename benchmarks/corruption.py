@@ -72,7 +72,7 @@ def make_state(step: int) -> TrainState:
     """A narrow ResNet-18 with its optimizer, other values for every step."""
     config = moving_shapes.get_config()
     config.model.width = 4
-    optimizer = optimizers.sgd(lambda step: 0.1, **config.optimizer)
+    optimizer = optimizers.make(lambda step: 0.1, **config.optimizer)
     model = models.build(**config.model.to_dict(), classes=8)
     create = partial(create_state, model=model, optimizer=optimizer, clip_shape=(1, 2, 32, 32, 3), averaged=True)
     shapes = jax.eval_shape(create, jax.random.key(0))

@@ -88,7 +88,8 @@ def loader_settings(sampling: str) -> dict:
     """Those of Kinetics-400."""
     config = kinetics400.get_config()
     clip = {**config.clip, 'sampling': sampling}
-    return {**clip, **config.augment.to_dict(), 'damaged': 'stop', 'seed': 0, 'shard_index': 0, 'shard_count': 1}
+    order = {'balanced_sampling': config.train.balanced_sampling, 'seed': 0, 'shard_index': 0, 'shard_count': 1}
+    return {**clip, **config.augment.to_dict(), 'damaged': 'stop', **order}
 
 
 def read(folder: Path, form: str, sampling: str, workers: int, clips: int) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def training(settings: Settings) -> tuple[Program, int]:
     """The whole training step, and how many parameters it trains."""
     config, model, mesh = parts(settings)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=3757, epochs=196)
-    optimizer = optimizers.sgd(schedule, **config.optimizer)
+    optimizer = optimizers.make(schedule, **config.optimizer)
     state = initial_state(settings, model, optimizer)
     step = train_step.make_train_step(config, model, optimizer, mesh, CLASSES)
     state = jax.device_put(state, parallel.replicated(mesh))
@@ -77,7 +77,7 @@ def training(settings: Settings) -> tuple[Program, int]:
 def forward(settings: Settings) -> tuple[Program, int]:
     """The network in evaluation, with running statistics, and how many parameters it has."""
     config, model, mesh = parts(settings)
-    state = initial_state(settings, model, optimizers.sgd(lambda _: 0.1, **config.optimizer))
+    state = initial_state(settings, model, optimizers.make(lambda _: 0.1, **config.optimizer))
     variables = jax.device_put(state.variables, parallel.replicated(mesh))
     batch = random_batch(clip_shape(settings), CLASSES)
     batch = parallel.place(batch | {'clip': batch['clip'][:, None]}, mesh)

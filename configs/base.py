@@ -93,8 +93,11 @@ SCHEDULE = {
 }  # fmt: skip
 
 OPTIMIZER = {
-    'momentum': (0.9, '[0, 1)'),
+    'name': ('sgd', 'sgd | adamw'),  # adamw wants a smaller rate and a larger decay: 3e-4 and 0.05
+    'momentum': (0.9, '[0, 1)'),  # of adamw, the first of its betas
     'nesterov': (False, 'bool'),
+    'second_momentum': (0.999, '[0, 1)'),  # of adamw, the second of its betas
+    'epsilon': (1e-8, '(0, 1)'),  # of adamw, added to the root of the mean square
     'weight_decay': (1e-4, '[0, 1)'),  # on every parameter, scales and biases too
     'clip_norm': (40.0, '[0, inf)'),  # global norm of the averaged gradient; 0 does not clip
     'groups': ((), 'any of pattern; [0, inf); [0, inf)'),  # by path, factors of rate and decay, see tsn.GROUPS
@@ -110,6 +113,8 @@ REGULARIZATION = {
 TRAIN = {
     'batch_size': (64, '1..'),  # clips per step over all devices; statistics are taken per device
     'epochs': (196, '1..'),
+    'balanced_sampling': (0.0, '[0, 1]'),  # videos drawn by class: 0 reads each once an epoch, 1 of every class as many
+    'class_weights': (0.0, '[0, 1]'),  # losses weighed by (videos of the class)^-this; 1 lets classes weigh the same
     'micro_batches': (1, '1..'),  # parts in which a device passes its clips, to save memory; statistics are of one
     'ema_decay': (0.0, '[0, 1)'),  # of a moving average of the parameters, used to evaluate; 0 keeps none
     'max_skipped_steps': (0, '0..'),  # updates that are not finite and are left out, before the run stops

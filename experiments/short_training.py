@@ -98,7 +98,7 @@ class Trainer:
         self.pixels = config.pixels.to_dict()
         self.model = models.build(**config.model.to_dict(), classes=classes)
         timing = {'steps_per_epoch': steps_per_epoch, 'epochs': config.train.epochs}
-        self.optimizer = optimizers.sgd(optimizers.learning_rate(**config.schedule, **timing), **config.optimizer)
+        self.optimizer = optimizers.make(optimizers.learning_rate(**config.schedule, **timing), **config.optimizer)
         self.step = train_step.make_train_step(config, self.model, self.optimizer, self.mesh, classes)
         self.predict = make_predict(config, self.model, self.mesh, views_at_once=0)
         # Drawing weights takes no time, but its compilation does.

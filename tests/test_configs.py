@@ -51,8 +51,8 @@ def test_released_recipe():
         'fall_by': 'epoch', 'milestones': (), 'gamma': 0.1,
     }  # fmt: skip
     assert config.optimizer.to_dict() == {
-        'momentum': 0.9, 'nesterov': False, 'weight_decay': 1e-4, 'clip_norm': 40.0,
-        'groups': (), 'frozen': (),
+        'name': 'sgd', 'momentum': 0.9, 'nesterov': False, 'second_momentum': 0.999, 'epsilon': 1e-8,
+        'weight_decay': 1e-4, 'clip_norm': 40.0, 'groups': (), 'frozen': (),
     }  # fmt: skip
     assert (config.train.batch_size, config.train.epochs) == (64, 196)
     assert config.clip.to_dict() == {'sampling': 'dense', 'frames': 8, 'stride': 8}

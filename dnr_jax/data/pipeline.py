@@ -7,7 +7,6 @@ is divided over hosts.
 """
 
 import dataclasses
-import functools
 import os
 import re
 import signal
@@ -22,6 +21,7 @@ from absl import flags
 from grain.python import SharedMemoryArray
 
 from dnr_jax.data import storage
+from dnr_jax.data.order import Order
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.transforms import TrainTransform, eval_views, mirrored_crops, train_transform
@@ -43,6 +43,7 @@ def train_batches(
     repeats: int,
     damaged: str,
     batch_size: int,
+    balanced_sampling: float | int,
     seed: int,
     start_step: int,
     workers: int,
@@ -62,6 +63,7 @@ def train_batches(
       repeats: clips taken from a video each time it comes up, side by side in the batch, each drawn by itself.
       damaged: what to do about a record that cannot be read: 'stop', or 'skip' to the next record of the data set.
       batch_size: clips in a batch of this process, B.
+      balanced_sampling: 0 reads every video once an epoch, 1 of every class as many, see `Order`.
       seed: of the order and of all draws.
       start_step: number of batches to pass over; costs nothing.
       workers: processes that decode; 0 decodes in threads of this one.
@@ -84,6 +86,7 @@ def train_batches(
         raise ValueError(f'seed and start_step start at 0, repeats at 1, got {seed=}, {start_step=}, {repeats=}.')
     load = _TrainClip(
         source=source,
+        order=Order(source, balanced_sampling, seed),
         repeats=repeats,
         seed=seed,
         sample=choose(SAMPLINGS, sampling, 'sampling').train,
@@ -226,6 +229,7 @@ class EvalBatches(Batches):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _TrainClip:
     source: VideoSource
+    order: Order
     repeats: int
     seed: int
     sample: Callable[..., np.ndarray]
@@ -237,7 +241,7 @@ class _TrainClip:
     def __call__(self, number: int) -> Batch:
         """Clip `number` of the run. In the place of a damaged record stands the next one that is not."""
         epoch, place = divmod(number // self.repeats, len(self.source))
-        position = int(_order(len(self.source), self.seed, epoch)[place])
+        position = int(self.order(epoch)[place])
         passed_over = 0
         while True:
             try:
@@ -253,12 +257,6 @@ class _TrainClip:
         indices = self.sample(record['num_frames'], frames=self.frames, stride=self.stride, rng=rng)
         clip, label = self.transform(_read(self.source, position, record, indices), record['label'], rng)
         return _element(clip, label=label, id=record['id'], mask=True, damaged=passed_over)
-
-
-@functools.lru_cache(maxsize=2)  # a batch may hold the end of one epoch and the beginning of the next
-def _order(size: int, seed: int, epoch: int) -> np.ndarray:
-    """The videos of an epoch, each once. [size]"""
-    return np.random.default_rng((seed, epoch, 1)).permutation(size)  # a third word, lest it be the draw of a clip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -125,9 +125,12 @@ def unsettled(shard: Shard, folder: Path) -> list[Row]:
 
 def _read(shard: Shard, folder: Path) -> Written | None:
     """What became of a shard, maybe of other rows or settings, if its file is there and whole."""
-    path = folder / shard.file
+    return _read_beside(folder / shard.file)
+
+
+def _read_beside(path: Path) -> Written | None:
     try:
-        written = Written(*json.loads((folder / f'{shard.file}.json').read_text()))
+        written = Written(*json.loads(path.with_name(f'{path.name}.json').read_text()))
         written = written._replace(
             records=[(id, label) for id, label in written.records],
             rejected=[Rejected(*row) for row in written.rejected],
@@ -137,6 +140,14 @@ def _read(shard: Shard, folder: Path) -> Written | None:
     except (FileNotFoundError, ValueError, TypeError):  # the latter of what is damaged
         return None
     return written if written.file_size == size else None
+
+
+def recorded(path: Path) -> list[tuple[str, int]]:
+    """Id and label of the records of a shard, in their order; ValueError where that does not stand beside it."""
+    written = _read_beside(path)
+    if written is None:
+        raise ValueError(f"'{path}.json' does not tell the records of that file. Prepare the data set again.")
+    return written.records
 
 
 def _signature(row: Row | Rejected) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from dnr_jax.data import builder_class, inventory, metadata
+from dnr_jax.data import builder_class, inventory, metadata, shards
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.video import machine
@@ -80,12 +80,21 @@ class VideoSource:
             record = self._records[index]
             record |= {key: record[key].decode() for key in ('id', 'parameters')}
             self._expect_video(record)
-            record['label'] = self._labels[record['label']] if record['label'] >= 0 else -1
+            record['label'] = self._label(record['label'])
         except (OSError, MemoryError):  # of the machine
             raise
         except Exception as error:  # many kinds, by what is damaged
             raise machine.behind(error, self._file_of(index)) or self.damaged(index, error) from error
         return record
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Those of all records, [N], -1 where one is not known. No record is read for them, but what stands beside."""
+        taken = ((shards.recorded(Path(of.filename)), slice(of.skip, of.skip + of.take)) for of in self._shards)
+        return np.array([self._label(label) for records, part in taken for _, label in records[part]])
+
+    def _label(self, own: int) -> int:
+        return self._labels[own] if own >= 0 else -1
 
     def of_classes(self, label_names: Sequence[str]) -> 'VideoSource':
         """The same videos with the labels that their classes have among these; -1 where a class is none of them."""

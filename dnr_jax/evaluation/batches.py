@@ -34,6 +34,7 @@ def training_batches(config: ConfigDict, source: VideoSource, mesh: parallel.Mes
         **config.augment.to_dict(),
         damaged=config.data.damaged,
         batch_size=parallel.per_process(config.train.batch_size, mesh, 'train.batch_size'),
+        balanced_sampling=config.train.balanced_sampling,
         seed=config.seed,
         start_step=start_step,
         workers=config.run.workers,

@@ -23,6 +23,7 @@ from orbax.checkpoint import v1 as ocp
 from dnr_jax import parallel
 from dnr_jax.command.terminal import printable
 from dnr_jax.runs import manifest, transfer
+from dnr_jax.runs.identity import completed
 from dnr_jax.runs.state import TrainState, byte_count
 
 PyTree = Any
@@ -349,6 +350,8 @@ def _describe(path: Path) -> Checkpoint:
         try:
             about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
             metrics = about.pop('validation')
+            if isinstance(about.get('config'), Mapping):
+                about['config'] = completed(about['config'])
             return Checkpoint(int(path.name), about, metrics and {name: float(of) for name, of in metrics.items()})
         except Exception as error:  # many kinds, by what stands there
             raise ValueError(f'{path} is described as no training does it, {_in_a_line(error)}') from error

@@ -8,8 +8,23 @@ from typing import Any
 
 # Sections and keys that may change between one run in a work folder and its continuation.
 CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.damaged')
+# Keys that configs of earlier versions have not, and what was done without them.
+ADDED = {
+    'optimizer': {'name': 'sgd', 'second_momentum': 0.999, 'epsilon': 1e-8},
+    'train': {'balanced_sampling': 0.0, 'class_weights': 0.0},
+}
 COMPUTES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 RANGES = 'ranges'  # of a config: what its keys may be, which is no setting itself
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored config, as read from JSON, with a value for every key that it was stored without; see ADDED."""
+    added = {
+        section: {**keys, **config[section]}
+        for section, keys in ADDED.items()
+        if isinstance(config.get(section), Mapping)
+    }
+    return {**config, **added}
 
 
 def differences(

@@ -13,7 +13,7 @@ from dnr_jax.data.source import VideoSource
 from dnr_jax.files import written_whole
 from dnr_jax.runs import checkpoints
 from dnr_jax.runs.agreement import all_or_none
-from dnr_jax.runs.identity import CHANGEABLE, differences
+from dnr_jax.runs.identity import CHANGEABLE, completed, differences
 from dnr_jax.runs.lock import held
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> dict[str, Any]:
         config = error
     if not isinstance(config, dict):
         raise ValueError(f'{path} holds no config. Give another --workdir, or put it back: checkpoints hold it too.')
-    return config
+    return completed(config)
 
 
 def expect_same_videos(there: Mapping[str, str], train: VideoSource, allow_change: Sequence[str]) -> None:

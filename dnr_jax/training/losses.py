@@ -1,11 +1,14 @@
 """Cross-entropy with soft targets: what a label becomes when it is smoothed or mixed.
 
-    target = (1 - s) * onehot(label) + s / K        loss = -sum_k target_k * log softmax(logits)_k
+    target = (1 - s) * onehot(label) + s / K        loss = -sum_k w_k * target_k * log softmax(logits)_k
+
+    w_k ~ n_k ^ -p,    n_k the videos of class k, p = 0 for weights of 1, 1 for classes that weigh the same together
 
 Axes: B examples, K classes.
 """
 
 import jax
+import numpy as np
 import optax
 from jax import Array
 from jaxtyping import Float, Int
@@ -21,6 +24,15 @@ def one_hot_targets(label: Int[Array, 'B'], classes: int, smoothing: float) -> F
             f'Label smoothing is a share of 1: expected 0 <= smoothing < 1, got {smoothing}. 0 switches it off.'
         )
     return optax.smooth_labels(jax.nn.one_hot(label, classes), smoothing)
+
+
+def class_weights(counts: Int[np.ndarray, 'K'], power: float | int) -> Float[np.ndarray, 'K']:
+    """Weights of the classes, of these numbers of videos; their mean over all videos is 1, and 0 where there is none.
+
+    Source: King and Zeng, Logistic Regression in Rare Events Data, 2001, has power 1.
+    """
+    weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -power, 0.0)
+    return weights * counts.sum() / (weights * counts).sum()
 
 
 def soft_cross_entropy(logits: Float[Array, 'B K'], targets: Float[Array, 'B K']) -> Float[Array, 'B']:

@@ -1,13 +1,16 @@
-"""SGD with momentum, its learning rate, and parameters that learn at their own rate or not at all.
+"""SGD or AdamW, its learning rate, and parameters that learn at their own rate or not at all.
 
     lr(step) = R * fall(e) * warm-up(step),   e the epoch of the step, of E epochs in all
     fall(e)  = (1 + cos(pi e / E)) / 2   |   gamma ^ (milestones reached by e)   |   1
 
-The warm-up rises by step and multiplies what falls. Order of an update: averaged gradients are clipped to a global
-norm, weight decay is added, momentum, times the learning rate.
+The warm-up rises by step and multiplies what falls. Averaged gradients are clipped to a global norm; then
 
-Source: github.com/caidonkey/dnr (mmcv's cosine policy, linear warm-up and optimizer hook) is the cosine with every
-parameter alike; github.com/yjxiong/tsn-pytorch falls by steps and has groups of parameters.
+    sgd      weight decay is added, momentum, times the learning rate
+    adamw    divided by the root of their running mean square, weight decay is added, times the learning rate
+
+Source: github.com/caidonkey/dnr (mmcv's cosine policy, linear warm-up and optimizer hook) is SGD and the cosine with
+every parameter alike; github.com/yjxiong/tsn-pytorch falls by steps and has groups of parameters; Loshchilov and
+Hutter, Decoupled Weight Decay Regularization, 2019, is AdamW.
 """
 
 import difflib
@@ -88,34 +91,45 @@ def peak(schedule: optax.Schedule, total_steps: int) -> float:
     return float(jnp.max(schedule(jnp.arange(total_steps))))
 
 
-def sgd(
+def make(
     schedule: optax.Schedule,
     *,
+    name: str,
     momentum: float,
     nesterov: bool,
+    second_momentum: float,
+    epsilon: float,
     weight_decay: float,
     clip_norm: float,
     groups: Sequence[Group],
     frozen: Sequence[str],
 ) -> optax.GradientTransformation:
-    """Clip, add decay, momentum, scale, in this order; the gradients must be averaged over devices before.
+    """The optimizer of that name, 'sgd' or 'adamw'; the gradients must be averaged over devices before.
 
     A parameter belongs to the first group whose pattern `re.search` finds in its path, 'stage1/block1/conv1/kernel'.
-    Frozen ones are not updated nor counted in the norm. A `clip_norm` of 0 does not clip. The optimizer's `init`
-    raises ValueError for patterns that find nothing.
+    Frozen ones are not updated nor counted in the norm. A `clip_norm` of 0 does not clip. Raises ValueError for an
+    unknown name; the optimizer's `init` does for patterns that find nothing.
+
+    Args:
+      momentum: of SGD; of AdamW that of the gradients, the first of its betas.
+      second_momentum: of AdamW, of the squared gradients, the second of its betas. epsilon: added to their root.
     """
 
     def decay_and_multiply(updates, params):
         def one(path, update, param):
-            rate, decay = multipliers(parameter_path(path), groups)
-            return rate * (update + weight_decay * decay * param)
+            of_rate, of_decay = multipliers(parameter_path(path), groups)
+            return of_rate * (update + weight_decay * of_decay * param)
 
         return jax.tree_util.tree_map_with_path(one, updates, params)
 
+    decay = optax.stateless(decay_and_multiply)
+    updates = {
+        'sgd': (decay, optax.trace(decay=momentum, nesterov=nesterov)),  # momentum is linear: the rate may stand before
+        'adamw': (optax.scale_by_adam(momentum, second_momentum, eps=epsilon, nesterov=nesterov), decay),
+    }
     optimizer = optax.chain(
         optax.clip_by_global_norm(clip_norm) if clip_norm else optax.identity(),
-        optax.stateless(decay_and_multiply),  # momentum is linear, so the rate's multiplier may stand before it
-        optax.trace(decay=momentum, nesterov=nesterov),
+        *choose(updates, name, 'optimizer'),
         optax.scale_by_learning_rate(schedule),
     )
     if frozen:

@@ -1,13 +1,14 @@
 """All parts of a training, made from its config and checked against each other before anything expensive begins."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -28,6 +29,7 @@ from dnr_jax.training.checks import (
     expect_warmed_up,
 )
 from dnr_jax.training.choices import choose, open_keys
+from dnr_jax.training.losses import class_weights as class_weights_of
 
 PyTree = Any
 
@@ -94,16 +96,30 @@ def prepare(config: ConfigDict) -> Setup:
     train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
     expect_labels(train)
     expect_clips(config, train.label_names)
-    parts = assemble(config, mesh, len(train.label_names), epoch_of(config, train))
+    parts = assemble(config, mesh, len(train.label_names), epoch_of(config, train), weights_of_classes(config, train))
     expect_warmed_up(config, parts.total_steps)
     return Setup(**vars(parts), train=train, validation=validation, test=test)
 
 
-def assemble(config: ConfigDict, mesh: parallel.Mesh, classes: int, steps_per_epoch: int) -> Parts:
+def weights_of_classes(config: ConfigDict, train: VideoSource) -> tuple[float, ...] | None:
+    """Of the losses, by the videos there are of each class; None where all weigh alike, see `losses.class_weights`."""
+    if not config.train.class_weights:
+        return None
+    counts = np.bincount(train.labels, minlength=len(train.label_names))
+    return tuple(map(float, class_weights_of(counts, config.train.class_weights)))
+
+
+def assemble(
+    config: ConfigDict,
+    mesh: parallel.Mesh,
+    classes: int,
+    steps_per_epoch: int,
+    class_weights: Sequence[float] | None = None,
+) -> Parts:
     """Model, optimizer and steps over the devices of `mesh`, shapes checked; ValueError for what does not fit."""
     model = models.build(**config.model.to_dict(), classes=classes)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=steps_per_epoch, epochs=config.train.epochs)
-    optimizer = optimizers.sgd(schedule, **config.optimizer)
+    optimizer = optimizers.make(schedule, **config.optimizer)
     create = partial(
         create_state,
         model=model,
@@ -115,7 +131,7 @@ def assemble(config: ConfigDict, mesh: parallel.Mesh, classes: int, steps_per_ep
     expect_frozen(config.model.norm.frozen_statistics, variables['batch_stats'])
     parts = Parts(
         model, optimizer, schedule, mesh, create,
-        train_step=train_step.make_train_step(config, model, optimizer, mesh, classes),
+        train_step=train_step.make_train_step(config, model, optimizer, mesh, classes, class_weights),
         predict=make_predicts(config, model, mesh),
         observe=make_observe(config, model, variables, mesh),
         steps_per_epoch=steps_per_epoch,

@@ -35,6 +35,7 @@ def train_step(
     pixels: Mapping[str, Sequence[float]],
     regularization: Mapping[str, float],
     classes: int,
+    class_weights: Sequence[float] | None,
     micro_batches: int,
     ema_decay: float,
     skip_not_finite: bool,
@@ -46,13 +47,16 @@ def train_step(
 
     Args:
       regularization: `label_smoothing`, `mixup`, `cutmix`, see `losses` and `mixing`.
+      class_weights: of the losses, by label, see `losses.class_weights`; None weighs all alike.
       micro_batches: parts the device's clips are passed in, one after the other, to save memory. Statistics are those
         of a part, and running statistics move once for each.
       ema_decay: share of the old value that the moving average of the parameters keeps each step, where one is kept.
       skip_not_finite: whether an update that is not finite is left out and counted, instead of made.
     """
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), state.step), lax.axis_index(CLIPS_AXIS))
-    loss_of = partial(loss_and_metrics, model=model, pixels=pixels, classes=classes, **regularization)
+    loss_of = partial(
+        loss_and_metrics, model=model, pixels=pixels, classes=classes, class_weights=class_weights, **regularization
+    )
     grads, averages, batch_stats = gradients(loss_of, state, batch, key, micro_batches)
     grads, averages, batch_stats = lax.pmean((grads, averages, batch_stats), CLIPS_AXIS)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -106,6 +110,7 @@ def loss_and_metrics(
     model: nn.Module,
     pixels: Mapping[str, Sequence[float]],
     classes: int,
+    class_weights: Sequence[float] | None,
     label_smoothing: float,
     mixup: float,
     cutmix: float,
@@ -116,6 +121,7 @@ def loss_and_metrics(
     """
     of_dropout, of_mixing = jax.random.split(key)
     targets = one_hot_targets(batch['label'], classes, label_smoothing)
+    targets = targets if class_weights is None else targets * jnp.asarray(class_weights, targets.dtype)[None]
     clip = normalize_pixels(batch['clip'], **pixels)
     clip, targets = mix(of_mixing, clip, targets, mixup=mixup, cutmix=cutmix)
     logits, updated = model.apply(
@@ -131,7 +137,12 @@ def loss_and_metrics(
 
 
 def make_train_step(
-    config: ConfigDict, model: nn.Module, optimizer: optax.GradientTransformation, mesh: parallel.Mesh, classes: int
+    config: ConfigDict,
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    mesh: parallel.Mesh,
+    classes: int,
+    class_weights: Sequence[float] | None = None,
 ) -> Callable:
     """`train_step` of that config, over all devices: (state, batch) -> (state, metrics)."""
     step = partial(
@@ -141,6 +152,7 @@ def make_train_step(
         pixels=config.pixels.to_dict(),
         regularization=config.regularization.to_dict(),
         classes=classes,
+        class_weights=class_weights,
         micro_batches=config.train.micro_batches,
         ema_decay=config.train.ema_decay,
         skip_not_finite=config.train.max_skipped_steps > 0,

@@ -28,6 +28,7 @@ def compiled(norms):
         model=model,
         pixels={'mean': (0.0,) * 3, 'std': (1.0,) * 3},
         classes=5,
+        class_weights=None,
         **{'label_smoothing': 0.0, 'mixup': 0.0, 'cutmix': 0.0},
     )
     gradient = jax.jit(jax.grad(loss, has_aux=True))

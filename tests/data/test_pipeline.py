@@ -45,6 +45,7 @@ TRAIN = AUGMENT | dict(
     repeats=1,
     damaged='stop',
     batch_size=8,
+    balanced_sampling=0.0,
     seed=0,
     start_step=0,
     workers=0,
@@ -170,6 +171,13 @@ def test_a_seed_gives_another_order_and_not_another_epoch_of_the_same(source):
 @pytest.mark.parametrize('start_step', [1, 12, 25])
 def test_a_later_start_gives_the_batches_of_an_uninterrupted_run(source, start_step):
     assert_equal(take(source, 28)[start_step:], take(source, 28 - start_step, start_step=start_step))
+
+
+def test_a_balanced_order_goes_on_too(source):
+    """With loader processes as without: a later start gives the same clips."""
+    took = take(source, 28, balanced_sampling=0.5)
+    assert_equal(took[25:], take(source, 3, balanced_sampling=0.5, start_step=25, workers=1))
+    assert not np.array_equal(took[0]['id'], take(source, 1)[0]['id'])
 
 
 def test_a_start_far_away_costs_nothing(source):

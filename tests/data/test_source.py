@@ -44,6 +44,21 @@ def test_parts_of_splits(tiny_dir):
     assert both.fingerprint == f'{whole.fingerprint}+{open_split("moving_shapes/tiny", tiny_dir, "test").fingerprint}'
 
 
+def test_labels_are_those_of_the_records(tiny_dir):
+    """Of parts of splits too, and as other classes number them."""
+    source = open_split('moving_shapes/tiny', tiny_dir, 'train[90%:]+test')
+    assert source.labels.tolist() == [source[index]['label'] for index in range(len(source))]
+    other = source.of_classes(source.label_names[3:])
+    assert other.labels.tolist() == [other[index]['label'] for index in range(len(other))]
+    assert set(other.labels) == {-1, 0, 1, 2, 3, 4}
+
+
+def test_labels_that_do_not_stand_beside_the_records(copied_dir):
+    (copied_dir / f'{TRAIN}.json').unlink()
+    with pytest.raises(ValueError, match='does not tell the records of that file. Prepare the data set again'):
+        len(open_split('moving_shapes/tiny', copied_dir, 'train').labels)
+
+
 def test_a_source_can_be_sent_to_another_process(tiny_dir):
     source = open_split('moving_shapes/tiny', tiny_dir, 'test')
     sent = pickle.dumps(source)

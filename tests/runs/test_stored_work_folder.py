@@ -1,6 +1,5 @@
 """A work folder of an earlier version, commit ca1c856, can be used, scored and trained on."""
 
-import json
 import zipfile
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.runs import trained_model
 from dnr_jax.runs.checkpoints import Checkpoints
-from dnr_jax.runs.ownership import claimed, expect_same_state
+from dnr_jax.runs.ownership import claimed, expect_same_state, read
 from dnr_jax.training import setup
 
 STORED = Path(__file__).parent / 'work_folders/resnet18_dnr.zip'
@@ -41,7 +40,7 @@ def test_its_model_says_what_it_said(workdir, clip):
 
 
 def test_its_training_goes_on(workdir):
-    config = ConfigDict(json.loads((workdir / 'config.json').read_text()))
+    config = ConfigDict(read(workdir / 'config.json'))  # what has been added since stands in it
     parts = setup.assemble(config, parallel.make_mesh(), classes=8, steps_per_epoch=STEP)
     with claimed(workdir, config, ()), Checkpoints(workdir / 'checkpoints', keep=2) as checkpoints:
         newest = checkpoints.latest

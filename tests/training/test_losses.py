@@ -4,8 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import moving_shapes
+from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import metrics
-from dnr_jax.training import losses
+from dnr_jax.training import losses, setup
 
 LOGITS = jnp.log(jnp.array([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]]))
 LABEL = jnp.array([2, 0])
@@ -35,3 +37,21 @@ def test_one_hot_loss_is_the_cross_entropy():
 def test_smoothing_is_a_share(smoothing):
     with pytest.raises(ValueError, match=f'smoothing < 1, got {smoothing}'):
         losses.one_hot_targets(LABEL, 4, smoothing)
+
+
+def test_class_weights_by_hand():
+    """Of 16, 4 and 0 videos: 1/16 to 1/4, and a mean of 1 over 20 videos."""
+    counts = np.array([16, 0, 4])
+    np.testing.assert_allclose(losses.class_weights(counts, 1), [20 / (2 * 16), 0, 20 / (2 * 4)])
+    np.testing.assert_allclose(losses.class_weights(counts, 0.5), [20 / 6 / 4, 0, 20 / 6 / 2])
+    np.testing.assert_allclose(losses.class_weights(counts, 0.0), [1, 0, 1])
+
+
+def test_class_weights_of_a_config_are_of_its_videos(tiny_dir):
+    config = moving_shapes.get_config()
+    train = open_split('moving_shapes/tiny', tiny_dir, 'train[:10%]')
+    assert setup.weights_of_classes(config, train) is None
+    config.train.class_weights = 1.0
+    weights = np.array(setup.weights_of_classes(config, train))
+    counts = np.bincount([train[place]['label'] for place in range(len(train))], minlength=8)
+    np.testing.assert_allclose(weights * counts, np.where(counts, len(train) / np.count_nonzero(counts), 0))

@@ -23,7 +23,11 @@ SCHEDULE = {
     'learning_rate': 1.0, 'decay': 'constant', 'milestones': (), 'gamma': 0.1, 'fall_by': 'epoch', 'warmup_steps': 0,
     'warmup_start': 0.1, 'steps_per_epoch': 10, 'epochs': 4,
 }  # fmt: skip
-SGD = {'momentum': 0.0, 'nesterov': False, 'weight_decay': 0.0, 'clip_norm': 0.0, 'groups': (), 'frozen': ()}
+SGD = {
+    'name': 'sgd', 'momentum': 0.0, 'nesterov': False, 'second_momentum': 0.999, 'epsilon': 1e-8, 'weight_decay': 0.0,
+    'clip_norm': 0.0, 'groups': (), 'frozen': (),
+}  # fmt: skip
+ADAMW = SGD | {'name': 'adamw', 'momentum': 0.5, 'second_momentum': 0.75, 'epsilon': 1e-3}
 PARAMS = {
     'stage1': {'conv1': {'kernel': jnp.full((1, 2), 2.0)}, 'norm1': {'scale': jnp.ones(2), 'shift': jnp.ones(2)}},
     'head': {'linear': {'kernel': jnp.full((2, 2), 2.0), 'bias': jnp.ones(2)}},
@@ -43,7 +47,7 @@ def turns(**changes):
 
 
 def make_sgd(learning_rate=1.0, **changes):
-    return optimizers.sgd(lambda step: learning_rate, **SGD | changes)
+    return optimizers.make(lambda step: learning_rate, **SGD | changes)
 
 
 def updates_of(optimizer, grads, params, steps=1):
@@ -166,7 +170,7 @@ def test_without_groups_it_is_plain_sgd_bit_for_bit(nesterov):
         optax.scale_by_learning_rate(lambda step: 0.1 / (step + 1)),
     )
     options = SGD | {'momentum': 0.9, 'nesterov': nesterov, 'weight_decay': 1e-4, 'clip_norm': 3.0}
-    ours = optimizers.sgd(lambda step: 0.1 / (step + 1), **options)
+    ours = optimizers.make(lambda step: 0.1 / (step + 1), **options)
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), PARAMS)
     states = [plain.init(params), ours.init(params)]
@@ -179,6 +183,48 @@ def test_without_groups_it_is_plain_sgd_bit_for_bit(nesterov):
         )
         jax.tree.map(np.testing.assert_array_equal, updates, expected)
     jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def test_adamw_by_hand():
+    """Two steps of gradients 3 and 1, betas 0.5 and 0.75, decay 0.1 of a parameter of 2, rate 0.1."""
+    optimizer = optimizers.make(lambda step: 0.1, **ADAMW | {'weight_decay': 0.1})
+    params = {'w': jnp.array([2.0])}
+    state = optimizer.init(params)
+    first, state = optimizer.update({'w': jnp.array([3.0])}, state, params)
+    second, _ = optimizer.update({'w': jnp.array([1.0])}, state, params)
+    np.testing.assert_allclose(first['w'], [-0.1 * (3 / (3 + 1e-3) + 0.2)], rtol=1e-5)
+    mean, square = (0.5 * 1.5 + 0.5 * 1) / (1 - 0.5**2), (0.75 * 2.25 + 0.25 * 1) / (1 - 0.75**2)
+    np.testing.assert_allclose(second['w'], [-0.1 * (mean / (square**0.5 + 1e-3) + 0.2)], rtol=1e-5)
+
+
+@pytest.mark.parametrize('nesterov', [False, True])
+def test_without_groups_it_is_the_adamw_of_optax(nesterov):
+    plain = optax.adamw(lambda step: 0.1 / (step + 1), 0.5, 0.75, 1e-3, weight_decay=0.05, nesterov=nesterov)
+    ours = optimizers.make(lambda step: 0.1 / (step + 1), **ADAMW | {'weight_decay': 0.05, 'nesterov': nesterov})
+    states = [plain.init(PARAMS), ours.init(PARAMS)]
+    for step in range(3):
+        grads = jax.tree.map(lambda leaf, step=step: jnp.sin(leaf + step), PARAMS)
+        (expected, states[0]), (updates, states[1]) = (
+            optimizer.update(grads, state, PARAMS) for optimizer, state in zip((plain, ours), states, strict=True)
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), updates, expected)
+
+
+def test_adamw_with_groups_frozen_parameters_and_a_bound_of_the_norm():
+    """A group multiplies what AdamW makes of gradients, which takes their size away; decay is multiplied apart."""
+    changes = {'weight_decay': 0.5, 'groups': tsn.GROUPS, 'frozen': ('^stage1/conv1',), 'clip_norm': 1.0}
+    optimizer = optimizers.make(lambda step: 0.1, **ADAMW | changes | {'epsilon': 1e-12})
+    updates = by_path(updates_of(optimizer, jax.tree.map(jnp.ones_like, PARAMS), PARAMS, steps=2))
+    expected = {
+        'stage1/conv1/kernel': 0, 'stage1/norm1/scale': 1, 'stage1/norm1/shift': 1, 'head/linear/kernel': 5 * (1 + 1),
+        'head/linear/bias': 10, 'relay/bias': 2,
+    }  # fmt: skip
+    assert updates == pytest.approx({path: -0.1 * value for path, value in expected.items()}, rel=1e-4)
+
+
+def test_an_unknown_optimizer():
+    with pytest.raises(ValueError, match="Unknown optimizer 'adam'. Did you mean 'adamw'"):
+        make_sgd(name='adam')
 
 
 def test_clip_norm_zero_does_not_clip():

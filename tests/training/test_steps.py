@@ -20,7 +20,7 @@ from dnr_jax.training import train_step
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}
 SETTINGS = {
     'pixels': PIXELS, 'regularization': {'label_smoothing': 0.0, 'mixup': 0.0, 'cutmix': 0.0}, 'classes': 4,
-    'micro_batches': 1, 'ema_decay': 0.0, 'skip_not_finite': False, 'seed': 0,
+    'class_weights': None,     'micro_batches': 1, 'ema_decay': 0.0, 'skip_not_finite': False, 'seed': 0,
 }  # fmt: skip
 OPTIMIZER = optax.sgd(0.1, momentum=0.9)
 SHAPE = (4, 4, 16, 16, 3)  # two clips on each of two devices
@@ -175,6 +175,19 @@ def test_smoothed_and_mixed_labels_change_the_loss_and_not_the_accuracy(plain):
     mixing = {'label_smoothing': 0.0, 'mixup': 1.0, 'cutmix': 0.0}
     _, _, mixed = take_step(plain, 2, make_batch(), regularization=mixing)
     assert abs(mixed['loss'] - averages['loss']) > 1e-5
+
+
+def test_class_weights_weigh_the_losses(plain):
+    """Of one video of each class on two devices: the weighted loss is the mean of each loss times its weight."""
+    losses = []
+    for label in range(4):
+        alone = tuple(4.0 * (other == label) for other in range(4))
+        losses.append(float(take_step(plain, 2, make_batch(), class_weights=alone)[2]['loss']))
+    _, after, averages = take_step(plain, 2, make_batch(), class_weights=(0.5, 2.0, 0.0, 1.5))
+    np.testing.assert_allclose(averages['loss'], np.dot(losses, [0.5, 2.0, 0.0, 1.5]) / 4, rtol=1e-5)
+    _, unweighted, whole = take_step(plain, 2, make_batch())
+    np.testing.assert_allclose(whole['loss'], np.mean(losses), rtol=1e-5)
+    assert not np.allclose(after.params['head']['linear']['bias'], unweighted.params['head']['linear']['bias'])
 
 
 def test_all_devices_hold_the_same_state(stepped):

@@ -46,7 +46,7 @@ def compiled(model, config, platform, clip_shape):
     """The program of a training step of that model, and the shapes of its state."""
     mesh = parallel.make_mesh(topologies.describe(PLATFORMS[platform]).devices)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=10_000, epochs=config.train.epochs)
-    optimizer = optimizers.sgd(schedule, **config.optimizer)
+    optimizer = optimizers.make(schedule, **config.optimizer)
     create = functools.partial(
         create_state, model=model, optimizer=optimizer, clip_shape=(1, *clip_shape[1:]), averaged=False
     )
