@@ -36,6 +36,8 @@ DATASETS = {
     'kinetics700': f'{_RECORDED}:Kinetics700',
     'something_v1': f'{_RECORDED}:SomethingV1',
     'something_v2': f'{_RECORDED}:SomethingV2',
+    'diving48': f'{_RECORDED}:Diving48',
+    'jester': f'{_RECORDED}:Jester',
     'ucf101': f'{_RECORDED}:Ucf101',
     'hmdb51': f'{_RECORDED}:Hmdb51',
     'videos': f'{_RECORDED}:Videos',  # any folder or list of one's own

@@ -59,7 +59,12 @@ def _v1_names(folder: Path) -> list[str]:
 
 def _v1_entries(folder: Path, split: str) -> Iterator[Entry | Rejected]:
     file = _file(folder, split, 'v1', '.csv')
-    for line in lines(file) if file else ():
+    return csv_entries(split, file) if file else iter(())
+
+
+def csv_entries(split: str, file: Path) -> Iterator[Entry | Rejected]:
+    """Entries of a file of lines `id;class name`, those of a test maybe without a class."""
+    for line in lines(file):
         match fields(line, ';'):
             case [id] if split == 'test':
                 yield split, id, None

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 
 from dnr_jax.data import storage
-from dnr_jax.data.annotations import folders, hmdb51, kinetics, listing, something, ucf101
+from dnr_jax.data.annotations import diving48, folders, hmdb51, jester, kinetics, listing, something, ucf101
 from dnr_jax.data.annotations.rows import Annotated, Row, outside, some
 from dnr_jax.data.builders.video import VideoBuilder
 from dnr_jax.data.storage import Storage, store
@@ -135,6 +135,20 @@ class SomethingV2(RecordedBuilder):
 
     trained_by = 'something_v2'
     reader = staticmethod(partial(something.read, version='v2', order='file'))
+
+
+class Diving48(RecordedBuilder):
+    """Diving48 (Li et al., ECCV 2018), by its corrected labels, V2."""
+
+    trained_by = 'diving48'
+    reader = staticmethod(diving48.read)
+
+
+class Jester(RecordedBuilder):
+    """20BN-Jester (Materzynska et al., 2019): folders of JPEG frames."""
+
+    trained_by = 'jester'
+    reader = staticmethod(jester.read)
 
 
 class Ucf101(RecordedBuilder):

@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from dnr_jax.data.annotations import folders, hmdb51, kinetics, listing, something, ucf101
+from dnr_jax.data.annotations import diving48, folders, hmdb51, jester, kinetics, listing, something, ucf101
 from dnr_jax.data.annotations.rows import REASONS
 
 NAMES_174 = [f'Doing something {number:03d}' for number in range(174)]
@@ -71,6 +71,35 @@ def read_something_v2(source):
     return something.read(source, annotations=source, version='v2', order='file')
 
 
+def diving(numbered):
+    train = [{'vid_name': name, 'label': label} for name, label in (('a', 0), ('a', 1), ('b', 48), ('c', 2))]
+    files = {
+        'Diving48_vocab.json': json.dumps([[name, 'FREE'] for name in numbered(48)]),
+        'Diving48_V2_train.json': json.dumps([*train, {'label': 1}]),
+        'Diving48_V2_test.json': json.dumps([{'vid_name': 'a', 'label': 3, 'start_frame': 0, 'end_frame': 9}]),
+    }
+    return files | {'rgb/a.mp4': '', 'rgb/b.mp4': ''}, 5 + 1
+
+
+def read_diving(source):
+    return diving48.read(source, annotations=source)
+
+
+def gestures(numbered):
+    names = numbered(27)
+    files = {
+        'jester-v1-labels.csv': '\n'.join(names),
+        'jester-v1-train.csv': f'1;{names[0]}\n1;{names[0]}\n2;nothing\n3\n4;{names[0]}\n',
+        'jester-v1-validation.csv': f'1;{names[0]}\n',
+        'jester-v1-test.csv': '1\n5;6;7\n',
+    }
+    return files | {'20bn-jester-v1/1/00001.jpg': '', '20bn-jester-v1/2/00001.jpg': ''}, 5 + 1 + 2
+
+
+def read_gestures(source):
+    return jester.read(source, annotations=source)
+
+
 def ucf(numbered):
     names = numbered(101)
     files = {
@@ -119,6 +148,8 @@ READERS = {
     read_mini_kinetics: mini_kinetics,
     read_something_v1: something_v1,
     read_something_v2: something_v2,
+    read_diving: diving,
+    read_gestures: gestures,
     read_ucf: ucf,
     read_hmdb: hmdb,
     folders.read: tree,
