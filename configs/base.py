@@ -41,7 +41,7 @@ MODEL = {
 
 DATA = {
     'name': ('', 'text'),  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
-    'dir': ('~/tensorflow_datasets', 'text'),  # where `python -m dnr_jax.data.prepare` put it
+    'dir': ('~/tensorflow_datasets', 'path'),  # where `python -m dnr_jax.data.prepare` put it
     'train_split': ('train', 'text'),
     'damaged': ('stop', 'stop | skip'),  # at a record that cannot be read, or skip it, counted; scores say what is
                                          # missing
@@ -163,7 +163,7 @@ RUN = {
 
 KEYS = {
     'seed': (0, '0..4294967295'),
-    'init_from': ('', 'text'),  # folder of a checkpoint whose weights a new training begins with, see dnr_jax.convert
+    'init_from': ('', 'path'),  # folder of a checkpoint whose weights a new training begins with, see dnr_jax.convert
     'model': MODEL,
     'data': DATA,
     'clip': CLIP,

@@ -5,11 +5,10 @@ Figures are made without pyplot, whose backend belongs to the notebook or script
 
 import textwrap
 import warnings
-from pathlib import Path
 
 import numpy as np
 
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, written_whole
 
 COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#000000', '#888888')
 MARKERS = 'osD^vP*X'
@@ -50,7 +49,7 @@ def show_frames(axis, clip: np.ndarray) -> None:
     axis.set_axis_off()
 
 
-def save(figure, path: Path) -> None:
+def save(figure, path: AnyPath) -> None:
     """Writes it as a PNG, whole or not at all; letters that the font lacks are boxes."""
     _take_literally(figure)
     with written_whole(path) as unfinished, warnings.catch_warnings():

@@ -6,7 +6,6 @@ Axes: K classes, C channels.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +15,7 @@ from ml_collections import ConfigDict
 
 from configs import base
 from dnr_jax import models, parallel
+from dnr_jax.files import AnyPath, as_path
 from dnr_jax.predict import features, whole
 from dnr_jax.runs import config_ranges
 from dnr_jax.runs.trained_model import Trained
@@ -37,7 +37,7 @@ def build(backbone: str, *, norms: str = '', classes: int | None, **changes: Any
     return models.build(**config.model.to_dict(), classes=classes)
 
 
-def load(workdir: str | Path, checkpoint: str | int = 'last', **changes: Any) -> 'Model':
+def load(workdir: str | AnyPath, checkpoint: str | int = 'last', **changes: Any) -> 'Model':
     """The trained model of a work folder, on all devices.
 
     Args:
@@ -65,17 +65,17 @@ class Model:
         self.network, self.variables = found.model, found.variables
         self._predict, self._features = whole.predictor(found, mesh), features.extractor(found, mesh)
 
-    def predict(self, video: str | Path) -> dict[str, float]:
+    def predict(self, video: str | AnyPath) -> dict[str, float]:
         """The probability of each class by its name, the likeliest first; VideoError if the video cannot be read."""
-        (prediction,) = self._predict([Path(video)])
+        (prediction,) = self._predict([as_path(video)])
         if prediction.failure:
             raise prediction.failure
         likeliest_first = np.argsort(-prediction.logits, kind='stable')
         return {self.label_names[k]: float(prediction.probabilities[k]) for k in likeliest_first}
 
-    def features(self, video: str | Path) -> Float[np.ndarray, 'C']:
+    def features(self, video: str | AnyPath) -> Float[np.ndarray, 'C']:
         """What the head reads: the features, averaged over space and time; VideoError if it cannot be read."""
-        (found,) = self._features([Path(video)])
+        (found,) = self._features([as_path(video)])
         if found.failure:
             raise found.failure
         return found.features

@@ -73,6 +73,17 @@ def tiny_dir(tmp_path_factory):
     return finished
 
 
+@pytest.fixture
+def bucket(monkeypatch):
+    """The URL of an empty bucket in memory, see `bucket.py`."""
+    import bucket
+
+    bucket.stand_in(monkeypatch)
+    from dnr_jax.files import as_path
+
+    return as_path('gs://bucket')
+
+
 @pytest.fixture(scope='session')
 def random_variables():
     """`make_random_variables`, for tests."""

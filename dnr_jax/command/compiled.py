@@ -14,6 +14,7 @@ from glob import escape
 from pathlib import Path
 
 from dnr_jax.command.terminal import tell
+from dnr_jax.files import expect_local
 
 MOST_BYTES = 2**30  # when a command begins; then those go that were not used for longest
 LEAST_SECONDS = 0.1  # that a program took to compile, to be kept
@@ -30,12 +31,15 @@ def keep(asked: str | None) -> None:
     """From now on JAX keeps what it compiles in that folder, and takes from there what it has compiled before.
 
     None is the folder of the user, but the settings of JAX_COMPILATION_CACHE_DIR where they are made; '' keeps nothing.
+    ValueError for a URL: JAX alone would keep that folder.
     """
     if asked is None and os.environ.get('JAX_COMPILATION_CACHE_DIR'):
         return
     import jax
 
-    folder = None if asked == '' else Path(asked).expanduser() if asked else folder_of_user()
+    folder = folder_of_user() if asked is None else None
+    if asked:
+        folder = expect_local(asked, '--compilation_cache').expanduser()
     if folder:
         try:
             expect_room(folder)

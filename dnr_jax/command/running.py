@@ -32,8 +32,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     def guarded(argv: list[str]) -> None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # libraries tell much that a user need not know
-        compiled.keep(flags.FLAGS.compilation_cache)
         try:
+            compiled.keep(flags.FLAGS.compilation_cache)
             main(argv[1:])
         except Stopped as stopped:
             end(f'{stopped}; the same command goes on from here', stopped.status)

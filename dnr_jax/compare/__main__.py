@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.compare import comparison
 from dnr_jax.evaluation.predictions import read
-from dnr_jax.files import expect_writable
+from dnr_jax.files import as_path, expect_writable
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,16 +19,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('a', metavar='A', help='predictions.npz, or its folder: WORKDIR/test')
     parser.add_argument('b', metavar='B', help='another one, of the same videos')
-    parser.add_argument('--out', type=Path, help='folder for tables and picture; without it they are not written')
+    parser.add_argument('--out', help='folder for tables and picture; without it they are not written')
     options = parser.parse_args(arguments)
     names = options.a, options.b
     try:
-        if options.out:
-            expect_writable(options.out)
+        out = as_path(options.out) if options.out else None
+        if out:
+            expect_writable(out)
         found = comparison.match(*map(read, names))
         tell(comparison.to_text(found, names))
-        if options.out:
-            comparison.write(options.out, found, names)
+        if out:
+            comparison.write(out, found, names)
     except (ValueError, OSError) as error:
         tell(str(error), file=sys.stderr)
         return 2

@@ -21,7 +21,6 @@ Axes: N videos in both, K classes.
 import csv
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ import numpy as np
 from dnr_jax import figures
 from dnr_jax.evaluation import metrics
 from dnr_jax.evaluation.predictions import Stored
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, make_folder, written_whole
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -186,9 +185,9 @@ def shortened(of: ClassDifference) -> str:
     return f'{textwrap.shorten(of.name, 45, placeholder="...")} ({of.videos:,})'
 
 
-def write(folder: Path, comparison: Comparison, names: tuple[str, str]) -> None:
+def write(folder: AnyPath, comparison: Comparison, names: tuple[str, str]) -> None:
     """Writes the files above to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     classes = by_class(comparison)
     with written_whole(folder / 'classes.csv') as path, path.open('w', newline='') as file:
         lines = csv.writer(file)
@@ -203,7 +202,7 @@ def write(folder: Path, comparison: Comparison, names: tuple[str, str]) -> None:
     draw(folder / 'classes.png', classes, f'A: {names[0]}\nB: {names[1]}\nB - A: {overall(comparison)}')
 
 
-def draw(path: Path, classes: Sequence[ClassDifference], title: str) -> None:
+def draw(path: AnyPath, classes: Sequence[ClassDifference], title: str) -> None:
     """A bar for each class; where they are too many to be read, the greatest gains and losses, and all as a profile."""
     told = classes if len(classes) <= 2 * DRAWN else [*classes[:DRAWN], *classes[-DRAWN:]]
     panels = 1 if len(told) == len(classes) else 2

@@ -14,12 +14,11 @@ with its weights.
 Back, under the keys of the released code: python -m dnr_jax.convert dnr WORKDIR --to-torch FILE
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from dnr_jax import command
 from dnr_jax.command.terminal import tell
+from dnr_jax.files import as_path
 
 CONFIG = command.define_config('configs/kinetics400.py:resnet50,batch', 'Config file; after a colon: BACKBONE,NORMS.')
 OUT = flags.DEFINE_string('out', None, 'Folder for the checkpoint, to score and to begin trainings with.')
@@ -59,7 +58,7 @@ def label_names() -> list[str] | None:
 
 def read_names(file: str) -> list[str]:
     try:
-        return Path(file).expanduser().read_text().splitlines()
+        return as_path(file).expanduser().read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         command.refuse(f'--classes is a file of class names, one a line: {error}')
 

@@ -5,7 +5,6 @@ Nothing is written where an array is unexplained.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from ml_collections import ConfigDict
 from dnr_jax import models, parallel
 from dnr_jax.convert import files, layout
 from dnr_jax.convert.schemes import SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
-from dnr_jax.files import expect_writable
+from dnr_jax.files import AnyPath, as_path, expect_writable
 from dnr_jax.models.resnet import RESNETS, BottleneckBlock
 from dnr_jax.norms.normalization import PRESETS, norm_slots
 from dnr_jax.registry import choose
@@ -43,10 +42,10 @@ Arrays = Mapping[str, np.ndarray]
 
 def convert(
     source: str,
-    file: str | Path,
+    file: str | AnyPath,
     config: ConfigDict,
     label_names: Sequence[str] | None,
-    out: str | Path,
+    out: str | AnyPath,
     *,
     key: str | None = None,
 ) -> str:
@@ -61,7 +60,7 @@ def convert(
     that holds checkpoints.
     """
     config_ranges.expect(config)
-    scheme, out = choose(SCHEMES, source, 'source of weights'), Path(out).expanduser()
+    scheme, out = choose(SCHEMES, source, 'source of weights'), as_path(out).expanduser()
     if (out / 'checkpoints').exists():
         raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
     expect_writable(out)
@@ -168,7 +167,7 @@ def described(entry: Entry, found: Mapping[str, tuple[str, np.ndarray]], arrays:
     return Entry(entry.kind, key, how)
 
 
-def save(variables: dict, about: dict, out: Path) -> None:
+def save(variables: dict, about: dict, out: AnyPath) -> None:
     """As a training would that has not taken a step."""
     zero = jnp.zeros((), jnp.int32)
     state = TrainState(
@@ -184,12 +183,12 @@ def save(variables: dict, about: dict, out: Path) -> None:
         checkpoints.save(state, about | {'fingerprints': {}, 'unreported': []}, None)
 
 
-def to_torch(workdir: str | Path, which: str, file: str | Path) -> str:
+def to_torch(workdir: str | AnyPath, which: str, file: str | AnyPath) -> str:
     """Writes a checkpoint of a work folder under the keys of the released code; returns what was written, in a line.
 
     ValueError for a network that the released code does not have.
     """
-    expect_writable(Path(file).parent)
+    expect_writable(as_path(file).parent)
     found = trained_model.load(workdir, which, lambda config: config, parallel.make_mesh())
     expect_released(found.config)
     arrays = {

@@ -14,7 +14,7 @@ import ml_dtypes  # noqa: F401, of JAX: with it, NumPy knows bfloat16
 import numpy as np
 
 from dnr_jax.convert import pytorch
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, as_path, local_copy, make_folder, written_whole
 from dnr_jax.registry import choose
 
 # What weights stand under, beside an optimizer and the like; the first of these that is there.
@@ -23,19 +23,20 @@ WEIGHTS = ('', 'state_dict', 'model_state', 'model_state_dict', 'model')
 Arrays = Mapping[str, Any]  # of NumPy or PyTorch
 
 
-def read(path: str | Path, key: str | None = None) -> dict[str, np.ndarray]:
+def read(path: str | AnyPath, key: str | None = None) -> dict[str, np.ndarray]:
     """The set of arrays under `key`, or that of the weights, floating-point ones as float32."""
     found = sets(path)
     return as_numpy(found[chosen(found, key, path)], path)
 
 
-def sets(path: str | Path) -> dict[str, Arrays]:
+def sets(path: str | AnyPath) -> dict[str, Arrays]:
     """All sets of arrays in a file; ValueError if it cannot be read, or holds none."""
-    path = Path(path).expanduser()
+    path = as_path(path).expanduser()
     read_kind = choose(READERS, path.suffix.lower(), 'kind of file')
     if not path.is_file():
         raise ValueError(f"Expected a file of weights at '{path}', found none.")
-    loaded = read_kind(path)
+    with local_copy(path) as file:
+        loaded = read_kind(file)
     if found := dict(sets_within(loaded, '', set())):
         return found
     items = loaded.items() if isinstance(loaded, Mapping) else ()
@@ -55,7 +56,7 @@ def sets_within(loaded: Any, name: str, seen: set[int]) -> Iterator[tuple[str, A
             yield from sets_within(value, f'{name}.{key}' if name else key, seen)
 
 
-def chosen(found: Mapping[str, Arrays], key: str | None, path: str | Path) -> str:
+def chosen(found: Mapping[str, Arrays], key: str | None, path: str | AnyPath) -> str:
     """What is asked for, or what the weights stand under; ValueError if it is not there, or nothing tells."""
     if key is not None:
         choose(found, key, f"key of weights in '{path}'")
@@ -83,7 +84,7 @@ def is_array(value: Any) -> bool:
     return isinstance(value, np.ndarray) or pytorch.is_tensor(value)
 
 
-def as_numpy(arrays: Arrays, path: str | Path) -> dict[str, np.ndarray]:
+def as_numpy(arrays: Arrays, path: str | AnyPath) -> dict[str, np.ndarray]:
     """The arrays, floating-point ones as float32; ValueError, naming it, for one that holds no numbers."""
     found = {}
     for key, value in arrays.items():
@@ -98,11 +99,11 @@ def as_float32(array: np.ndarray) -> np.ndarray:
     return array if np.issubdtype(array.dtype, np.integer) else array.astype(np.float32, copy=False)
 
 
-def write(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write(path: str | AnyPath, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays by key, whole or not at all; ValueError for an unknown kind of file."""
-    path = Path(path).expanduser()
+    path = as_path(path).expanduser()
     write_kind = choose(WRITERS, path.suffix, 'kind of file')
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with written_whole(path) as unfinished:
         write_kind(unfinished, arrays)
 

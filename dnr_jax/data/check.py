@@ -11,7 +11,6 @@ Ends with status 1 where something is wrong.
 import argparse
 import functools
 import sys
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from dnr_jax.command.bars import bar
@@ -20,6 +19,7 @@ from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import inventory, prepare
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.video import machine
+from dnr_jax.files import AnyPath, as_path
 
 RECORDS_PER_TASK = 16
 
@@ -27,7 +27,7 @@ RECORDS_PER_TASK = 16
 class Part(NamedTuple):
     """Some records of a split."""
 
-    folder: Path
+    folder: AnyPath
     split: str
     first: int
     end: int
@@ -97,7 +97,7 @@ def check_prepared(name: str, out: str, *, workers: int, seconds: float | int) -
 
 
 @functools.cache
-def _source(folder: Path, split: str) -> Any:
+def _source(folder: AnyPath, split: str) -> Any:
     from dnr_jax.data.source import VideoSource
 
     return VideoSource(folder, split)
@@ -132,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--failures', default='failures.csv', help='where to list what is wrong; default: %(default)s')
     options = parser.parse_args(arguments)
     try:
+        failures = as_path(options.failures)
         if options.source is not None:
             problems = check_source(options)
         else:
@@ -142,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not problems:
         tell('Nothing is wrong.')
         return 0
-    inventory.write_failures(Path(options.failures), problems)
+    inventory.write_failures(failures, problems)
     first = problems[0]
     tell(f'{len(problems):,} problems, listed in {options.failures}; first {first.id}, {first.reason}: {first.detail}')
     return 1

@@ -14,12 +14,11 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.video.machine import MachineError
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
 COUNTS = {'rows': int, 'records': int, 'unlabelled': int, 'rejected': dict, 'fingerprint': str}  # of a split
@@ -53,20 +52,20 @@ def unseen(records: Mapping[str, Sequence[tuple[str, int]]], label_names: Sequen
     return [name for label, name in enumerate(label_names) if label not in seen]
 
 
-def write(folder: Path, inventory: Mapping[str, Any], rejected: Sequence[Rejected]) -> None:
+def write(folder: AnyPath, inventory: Mapping[str, Any], rejected: Sequence[Rejected]) -> None:
     """Writes both files, each whole or not at all."""
     write_failures(folder / FAILURES, rejected)
     with written_whole(folder / INVENTORY) as path:
         path.write_text(json.dumps(inventory, indent=1) + '\n')
 
 
-def write_failures(path: Path, rejected: Sequence[Rejected]) -> None:
+def write_failures(path: AnyPath, rejected: Sequence[Rejected]) -> None:
     """One line of csv for each rejected row, under a header."""
     with written_whole(path) as unfinished, unfinished.open('w', newline='') as file:
         csv.writer(file).writerows([Rejected._fields, *rejected])
 
 
-def read(folder: Path) -> tuple[dict[str, Any], list[Rejected]]:
+def read(folder: AnyPath) -> tuple[dict[str, Any], list[Rejected]]:
     """What `write` has written; ValueError if it is damaged."""
     with told_as_damage(folder):
         found = json.loads((folder / INVENTORY).read_text())
@@ -87,7 +86,7 @@ def expect_counts(found: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def told_as_damage(folder: Path) -> Iterator[None]:
+def told_as_damage(folder: AnyPath) -> Iterator[None]:
     """Whatever goes wrong inside is said in one line, but for trouble of the machine."""
     try:
         yield

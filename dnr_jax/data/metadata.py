@@ -7,7 +7,6 @@ both only where they name what is written here.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
@@ -15,6 +14,7 @@ import tensorflow_datasets as tfds
 from dnr_jax.data import inventory
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.builders.video import video_features
+from dnr_jax.files import AnyPath
 
 FILES = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'  # how the files of a split are named, all in the folder itself
 DTYPES = {'int32', 'int64', 'string'}  # of features; TFDS looks for TensorFlow to find others
@@ -28,7 +28,7 @@ class Metadata(NamedTuple):
     rejected: list[Rejected]
 
 
-def read(folder: Path) -> Metadata:
+def read(folder: AnyPath) -> Metadata:
     """The metadata of a prepared data set; ValueError if they are damaged, or not as they are written here."""
     found, rejected = inventory.read(folder)
     with inventory.told_as_damage(folder):

@@ -15,7 +15,6 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from absl import logging
 
@@ -24,6 +23,7 @@ from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.data.video import machine
+from dnr_jax.files import AnyPath, as_path
 from dnr_jax.registry import choose
 
 # What can be said of each form, and what holds where nothing is said.
@@ -36,7 +36,7 @@ STORING = ('form', 'short_side', 'keyframe_interval', 'quality', 'frame_step')
 DEFAULT_DIR = '~/tensorflow_datasets'  # as in configs/base.py
 
 
-def prepare(builder, effort, *, refresh: bool) -> Path:
+def prepare(builder, effort, *, refresh: bool) -> AnyPath:
     """Writes all splits of a data set as ArrayRecord files, unless they are there. Returns their folder.
 
     Args:
@@ -47,7 +47,7 @@ def prepare(builder, effort, *, refresh: bool) -> Path:
     """
     from dnr_jax.data import metadata
 
-    folder = Path(builder.data_dir)
+    folder = as_path(builder.data_dir)
     if not folder.is_dir() or not any(folder.iterdir()):
         builder.prepare(effort)
     else:
@@ -79,7 +79,7 @@ def print_notes(annotated: Annotated, unseen: Sequence[str]) -> None:
         tell(f'note: {total:,} files are neither videos nor images by their names: {told}')
 
 
-def compare(builder, folder: Path, refresh: bool) -> int:
+def compare(builder, folder: AnyPath, refresh: bool) -> int:
     """How many rows that were rejected from a prepared data set could become records now.
 
     Raises ValueError if it is not the one of the builder, or if a refresh would take records away.
@@ -109,7 +109,7 @@ def open_builder(options: argparse.Namespace):
             f'Expected --workers from 0 and --seconds above 0, got {options.workers}, {options.seconds:g}.'
         )
     cls = builder_class(options.name)
-    out = Path(options.out).expanduser()
+    out = as_path(options.out).expanduser()
     if '/' in (options.variant or ''):
         raise ValueError(f"A --variant is a name without '/', got '{options.variant}'.")
     if cls.default_config is None:
@@ -142,8 +142,8 @@ def origin(options: argparse.Namespace):
 
     if options.source is None:
         raise ValueError(f'{options.name} is made of videos you have: expected --source=FOLDER.')
-    source = Path(options.source).expanduser()
-    annotations = Path(options.annotations).expanduser() if options.annotations else source
+    source = as_path(options.source).expanduser()
+    annotations = as_path(options.annotations).expanduser() if options.annotations else source
     for path in (source, annotations):
         if not path.is_dir():
             raise ValueError(f"Expected a folder, got '{path}'.")
@@ -158,11 +158,11 @@ def origin(options: argparse.Namespace):
         storage=Storage(**storage_settings(options)),
         limits=Limits(pixels=options.most_pixels, frames=options.most_frames, bytes=options.most_bytes),
         lists=lists,
-        labels=Path(options.labels).expanduser() if options.labels else None,
+        labels=as_path(options.labels).expanduser() if options.labels else None,
     )
 
 
-def list_files(options: argparse.Namespace) -> dict[str, Path]:
+def list_files(options: argparse.Namespace) -> dict[str, AnyPath]:
     """The list file of each split; ValueError for what is none, or for two of one split."""
     lists = {}
     for split, _, file in (item.partition('=') for item in options.list):
@@ -173,7 +173,7 @@ def list_files(options: argparse.Namespace) -> dict[str, Path]:
                 f"Expected one --list for each split, got '{lists[split]}' and '{file}' for '{split}'. Join them in "
                 'one file, or give them to different splits.'
             )
-        lists[split] = Path(file).expanduser()
+        lists[split] = as_path(file).expanduser()
     return lists
 
 
@@ -191,7 +191,7 @@ def storage_settings(options: argparse.Namespace) -> dict:
     return {'form': form, **unused, **defaults, **given}
 
 
-def report(found: dict, rejected: list, folder: Path, trained_by: str) -> str:
+def report(found: dict, rejected: list, folder: AnyPath, trained_by: str) -> str:
     """What was written, what was not, and the command that goes on; `trained_by` see `VideoBuilder`."""
     megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     lines = [str(folder), inventory.to_text(found['splits']), f'{len(found["labels"])} classes, {megabytes:,.1f} MB']
@@ -200,10 +200,10 @@ def report(found: dict, rejected: list, folder: Path, trained_by: str) -> str:
     return '\n'.join([*lines, next_command(found['splits'], folder, trained_by)])
 
 
-def next_command(splits: Mapping[str, Mapping], folder: Path, trained_by: str) -> str:
+def next_command(splits: Mapping[str, Mapping], folder: AnyPath, trained_by: str) -> str:
     """To train on it, or, where there is nothing to train on, to score a model on it."""
     dir, (name, variant) = folder.parents[2], folder.parts[-3:-1]
-    where = '' if dir == Path(DEFAULT_DIR).expanduser() else f' --config.data.dir={shlex.quote(str(dir))}'
+    where = '' if dir == as_path(DEFAULT_DIR).expanduser() else f' --config.data.dir={shlex.quote(str(dir))}'
     data = f'--config.data.name={shlex.quote(f"{name}/{variant}")}{where}'
     labelled = {split: counts['records'] - counts['unlabelled'] for split, counts in splits.items()}
     if not labelled.get('train'):

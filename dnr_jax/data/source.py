@@ -7,7 +7,6 @@ import itertools
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.video import machine
 from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.files import AnyPath, as_path
 from dnr_jax.registry import choose
 
 KINDS = {'video': bytes, 'frame_ends': np.ndarray, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
@@ -48,7 +48,7 @@ class VideoSource:
       fingerprint: hash of ids and labels of the whole split.
     """
 
-    def __init__(self, folder: Path, split: str):
+    def __init__(self, folder: AnyPath, split: str):
         builder, found, rejected = metadata.read(folder)
         info = builder.info
         self.name, self.split = f'{info.full_name} {split}', split
@@ -90,7 +90,7 @@ class VideoSource:
     @property
     def labels(self) -> np.ndarray:
         """Those of all records, [N], -1 where one is not known. No record is read for them, but what stands beside."""
-        taken = ((shards.recorded(Path(of.filename)), slice(of.skip, of.skip + of.take)) for of in self._shards)
+        taken = ((shards.recorded(as_path(of.filename)), slice(of.skip, of.skip + of.take)) for of in self._shards)
         return np.array([self._label(label) for records, part in taken for _, label in records[part]])
 
     def _label(self, own: int) -> int:
@@ -167,11 +167,11 @@ def open_split(name: str, dir: str | os.PathLike, split: str) -> VideoSource:
     return VideoSource(find_folder(name, dir), split)
 
 
-def find_folder(name: str, dir: str | os.PathLike) -> Path:
+def find_folder(name: str, dir: str | os.PathLike) -> AnyPath:
     """The folder of a prepared data set, see `open_split`."""
     name, _, config = name.partition('/')
     cls = builder_class(name)
-    dir = Path(dir).expanduser()
+    dir = as_path(dir).expanduser()
     prepared = {path.parts[-3]: path.parent for path in sorted(dir.glob(f'{name}/*/{VERSION}/{inventory.INVENTORY}'))}
     config = config or cls.default_config or (next(iter(prepared)) if len(prepared) == 1 else '')
     if config in prepared:

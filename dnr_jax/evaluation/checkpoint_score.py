@@ -1,7 +1,6 @@
 """The score of a checkpoint by its own test protocol, as eval.py takes it."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -14,13 +13,14 @@ from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.evaluation.precise_statistics import compile_observe, of_whole_batches
 from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results, write
 from dnr_jax.evaluation.scoring import evaluate, with_precise_statistics
+from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs import trained_model
 from dnr_jax.runs.agreement import expect_alike
 from dnr_jax.runs.ownership import as_json
 
 
 def evaluate_checkpoint(
-    workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], out: str | Path | None
+    workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], out: str | AnyPath | None
 ) -> dict[str, Any]:
     """Scores a checkpoint of a work folder by its own test protocol; returns the results it has written.
 
@@ -36,7 +36,7 @@ def evaluate_checkpoint(
     config = found.config
     multi_view.expect(config.test, 'test')
     source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
-    folder = (Path(out) if out else Path(workdir) / folder_name(which, found, source)).absolute()
+    folder = absolute(as_path(out) if out else as_path(workdir) / folder_name(which, found, source))
     expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
     expect_replaceable(folder)
     with kept_for_results(folder):

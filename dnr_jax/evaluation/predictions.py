@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dnr_jax.files import AnyPath, as_path
+
 FILES = FILE, VIEWS, MISSING = 'predictions.npz', 'views.npz', 'missing.csv'
 
 
@@ -68,9 +70,9 @@ def save(folder: Path, predictions: Predictions, label_names: Sequence[str], pro
             csv.writer(file).writerows([Missing._fields, *predictions.missing])
 
 
-def read(path: str | Path) -> Stored:
+def read(path: str | AnyPath) -> Stored:
     """Reads predictions.npz, or that of a folder; ValueError if there is none, or if it names a video twice."""
-    path = Path(path)
+    path = as_path(path)
     path = path / FILE if path.is_dir() else path
     try:
         with path.open('rb') as file, zipped(np.load(file, allow_pickle=False)) as arrays:

@@ -6,7 +6,6 @@ A score is nothing without its protocol, so both are written together; see `pred
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -17,7 +16,7 @@ from dnr_jax.data.source import VideoSource
 from dnr_jax.evaluation import scores
 from dnr_jax.evaluation.batches import protocol
 from dnr_jax.evaluation.predictions import FILES, Predictions, save
-from dnr_jax.files import folder_written_whole
+from dnr_jax.files import AnyPath, folder_written_whole
 from dnr_jax.runs.ownership import kept
 from dnr_jax.runs.trained_model import Trained
 
@@ -27,7 +26,7 @@ PROTOCOL = ('clip.', 'data.name', 'run.precise_batches', 'test.')  # keys of a c
 PACE = ('test.batch_size', 'test.views_at_once')  # all but these
 
 
-def kept_for_results(folder: Path, patient: bool = False) -> AbstractContextManager[None]:
+def kept_for_results(folder: AnyPath, patient: bool = False) -> AbstractContextManager[None]:
     """Keeps the folder of an evaluation, which is replaced as a whole, by a lock beside it; see `ownership.kept`."""
     return kept(folder.with_name(f'.lock-{folder.name}'), f'The folder {folder} for results', patient)
 
@@ -43,7 +42,7 @@ def folder_name(which: str, found: Trained, source: VideoSource) -> str:
     return '-'.join(['test', *words])
 
 
-def expect_replaceable(folder: Path) -> None:
+def expect_replaceable(folder: AnyPath) -> None:
     """Raises ValueError if anything in the folder, which is to be replaced, is not of an earlier evaluation."""
     if folder.is_mount():
         raise ValueError(
@@ -80,7 +79,7 @@ def account(predictions: Predictions, config: ConfigDict, section: str) -> dict[
 
 
 def write(
-    folder: Path,
+    folder: AnyPath,
     predictions: Predictions,
     source: VideoSource,
     config: ConfigDict,
@@ -108,7 +107,7 @@ def write(
         'step': step,
     }
     if parallel.is_leader():
-        with folder_written_whole(folder) as unfinished:
+        with folder_written_whole(folder, last=scores.RESULTS) as unfinished:
             save(unfinished, predictions, source.label_names, results['protocol'])
             scores.write(unfinished, predictions, results, source.label_names)
     return results

@@ -6,7 +6,6 @@ Before they take their place, another process runs them on clips of the test spl
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from dnr_jax.command.bars import bar
 from dnr_jax.data.sampling import as_taken
 from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.export import check, programs
-from dnr_jax.files import expect_writable, written_whole
+from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
 from dnr_jax.registry import choose
 from dnr_jax.runs import trained_model
 
@@ -27,10 +26,10 @@ PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
 
 
 def export_checkpoint(
-    workdir: str | Path,
+    workdir: str | AnyPath,
     which: str,
     adapt: Callable[[ConfigDict], ConfigDict],
-    out: str | Path,
+    out: str | AnyPath,
     *,
     platforms: Sequence[str],
     stream: bool,
@@ -47,7 +46,7 @@ def export_checkpoint(
       check_clips: clips of the test split to check it with, at least 2; random ones for 0, or where there is no data.
     Raises ValueError for mistakes, ExportError if the logits are not those of the checkpoint; nothing is written then.
     """
-    out = Path(out)
+    out = as_path(out)
     expect(out, platforms, stream, horizon, check_clips)
     mesh = parallel.make_mesh()
     found = as_scored(trained_model.load(workdir, which, adapt, mesh), mesh)
@@ -65,8 +64,8 @@ def export_checkpoint(
             'bytes': len(serialized),
             'sha256': hashlib.sha256(serialized).hexdigest(),
         }
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(out) as file, written_whole(Path(f'{out}.json')) as beside:
+        make_folder(out.parent)
+        with written_whole(out) as file, written_whole(out.with_name(f'{out.name}.json')) as beside:
             file.write_bytes(serialized)
             beside.write_text(json.dumps(about))
             expected = check.logits_of_checkpoint(found, clips, stream, horizon)
@@ -80,7 +79,7 @@ def export_checkpoint(
     return about
 
 
-def expect(out: Path, platforms: Sequence[str], stream: bool, horizon: int | None, check_clips: int) -> None:
+def expect(out: AnyPath, platforms: Sequence[str], stream: bool, horizon: int | None, check_clips: int) -> None:
     """Raises ValueError for what can be known to fail before anything is read."""
     for platform in platforms:
         choose(dict.fromkeys(PLATFORMS), platform, 'platform')

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from io import TextIOBase
-from pathlib import Path
 
 from absl import flags
 
 from dnr_jax import command
 from dnr_jax.command.terminal import tell
+from dnr_jax.files import AnyPath
 
 
 def main(arguments: list[str]) -> None:
@@ -64,7 +64,7 @@ def open_json(file: str | None, stack: ExitStack) -> TextIOBase | None:
         command.refuse(f'--json is a file to write: {error}')
 
 
-def print_videos(found, paths: Sequence[Path], output, draws: Sequence, mesh) -> int:
+def print_videos(found, paths: Sequence[AnyPath], output, draws: Sequence, mesh) -> int:
     """Predicts every video as a whole, and draws what is asked for; returns how many could not be read."""
     from dnr_jax.command.bars import bar
     from dnr_jax.predict.whole import predictor
@@ -83,18 +83,18 @@ def print_videos(found, paths: Sequence[Path], output, draws: Sequence, mesh) ->
     return failed
 
 
-def drawings(given, found, paths: Sequence[Path], mesh) -> list:
+def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
     """What is drawn of each prediction, into folders that are like those of the videos."""
-    from dnr_jax.files import expect_writable
+    from dnr_jax.files import absolute, as_path, expect_writable, make_folder
     from dnr_jax.predict import pictures
 
     for folder in filter(None, (given.annotate, given.maps)):
-        expect_writable(Path(folder))
-    above = os.path.commonpath([path.absolute().parent for path in paths])
+        expect_writable(as_path(folder))
+    above = os.path.commonpath([absolute(path).parent for path in paths])
 
     def into(folder, draw, prediction):
-        target = Path(folder) / prediction.path.absolute().relative_to(above)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target = as_path(folder) / absolute(prediction.path).relative_to(above)
+        make_folder(target.parent)
         draw(prediction, target)
 
     draws = []

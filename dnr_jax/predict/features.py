@@ -6,7 +6,6 @@ Axes: B videos, V views, T frames, H W space, C channels.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -17,6 +16,7 @@ from jaxtyping import Float
 from dnr_jax import parallel
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.files import AnyPath
 from dnr_jax.models.layers import pooled
 from dnr_jax.operations import Video
 from dnr_jax.predict.whole import Files, batches_of
@@ -26,7 +26,7 @@ from dnr_jax.runs.trained_model import Trained
 class Extracted(NamedTuple):
     """Of one video, or why there are none."""
 
-    path: Path
+    path: AnyPath
     features: Float[np.ndarray, 'C'] | None  # averaged over views
     failure: VideoError | None
 
@@ -43,7 +43,7 @@ class Headless(nn.Module):
         return pooled(self.network(clip, train))
 
 
-def extractor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[Path]], Iterator[Extracted]]:
+def extractor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[AnyPath]], Iterator[Extracted]]:
     """What takes the features of videos, in their order; compiled at the first one.
 
     One that cannot be read has a `failure` and does not keep the others from having features.
@@ -53,7 +53,7 @@ def extractor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[Path]],
     return partial(_extract, found, compute, mesh)
 
 
-def _extract(found: Trained, compute: Callable, mesh: parallel.Mesh, paths: Sequence[Path]) -> Iterator[Extracted]:
+def _extract(found: Trained, compute: Callable, mesh: parallel.Mesh, paths: Sequence[AnyPath]) -> Iterator[Extracted]:
     source = Files(paths)
     with closing(batches_of(found, source, mesh)) as batches:
         for batch, ids in parallel.place_ahead(batches, mesh, found.config.run.prefetch):

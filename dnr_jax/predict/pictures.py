@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ from jaxtyping import UInt8
 from dnr_jax import parallel
 from dnr_jax.data import storage
 from dnr_jax.data.sampling import SAMPLINGS
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, written_whole
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.predict import running, saliency
 from dnr_jax.predict.annotation import annotate
@@ -20,14 +19,14 @@ from dnr_jax.predict.whole import AS_IT_IS, Prediction, read
 from dnr_jax.registry import choose
 from dnr_jax.runs.trained_model import Trained
 
-Draw = Callable[[Prediction, Path], None]  # what is drawn of a predicted video at that path, with another ending
+Draw = Callable[[Prediction, AnyPath], None]  # what is drawn of a predicted video at that path, with another ending
 
 
 def annotating(found: Trained, *, top: int, mesh: parallel.Mesh) -> tuple[Draw, str]:
     """(what writes PATH.running.mp4, the way in which predictions go on, see `running.follow`)."""
     follow, way = running.follow(found, mesh=mesh)
 
-    def write(prediction: Prediction, target: Path) -> None:
+    def write(prediction: Prediction, target: AnyPath) -> None:
         frames = running.every_frame(prediction.path)
         video = annotate(frames, follow(prediction.path), found.label_names, top=top)
         with written_whole(target.with_name(f'{target.name}.running.mp4')) as unfinished:
@@ -55,7 +54,7 @@ def mapping(found: Trained, *, layer: str | None, label: str | None) -> Draw:
         pixels = normalize_pixels(clip[None], **config.pixels.to_dict())
         return saliency.maps(found.model, variables, pixels, label[None], layer=layer)[0]
 
-    def write(prediction: Prediction, target: Path) -> None:
+    def write(prediction: Prediction, target: AnyPath) -> None:
         label = int(prediction.logits.argmax()) if wanted is None else wanted
         clip = middle_clip(prediction.path, found)
         heat = np.asarray(map_of(found.variables, clip, jnp.int32(label)))
@@ -67,7 +66,7 @@ def mapping(found: Trained, *, layer: str | None, label: str | None) -> Draw:
     return write
 
 
-def middle_clip(path: Path, found: Trained) -> UInt8[np.ndarray, 'T H W C']:
+def middle_clip(path: AnyPath, found: Trained) -> UInt8[np.ndarray, 'T H W C']:
     """The clip of a protocol of one clip and one crop."""
     record, clip = read(path), found.config.clip
     sample = partial(SAMPLINGS[clip.sampling].evaluate, frames=clip.frames, stride=clip.stride, clips=1)

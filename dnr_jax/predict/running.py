@@ -14,7 +14,6 @@ K classes.
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -29,6 +28,7 @@ from dnr_jax.data.sampling import SAMPLINGS, as_taken
 from dnr_jax.data.transforms import eval_views
 from dnr_jax.data.video import decoding
 from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.files import AnyPath
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.predict.whole import AS_IT_IS, read
 from dnr_jax.runs.trained_model import Trained
@@ -42,7 +42,7 @@ MOST_MOMENTS = 100  # of one video, to bound what looking back costs
 CLIPS_AT_ONCE = 8  # of a device
 
 
-def follow(found: Trained, *, mesh: parallel.Mesh) -> tuple[Callable[[Path], Iterable[Running]], str]:
+def follow(found: Trained, *, mesh: parallel.Mesh) -> tuple[Callable[[AnyPath], Iterable[Running]], str]:
     """(path -> its running predictions, by the way that the network allows; that way in words).
 
     Reading raises VideoError for a video that cannot be read.
@@ -55,7 +55,7 @@ def follow(found: Trained, *, mesh: parallel.Mesh) -> tuple[Callable[[Path], Ite
     return lambda path: predict(every_frame(path)), 'streamed, frame group by frame group'
 
 
-def every_frame(path: Path) -> Iterator[Frame]:
+def every_frame(path: AnyPath) -> Iterator[Frame]:
     """The frames of a video one by one; VideoError if it cannot be read."""
     record = read(path)
     if path.is_dir():
@@ -125,13 +125,13 @@ def groups_of_clip(found: Trained) -> int:
     return streaming.groups_of(found.model, found.config.clip.frames)
 
 
-def look_back(found: Trained, *, mesh: parallel.Mesh) -> Callable[[Path], list[Running]]:
+def look_back(found: Trained, *, mesh: parallel.Mesh) -> Callable[[AnyPath], list[Running]]:
     """What predicts a video at moments along it, from one clip each; VideoError if it cannot be read."""
     predict = make_predict(found.config, found.model, mesh, found.config.test.views_at_once)
     return partial(_look_back, found, partial(_logits, predict, found.variables, mesh))
 
 
-def _look_back(found: Trained, logits_of: Callable, path: Path) -> list[Running]:
+def _look_back(found: Trained, logits_of: Callable, path: AnyPath) -> list[Running]:
     moments = {seen: clip_until(seen, found.config) for seen in moments_of(read(path)['num_frames'], found.config)}
     wanted = set(np.concatenate(list(moments.values())).tolist())
     kept = {i: centre(frame[None], found.config) for i, frame in enumerate(every_frame(path)) if i in wanted}

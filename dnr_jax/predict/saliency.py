@@ -13,7 +13,6 @@ Source: Selvaraju et al., "Grad-CAM", ICCV 2017.
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -27,6 +26,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib import cm, colormaps
 
 from dnr_jax import figures
+from dnr_jax.files import AnyPath
 from dnr_jax.operations import Video
 from dnr_jax.registry import choose
 
@@ -94,7 +94,7 @@ def _add(layer: str, change: Array, call: Callable, args: tuple, kwargs: dict, c
     return output
 
 
-def draw(path: Path, clip: UInt8[np.ndarray, 'T H W C'], heat: Float[np.ndarray, 'T2 H2 W2'], title: str) -> None:
+def draw(path: AnyPath, clip: UInt8[np.ndarray, 'T H W C'], heat: Float[np.ndarray, 'T2 H2 W2'], title: str) -> None:
     """A picture of all frames in order, and below each of them its map over it; one scale of colours for all."""
     shares = over_frames(heat, clip.shape[:3])
     opacity = OPACITY * np.sqrt(shares)[..., None]

@@ -10,7 +10,6 @@ Axes: K classes.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +27,7 @@ from dnr_jax.evaluation import multi_view, scoring
 from dnr_jax.evaluation.batches import protocol
 from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.files import AnyPath, as_path
 from dnr_jax.runs import trained_model
 from dnr_jax.runs.trained_model import Trained
 
@@ -37,7 +37,7 @@ AS_IT_IS = Storage('original', short_side=0, keyframe_interval=1, quality=95, fr
 class Prediction(NamedTuple):
     """What is said of one video, or why nothing is."""
 
-    path: Path
+    path: AnyPath
     logits: Float[np.ndarray, 'K'] | None  # averaged over views, as in `predictions`
     failure: VideoError | None
 
@@ -56,7 +56,7 @@ class Files(VideoSource):
 
     name, split, frame_step = 'files', '', 1
 
-    def __init__(self, paths: Sequence[Path]):
+    def __init__(self, paths: Sequence[AnyPath]):
         self.paths, self.errors = paths, {}
 
     def __len__(self) -> int:
@@ -74,12 +74,12 @@ class Files(VideoSource):
         return error
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: AnyPath) -> dict[str, Any]:
     """The record of a file or a folder of frames, see `storage`; VideoError, with its reason, if it cannot be read."""
     return storage.store(path, AS_IT_IS, FILMED)
 
 
-def find(paths: Sequence[str | Path]) -> list[Path]:
+def find(paths: Sequence[str | AnyPath]) -> list[AnyPath]:
     """The videos at these paths, each a file, a folder of frames, or a folder of any of these; once, in this order.
 
     What is in folders comes by name. Raises ValueError for no path, and for a folder without videos. A file that is not
@@ -88,7 +88,7 @@ def find(paths: Sequence[str | Path]) -> list[Path]:
     if not paths:
         raise ValueError('Expected videos to predict, files or folders, got none.')
     found = {}
-    for path in map(Path, paths):
+    for path in map(as_path, paths):
         inside = clips(path) if path.is_dir() else [path]
         if not inside:
             raise ValueError(f"Expected videos or frames in the folder '{path}', got none.")
@@ -96,12 +96,12 @@ def find(paths: Sequence[str | Path]) -> list[Path]:
     return list(found)
 
 
-def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
+def load(workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
     """`trained_model.load`, with the statistics that an evaluation would take."""
     return as_scored(trained_model.load(workdir, which, adapt, mesh), mesh)
 
 
-def predictor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[Path]], Iterator[Prediction]]:
+def predictor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[AnyPath]], Iterator[Prediction]]:
     """What predicts videos by `found.config.test`, in their order; compiled at the first one.
 
     One that cannot be read has a `failure` and does not keep the others from being predicted. Raises ValueError for a
@@ -112,7 +112,7 @@ def predictor(found: Trained, mesh: parallel.Mesh) -> Callable[[Sequence[Path]],
     return partial(_predict, found, predict, mesh)
 
 
-def _predict(found: Trained, predict: Callable, mesh: parallel.Mesh, paths: Sequence[Path]) -> Iterator[Prediction]:
+def _predict(found: Trained, predict: Callable, mesh: parallel.Mesh, paths: Sequence[AnyPath]) -> Iterator[Prediction]:
     source = Files(paths)
     with closing(batches_of(found, source, mesh)) as batches:
         for scored in scoring.score_each(

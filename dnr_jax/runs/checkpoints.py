@@ -22,6 +22,7 @@ from orbax.checkpoint import v1 as ocp
 
 from dnr_jax import parallel
 from dnr_jax.command.terminal import printable
+from dnr_jax.files import absolute, as_path
 from dnr_jax.runs import manifest, transfer
 from dnr_jax.runs.identity import completed
 from dnr_jax.runs.state import TrainState, byte_count
@@ -59,7 +60,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int):
         expect_enough_kept(keep)
-        self._folder = Path(folder).absolute()
+        self._folder = absolute(as_path(folder))
         if parallel.is_leader():
             _set_aside_damaged(self._folder)
         parallel.barrier('checkpoints are verified')
@@ -172,7 +173,8 @@ def find(folder: Path, which: str) -> Checkpoint:
     Where the last or the best one is damaged, the next one takes its place, with a warning. ValueError, naming what is
     there, if none is left, or if the step asked for is damaged. A training may go on meanwhile.
     """
-    return _while_there(lambda: _find(Path(folder), which), folder)
+    folder = as_path(folder)
+    return _while_there(lambda: _find(folder, which), folder)
 
 
 def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tuple[Checkpoint, PyTree]:
@@ -181,11 +183,12 @@ def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tupl
     A training that goes on may take a checkpoint away while it is read, of which Orbax makes arrays of zeros: what is
     read counts only if all of it is still there afterwards, and the next one is read else.
     """
+    folder = as_path(folder)
     shaped: list[tuple[dict, PyTree]] = []  # of the config read last: making a model takes longer than reading one
 
     def read() -> tuple[Checkpoint, PyTree]:
-        found = _find(Path(folder), which)
-        path = Path(folder) / str(found.step)
+        found = _find(folder, which)
+        path = folder / str(found.step)
         with _gone_if_not_there(path):
             entries, _ = manifest.read(path)
             config = found.about.get('config')
@@ -212,7 +215,7 @@ def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
 
     ValueError where arrays of other shapes were saved.
     """
-    path = Path(folder).absolute() / str(step)
+    path = absolute(as_path(folder)) / str(step)
     try:
         if unlike := _unlike(path, {'variables': like}):
             raise ValueError(f'arrays are not those of its config, {", ".join(unlike[:3])}')

@@ -4,6 +4,7 @@
     [0, 1)   (0, inf)               numbers; a round bracket leaves its end out
     stop | skip   1 | 3             one of these
     bool   text   pattern           true or false; any text; a regular expression, which has no comma
+    path                            local, or the URL of a bucket; '' for none
     3 of R   some of R   any of R   tuples of 3, of one or more, of any number of values in R
     R; S                            a tuple of two values, the first in R, the second in S
 
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from dnr_jax.files import scheme_of
 from dnr_jax.registry import nearest
 
 
@@ -126,8 +128,20 @@ def is_pattern(value: Any) -> bool:
     return True
 
 
+def is_path(value: Any) -> bool:
+    """Whether it may be a path on some machine: what its scheme takes need not be installed here."""
+    if not isinstance(value, str):
+        return False
+    try:
+        scheme_of(value)
+    except ValueError:
+        return False
+    return True
+
+
 KINDS = {
     'bool': Range(lambda value: isinstance(value, bool), 'True or False'),
     'text': Range(lambda value: isinstance(value, str), 'text'),
     'pattern': Range(is_pattern, 'a regular expression without commas, in quotes'),
+    'path': Range(is_path, 'a local path, gs://BUCKET/FOLDER or s3://BUCKET/FOLDER'),
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from dnr_jax import models, parallel
+from dnr_jax.files import AnyPath, as_path
 from dnr_jax.runs import checkpoints, config_ranges
 from dnr_jax.runs.identity import CHANGEABLE, differences
 
@@ -32,7 +32,7 @@ class Trained(NamedTuple):
     changes: Mapping[str, Any] = MappingProxyType({})  # keys of the config that this use has changed, as they are now
 
 
-def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
+def load(workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
     """The model of a checkpoint of `workdir`, on all devices of `mesh`.
 
     Args:
@@ -51,7 +51,7 @@ def load(workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDi
         expect_frames(model, shapes, stored['clip']['frames'], config)
         return parallel.abstract(shapes, parallel.replicated(mesh))
 
-    found, variables = checkpoints.load(Path(workdir) / 'checkpoints', which, like)
+    found, variables = checkpoints.load(as_path(workdir) / 'checkpoints', which, like)
     about = found.about
     before, now = (flatten_dict(of, sep='.') for of in (about['config'], config.to_dict()))
     changes = {key: value for key, value in now.items() if value != before[key]}

@@ -9,7 +9,6 @@ precise statistics in place of these; drift and spread of every layer (see `drif
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,7 +23,7 @@ from dnr_jax.evaluation import metrics, precise_statistics
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.evaluation.eval_step import make_predict
-from dnr_jax.files import expect_writable, written_whole
+from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
 from dnr_jax.runs import trained_model
 from dnr_jax.statistics_report import drift
 from dnr_jax.statistics_report.drift import Layer
@@ -40,7 +39,11 @@ WORST = 12  # layers in the table; report.json has all
 
 
 def report(
-    workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], wanted: int, out: str | Path | None
+    workdir: str | AnyPath,
+    which: str,
+    adapt: Callable[[ConfigDict], ConfigDict],
+    wanted: int,
+    out: str | AnyPath | None,
 ) -> dict[str, Any]:
     """Writes report.json and statistics.png of a checkpoint; returns what report.json holds.
 
@@ -50,7 +53,7 @@ def report(
       out: folder to write to; None for `WORKDIR/statistics`.
     Raises ValueError if there is no such checkpoint, no full batch, or no norm with running statistics.
     """
-    out = Path(out) if out else Path(workdir) / 'statistics'
+    out = as_path(out) if out else as_path(workdir) / 'statistics'
     expect_writable(out)
     mesh = parallel.make_mesh()
     found = trained_model.load(workdir, which, adapt, mesh)
@@ -69,7 +72,7 @@ def report(
         'diagnosis': diagnose(top1, layers),
         'layers': [layer._asdict() for layer in layers],
     }
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     draw(out / 'statistics.png', layers, f'{workdir}, step {found.step}: {results["diagnosis"]}')
     with written_whole(out / 'report.json') as path:
         path.write_text(json.dumps(results, indent=2) + '\n')
@@ -184,7 +187,7 @@ def to_text(results: Mapping[str, Any]) -> str:
     ])  # fmt: skip
 
 
-def draw(path: Path, layers: Sequence[Layer], title: str) -> None:
+def draw(path: AnyPath, layers: Sequence[Layer], title: str) -> None:
     """Drift above and spread below, layer by layer in the order of the network."""
     width = min(max(8, 0.32 * len(layers)), 24)
     figure = figures.figure(width, 7)

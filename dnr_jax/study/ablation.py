@@ -23,7 +23,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -36,6 +35,7 @@ from jaxtyping import Bool, Float, Key
 from dnr_jax import figures
 from dnr_jax.compare.comparison import bootstrap
 from dnr_jax.evaluation import metrics
+from dnr_jax.files import AnyPath
 from dnr_jax.norms.relay import relay_over_frames, zero_carry
 from dnr_jax.norms.transforms import CrossLayerTransform
 from dnr_jax.registry import choose
@@ -228,7 +228,7 @@ def row_name(layers: str, costs: Sequence[Cost]) -> str:
     return f'{layers or "all"} ({ablated} layer{"s" * (ablated > 1)})'
 
 
-def draw(path: Path, costs: Sequence[Cost], title: str) -> None:
+def draw(path: AnyPath, costs: Sequence[Cost], title: str) -> None:
     """The same table as a picture."""
     rows, columns = choices(costs)
     found = {(of.layers, of.ablation): of for of in costs}

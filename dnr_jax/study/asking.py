@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
-from dnr_jax.files import expect_writable, written_whole
+from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
 from dnr_jax.runs.trained_model import Trained
 from dnr_jax.study import clips
 from dnr_jax.study.clips import Clips
@@ -32,15 +31,15 @@ class Asked(NamedTuple):
     ablations: tuple[str, ...]
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> AnyPath:
         """Where to write to."""
-        self.place.mkdir(parents=True, exist_ok=True)
+        make_folder(self.place)
         return self.place
 
     @property
-    def place(self) -> Path:
+    def place(self) -> AnyPath:
         """That folder, which may not be there yet."""
-        return Path(self.out) if self.out else Path(self.workdirs[0]) / 'study'
+        return as_path(self.out) if self.out else as_path(self.workdirs[0]) / 'study'
 
     def load(self, workdir: str, mesh: parallel.Mesh) -> tuple[Trained, VideoSource]:
         """See `clips.load`; ValueError also if no answer could be written."""
@@ -102,11 +101,11 @@ def sentence(clip: Mapping[str, str]) -> str:
     return f"clip {clip['id']} of '{clip['label']}', predicted '{clip['predicted']}'"
 
 
-def save_json(path: Path, results: Mapping[str, Any]) -> None:
+def save_json(path: AnyPath, results: Mapping[str, Any]) -> None:
     with written_whole(path) as unfinished:
         unfinished.write_text(json.dumps(results, indent=2) + '\n')
 
 
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def save_arrays(path: AnyPath, arrays: Mapping[str, np.ndarray]) -> None:
     with written_whole(path) as unfinished:
         np.savez_compressed(unfinished, **arrays)

@@ -7,7 +7,6 @@ Axes: B N clips, T frames, H W space, C channels.
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from dnr_jax.command.bars import bar
 from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import as_scored, of_classes
+from dnr_jax.files import AnyPath
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.registry import choose
 from dnr_jax.runs import trained_model
@@ -52,7 +52,7 @@ class Part(VideoSource):
 
 
 def load(
-    workdir: str | Path, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh
+    workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh
 ) -> tuple[Trained, VideoSource]:
     """The network as eval.py would score it, and the test split.
 

@@ -14,7 +14,6 @@ import json
 import zlib
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ import numpy as np
 
 from dnr_jax import parallel
 from dnr_jax.evaluation import metrics
+from dnr_jax.files import AnyPath, as_path
 from dnr_jax.registry import choose
 from dnr_jax.runs.transfer import in_order
 from dnr_jax.study import ablation, clips, memory, motion, order, tracing
@@ -99,7 +99,7 @@ def show_motion(asked: Asked) -> str:
 
 
 def draw_motion(
-    folder: Path,
+    folder: AnyPath,
     study: Study,
     relays: list[Relay],
     both: np.ndarray,
@@ -126,7 +126,7 @@ def draw_motion(
 
 
 def save_motion(
-    path: Path, study: Study, of_clip: Mapping[str, motion.Motion], of_classes: Mapping[str, motion.ByClass]
+    path: AnyPath, study: Study, of_clip: Mapping[str, motion.Motion], of_classes: Mapping[str, motion.ByClass]
 ) -> None:
     arrays = {
         f'{relay.name}/{rows}_{which}': of
@@ -208,7 +208,7 @@ def ablated_logits(model, name, inputs, clip, number):
     return ablation.ablated(model, variables, clip, ablation=name, chosen=chosen, means=means, keys=keys)
 
 
-def found_before(path: Path, results: Mapping[str, Any]) -> dict[tuple[str, str], ablation.Cost]:
+def found_before(path: AnyPath, results: Mapping[str, Any]) -> dict[tuple[str, str], ablation.Cost]:
     """Costs in the file, by layers and ablation, if all else it says is as in `results`."""
     try:
         before = json.loads(path.read_text())
@@ -229,7 +229,7 @@ def see_order(asked: Asked) -> str:
                 f'Networks are asked about the same videos: expected those of {first.name}, got {source.name} for '
                 f'{workdir}; --config.data.dir and --config.test.split say which.'
             )
-    names = [Path(workdir).name for workdir in asked.workdirs]
+    names = [as_path(workdir).name for workdir in asked.workdirs]
     names = names if len(set(names)) == len(names) else asked.workdirs
     networks, orders = [], {}
     for name, workdir, (found, source) in zip(names, asked.workdirs, loaded, strict=True):

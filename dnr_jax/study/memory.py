@@ -19,7 +19,6 @@ Axes: B clips, N hops, C channels.
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import flax.linen as nn
@@ -30,6 +29,7 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax import figures
+from dnr_jax.files import AnyPath
 from dnr_jax.norms.relay import relay_over_frames
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
@@ -82,7 +82,7 @@ def to_text(relays: Sequence[Relay], influences: Mapping[str, np.ndarray]) -> st
     return '\n'.join(lines)
 
 
-def draw(path: Path, relays: Sequence[Relay], influences: Mapping[str, np.ndarray], title: str) -> None:
+def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.ndarray], title: str) -> None:
     """The memory of all these relays as curves, and I[t, s] of the first and last that hear anything as matrices."""
     hearing = [relay for relay in relays if influences[relay.name].any()] or relays[:1]
     shown = hearing if len(hearing) <= MOST_DRAWN else [*hearing[: MOST_DRAWN // 2], *hearing[-MOST_DRAWN // 2 :]]

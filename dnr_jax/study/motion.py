@@ -9,7 +9,6 @@ Axes: B N clips, R rows, J hops of a relay (frame groups, or layers of a stage),
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,6 +17,7 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from dnr_jax import figures
+from dnr_jax.files import AnyPath
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
 CHANNELS, CLASSES = 4, len(figures.COLOURS)  # that are drawn
@@ -96,7 +96,9 @@ def most_different_channels(rows: Motion, wanted: int) -> np.ndarray:
     return np.argsort(-spread(rows).max(axis=0), kind='stable')[:wanted]
 
 
-def draw_clip(path: Path, relay: Relay, rows: Motion, clips: np.ndarray, predicted: Sequence[str], title: str) -> None:
+def draw_clip(
+    path: AnyPath, relay: Relay, rows: Motion, clips: np.ndarray, predicted: Sequence[str], title: str
+) -> None:
     """A clip and its reverse: `clips` are uint8 [2 T H W C], as what they are `predicted`."""
     strips = [
         (f"{name}: predicted '{label}'", clip)
@@ -105,7 +107,7 @@ def draw_clip(path: Path, relay: Relay, rows: Motion, clips: np.ndarray, predict
     draw(path, relay, rows, None, ('clip', 'reversed'), strips, '', title)
 
 
-def draw_classes(path: Path, relay: Relay, of: ByClass, label_names: Sequence[str], title: str) -> None:
+def draw_classes(path: AnyPath, relay: Relay, of: ByClass, label_names: Sequence[str], title: str) -> None:
     """The classes that differ most from the mean of all, with their standard deviations."""
     from_mean = np.abs(of.mean.shift - np.nanmean(of.mean.shift, axis=0))
     occurring = [k for k in np.argsort(-from_mean.max(axis=(1, 2)), kind='stable') if of.clips[k]]
@@ -117,7 +119,7 @@ def draw_classes(path: Path, relay: Relay, of: ByClass, label_names: Sequence[st
 
 
 def draw(
-    path: Path,
+    path: AnyPath,
     relay: Relay,
     rows: Motion,
     std: Motion | None,

@@ -10,7 +10,6 @@ Axes: N clips, K classes.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from scipy.special import softmax
 
 from dnr_jax import figures
 from dnr_jax.evaluation import metrics
+from dnr_jax.files import AnyPath
 
 MOST_NAMED = 24  # classes whose names stand in tables and at axes
 SMALLEST_TOLD = 0.1  # share of a row that is written into a matrix
@@ -74,7 +74,7 @@ def to_text(orders: Mapping[str, Order], label_names: Sequence[str]) -> str:
     return '\n'.join(line.rstrip() for line in lines)
 
 
-def draw(path: Path, orders: Mapping[str, Order], label_names: Sequence[str], title: str) -> None:
+def draw(path: AnyPath, orders: Mapping[str, Order], label_names: Sequence[str], title: str) -> None:
     """Bars of the shares, and for every network the prediction of the reverse for every prediction of a clip."""
     side = 2.4 + 0.3 * min(len(label_names), MOST_NAMED)
     widths = [3 + 0.9 * len(orders), *[side] * len(orders)]

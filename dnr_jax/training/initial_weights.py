@@ -5,7 +5,6 @@ checkpoint has none; a static scale and shift falls away where a relay now stand
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,7 @@ import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
 
 from dnr_jax import parallel
+from dnr_jax.files import AnyPath
 from dnr_jax.runs import trained_model, transfer
 from dnr_jax.runs.state import TrainState
 
@@ -31,7 +31,7 @@ class Initial(NamedTuple):
         return state.replace(params=params, average=average, batch_stats=variables.get('batch_stats', {}))
 
 
-def read(folder: str | Path, like: TrainState, label_names: Sequence[str], mesh: parallel.Mesh) -> Initial:
+def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], mesh: parallel.Mesh) -> Initial:
     """What a training of these classes begins with: the last checkpoint in the work folder `folder`.
 
     `like` is its fresh state, or the shapes of it. Raises ValueError if there is no checkpoint, or if it does not fit.

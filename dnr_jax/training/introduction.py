@@ -3,13 +3,13 @@
 import math
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.evaluation import metrics
 from dnr_jax.evaluation.results import describe
+from dnr_jax.files import AnyPath
 from dnr_jax.runs.checkpoints import Checkpoint
 from dnr_jax.runs.state import parameter_count
 from dnr_jax.training import optimizers
@@ -53,7 +53,7 @@ def continued(start_step: int, last_step: int, steps_per_epoch: int) -> Iterator
         yield f'goes on from its checkpoint of step {start_step:,}, epoch {start_step / steps_per_epoch:.2f}'
 
 
-def conclude(workdir: Path, step: int, best: Checkpoint | None) -> str:
+def conclude(workdir: AnyPath, step: int, best: Checkpoint | None) -> str:
     """Which checkpoint was tested, how the best one would be, and where everything lies."""
     folder = shlex.quote(str(workdir))
     tested = f'tested is the last checkpoint, of step {step:,}'

@@ -13,7 +13,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +24,7 @@ from dnr_jax.command.signals import Stopped
 from dnr_jax.evaluation import scores, scoring
 from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
 from dnr_jax.evaluation.results import account, kept_for_results, write
+from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs.agreement import all_or_none, expect_alike
 from dnr_jax.runs.checkpoints import Checkpoint, Checkpoints, expect_described
 from dnr_jax.runs.identity import code_version
@@ -60,7 +60,7 @@ class Guards(NamedTuple):
         self.watchdog.expect(what)
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Sequence[str] = ()) -> dict[str, Any]:
+def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change: Sequence[str] = ()) -> dict[str, Any]:
     """Trains to the last step, going on from the newest checkpoint of `workdir`; returns the test results.
 
     `allow_change` names keys of the config that may differ from the one the folder was begun with.
@@ -69,12 +69,12 @@ def train_and_evaluate(config: ConfigDict, workdir: str | Path, allow_change: Se
     FloatingPointError when the loss is no longer finite; CheckpointError when a checkpoint could not be written; and
     Stopped when the process was asked to stop (SIGTERM), after it has saved.
     """
-    workdir = Path(workdir)
+    workdir = as_path(workdir)
     with ExitStack() as stack:
         guards = Guards(stack.enter_context(StopRequest()), stack.enter_context(Watchdog(config.run.watchdog_seconds)))
         with all_or_none():
             config, chosen = resolved(config, parallel.make_mesh(), begun(workdir))
-        expect_alike({'config': as_json(config), 'workdir': str(workdir.absolute()), 'code': code_version()})
+        expect_alike({'config': as_json(config), 'workdir': str(absolute(workdir)), 'code': code_version()})
         with all_or_none():
             setup = prepare(config)
             if config.init_from and not (workdir / 'config.json').exists():
@@ -149,7 +149,7 @@ class Scoring:
         self._reporter.line(f'{where}  validation: {scores.in_short(results)}{mark}{scores.notes(results)}')
         return summary if 'top1' in summary else None
 
-    def test(self, state: TrainState, out: Path) -> dict[str, Any]:
+    def test(self, state: TrainState, out: AnyPath) -> dict[str, Any]:
         """The test results, written to `out`."""
         step, setup = int(state.step), self._setup
         predictions = self._predictions(state, 'test')

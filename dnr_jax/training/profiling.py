@@ -1,9 +1,10 @@
 """A trace of a few steps of a run, for TensorBoard or Perfetto."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
+
+from dnr_jax.files import AnyPath
 
 UNTRACED_STEPS = 2  # the first compiles, the second may still fill queues
 
@@ -15,7 +16,7 @@ class Profiler:
       first_step: number of the first step of this run.
     """
 
-    def __init__(self, folder: Path, steps: int, first_step: int):
+    def __init__(self, folder: AnyPath, steps: int, first_step: int):
         self._folder, self._from = folder, first_step + UNTRACED_STEPS
         self._to = self._from + steps
         self._tracing = False

@@ -3,18 +3,17 @@
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
 from dnr_jax.command.terminal import tell
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, written_whole
 
 
 class Reporter:
     """Writes scalars of a run to its work folder; a continued run first drops what lies after its start."""
 
-    def __init__(self, workdir: Path, start_step: int, writes: bool):
+    def __init__(self, workdir: AnyPath, start_step: int, writes: bool):
         """`writes` is false for all processes of a run but one, which then tell nothing."""
         self._writes = writes
         if not writes:

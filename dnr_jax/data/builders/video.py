@@ -26,6 +26,7 @@ from dnr_jax.data.annotations.rows import Annotated, Rejected, Row
 from dnr_jax.data.shards import Record
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.data.workers import GivenUp, guarded_map
+from dnr_jax.files import as_path
 
 Example = dict[str, Any]
 VERSION = '1.1.0'  # of the features and of the order on disk
@@ -69,7 +70,7 @@ class Info(tfds.core.DatasetInfo):
         pass  # TFDS would leave an empty temporary folder
 
     def read_from_directory(self, dataset_info_dir: str | os.PathLike) -> None:
-        with inventory.told_as_damage(Path(dataset_info_dir)):
+        with inventory.told_as_damage(as_path(dataset_info_dir)):
             super().read_from_directory(dataset_info_dir)
 
 
@@ -123,7 +124,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
           ValueError: with `effort.strict`, for the first row that is rejected; if another process is at it; or if no
             row has become a record.
         """
-        folder = Path(self.data_dir)
+        folder = as_path(self.data_dir)
         unfinished = folder.with_name(f'incomplete.{folder.name}')
         unfinished.mkdir(parents=True, exist_ok=True)
         with _alone(unfinished):
@@ -151,7 +152,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         Returns:
           Those of them that could become records now, and rows that are records and have no video any more.
         """
-        folder, failed = Path(self.data_dir), {(row.split, row.id) for row in rejected}
+        folder, failed = as_path(self.data_dir), {(row.split, row.id) for row in rejected}
         unsettled = (row for shard in self._plan() for row in shards.unsettled(shard, folder))
         late = [row for row in unsettled if (row.split, row.id) in failed]
         return late, [row for row in self.annotated.rejected if (row.split, row.id) not in failed]

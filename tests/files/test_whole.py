@@ -30,7 +30,7 @@ def test_an_error_leaves_the_old_one(tmp_path):
 def test_a_folder_takes_the_place_of_an_older_one_as_a_whole(tmp_path):
     folder = tmp_path / 'runs' / 'test'
     for words in ('older', 'newer'):
-        with folder_written_whole(folder) as unfinished:
+        with folder_written_whole(folder, last='newer') as unfinished:
             (unfinished / words).write_text(words)
             assert [path.name for path in folder.parent.glob('test/*')] == (['older'] if words == 'newer' else [])
     assert [path.name for path in folder.iterdir()] == ['newer']
@@ -43,7 +43,7 @@ def test_a_folder_that_was_not_finished_leaves_the_older_one(tmp_path):
     left_behind = tmp_path / '.unfinished-test'  # by a process that was killed
     left_behind.mkdir()
     (left_behind / 'half').touch()
-    with pytest.raises(KeyboardInterrupt), folder_written_whole(tmp_path / 'test') as unfinished:
+    with pytest.raises(KeyboardInterrupt), folder_written_whole(tmp_path / 'test', last='file') as unfinished:
         assert list(unfinished.iterdir()) == []
         (unfinished / 'newer').touch()
         raise KeyboardInterrupt
@@ -61,7 +61,7 @@ def test_links_that_stand_in_the_way_are_not_followed(tmp_path):
     for word in ('unfinished', 'replaced'):
         (tmp_path / f'.{word}-test').symlink_to(kept)
     (tmp_path / 'test').mkdir()
-    with folder_written_whole(tmp_path / 'test') as unfinished:
+    with folder_written_whole(tmp_path / 'test', last='file') as unfinished:
         (unfinished / 'file').write_text('new')
     assert (kept / 'file').read_text() == 'kept'
     assert [(tmp_path / path).read_text() for path in ('results.json', 'test/file')] == ['new', 'new']

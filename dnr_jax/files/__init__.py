@@ -1,0 +1,40 @@
+"""Files and folders, on a disk or in a bucket: how they are named, written whole, and kept from being lost.
+
+    path = as_path('gs://bucket/runs/dnr')     a local path is a `pathlib.Path`, a URL an `epath.Path`
+    with written_whole(path / 'a.json') as file:
+        file.write_text(...)                   on this disk in any case; in the bucket once all of it is there
+
+Only what stands here knows of buckets; everything else takes what `as_path` gives.
+"""
+
+from dnr_jax.files.paths import (
+    AnyPath,
+    absolute,
+    as_path,
+    expect_local,
+    is_remote,
+    listed,
+    make_folder,
+    removed,
+    scheme_of,
+)
+from dnr_jax.files.scratch import local_copy, scratch_folder
+from dnr_jax.files.whole import expect_writable, folder_written_whole, written_whole
+
+__all__ = [
+    'AnyPath',
+    'absolute',
+    'as_path',
+    'buckets',
+    'expect_local',
+    'expect_writable',
+    'folder_written_whole',
+    'is_remote',
+    'listed',
+    'local_copy',
+    'make_folder',
+    'removed',
+    'scheme_of',
+    'scratch_folder',
+    'written_whole',
+]

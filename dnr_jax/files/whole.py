@@ -1,0 +1,88 @@
+"""Files and folders that are there whole or not at all; and whether they can be, asked before the work.
+
+On a disk a file takes its name once it is complete. A bucket has no such renaming, but an object is there whole or not
+at all: what goes there is written to a scratch folder of this disk first. Of several objects the last one tells that
+all are there.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dnr_jax.files import buckets
+from dnr_jax.files.paths import AnyPath, is_remote, listed
+from dnr_jax.files.scratch import scratch_folder
+
+
+@contextmanager
+def written_whole(path: AnyPath) -> Iterator[Path]:
+    """Yields a local path to write to; it takes the place of `path` once the block has ended well."""
+    if is_remote(path):
+        with scratch_folder() as folder:
+            yield folder / path.name
+            buckets.upload(folder / path.name, path)
+        return
+    unfinished = path.with_name(f'.unfinished-{path.name}')
+    unfinished.unlink(missing_ok=True)  # a link there would be followed
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_whole(folder: AnyPath, last: str) -> Iterator[Path]:
+    """Yields an empty local folder; it takes the place of all that is in `folder` once the block has ended well.
+
+    In a bucket the file `last` goes first, and comes last: without it the folder is not whole.
+    """
+    if is_remote(folder):
+        with scratch_folder() as unfinished:
+            yield unfinished
+            _replace(folder, unfinished, last)
+        return
+    folder = folder.resolve()
+    unfinished, replaced = (folder.with_name(f'.{word}-{folder.name}') for word in ('unfinished', 'replaced'))
+    for link in (unfinished, replaced):
+        if link.is_symlink():
+            link.unlink()
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        shutil.rmtree(replaced, ignore_errors=True)
+        if folder.exists():
+            folder.rename(replaced)
+        unfinished.rename(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def expect_writable(folder: AnyPath) -> None:
+    """Raises ValueError unless files can be written to the folder, which need not be there yet; leaves no trace."""
+    try:
+        if is_remote(folder):
+            trial = folder / f'.trial-{uuid.uuid4().hex}'
+            buckets.put(trial, b'trial')
+            buckets.remove([trial])
+            return
+        folder = folder.absolute()
+        there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise ValueError(f'Expected a folder that can be written to, got {folder}: {error}.') from error
+
+
+def _replace(folder: AnyPath, new: Path, last: str) -> None:
+    buckets.remove([folder / last])
+    names = sorted(listed(new), key=lambda name: (name == last, name))
+    for name in names:
+        buckets.upload(new / name, folder / name)
+    buckets.remove([folder / name for name in buckets.listed(folder) if name not in names])
