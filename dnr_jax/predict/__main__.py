@@ -3,6 +3,8 @@
 VIDEO is a file, a folder of frames, or a folder of either. Frames are taken by the test protocol of the checkpoint:
 --config.test.clips=10 --config.test.crops=3 changes it. A video that cannot be read is told, and the status is then 1.
 
+With --features, what the network makes of each video before its last layer is written to a file, and nothing predicted.
+
 With --stream, VIDEO is predicted while it goes on, and may be a pipe (-), a camera or an address.
 """
 
@@ -17,7 +19,7 @@ from absl import flags
 
 from dnr_jax import command
 from dnr_jax.command.terminal import tell
-from dnr_jax.files import AnyPath
+from dnr_jax.files import AnyPath, as_path
 
 
 def main(arguments: list[str]) -> None:
@@ -37,6 +39,8 @@ def main(arguments: list[str]) -> None:
         if given.stream:
             how = {'horizon': given.horizon, 'every': given.every, 'chunk': given.chunk, 'format': given.format}
             failed = print_streams(found, sources, output, **how, protocols=given.protocols)
+        elif given.features:
+            failed = write_features(found, whole.find(sources), output, as_path(given.features), mesh)
         else:
             paths = whole.find(sources)
             failed = print_videos(found, paths, output, drawings(given, found, paths, mesh), mesh)
@@ -48,6 +52,12 @@ def expect_flags_that_fit(given, sources: Sequence[str]) -> None:
     """Refuses, before anything is loaded, flags that have no meaning with the others."""
     if given.stream and (given.annotate or given.maps):
         command.refuse('a stream is read once: expected --annotate and --maps without --stream')
+    if given.features and (given.stream or given.annotate or given.maps or given.json):
+        command.refuse('--features are all that is asked: expected no --stream, --annotate, --maps or --json with it')
+    if given.features and not given.features.endswith(('.npz', '.csv')):
+        command.refuse(
+            f'--features is a file of arrays or of text: expected FILE.npz or FILE.csv, got {given.features}'
+        )
     if '-' in sources and not given.stream:
         command.refuse('standard input is read as a stream: expected --stream with -')
     if (given['class'].value or given.layer) and not given.maps:
@@ -83,9 +93,31 @@ def print_videos(found, paths: Sequence[AnyPath], output, draws: Sequence, mesh)
     return failed
 
 
+def write_features(found, paths: Sequence[AnyPath], output, file: AnyPath, mesh) -> int:
+    """Writes the features of every video to `file`; returns how many videos could not be read."""
+    from dnr_jax.command.bars import bar
+    from dnr_jax.files import expect_writable, make_folder
+    from dnr_jax.predict import features
+
+    expect_writable(file.parent)
+    make_folder(file.parent)
+    of_videos = {}
+    with bar(len(paths), 'features', ' videos', leave=False, shown=True) as progress:
+        for extracted in features.extractor(found, mesh)(paths):
+            if extracted.failure:
+                output.failure(str(extracted.path), extracted.failure)
+            else:
+                of_videos[str(extracted.path)] = extracted.features
+            progress.update()
+    features.write(file, of_videos)
+    each = f', {len(next(iter(of_videos.values()))):,} each' if of_videos else ''
+    tell(f'features of {len(of_videos):,} videos{each}: {file}')
+    return len(paths) - len(of_videos)
+
+
 def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
     """What is drawn of each prediction, into folders that are like those of the videos."""
-    from dnr_jax.files import absolute, as_path, expect_writable, make_folder
+    from dnr_jax.files import absolute, expect_writable, make_folder
     from dnr_jax.predict import pictures
 
     for folder in filter(None, (given.annotate, given.maps)):
@@ -149,6 +181,7 @@ def run() -> None:
     flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
     flags.DEFINE_integer('top', 5, 'Classes to name.', lower_bound=1)
     flags.DEFINE_string('json', None, 'File for a line of JSON of each prediction; - for standard output.')
+    flags.DEFINE_string('features', None, 'File for the features of each video, FILE.npz or FILE.csv.')
     flags.DEFINE_string('annotate', None, 'Folder for videos with the running prediction below their frames.')
     flags.DEFINE_string('maps', None, 'Folder for pictures of where the network looked.')
     flags.DEFINE_string('class', None, 'Name of the class that maps are of; default: the predicted one.')

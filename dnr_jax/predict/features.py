@@ -1,9 +1,13 @@
 """What a network makes of whole videos before its head, read by the test protocol: features to compare or to sort by.
 
-Axes: B videos, V views, T frames, H W space, C channels.
+    FILE.npz    videos [N] of str, features [N C]
+    FILE.csv    a header video,0,1,...; a line for each video
+
+Axes: N videos, B videos of a batch, V views, T frames, H W space, C channels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import NamedTuple
@@ -16,7 +20,7 @@ from jaxtyping import Float
 from dnr_jax import parallel
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.evaluation.eval_step import make_predict
-from dnr_jax.files import AnyPath
+from dnr_jax.files import AnyPath, written_whole
 from dnr_jax.models.layers import pooled
 from dnr_jax.operations import Video
 from dnr_jax.predict.whole import Files, batches_of
@@ -62,3 +66,16 @@ def _extract(found: Trained, compute: Callable, mesh: parallel.Mesh, paths: Sequ
             of_video = dict(zip(map(int, ids[mask]), views[mask].mean(axis=1), strict=True))
             for position in sorted([*of_video, *map(int, ids[damaged > 0])]):
                 yield Extracted(paths[position], of_video.get(position), source.errors.get(position))
+
+
+def write(file: AnyPath, features: Mapping[str, Float[np.ndarray, 'C']]) -> None:
+    """Writes the features of videos, by their names, to FILE.csv or else as arrays, whole or not at all."""
+    with written_whole(file) as unfinished:
+        if file.suffix == '.csv':
+            with unfinished.open('w', newline='') as lines:
+                rows = csv.writer(lines)
+                rows.writerow(['video', *range(len(next(iter(features.values()), ())))])
+                rows.writerows([video, *map(str, of)] for video, of in features.items())
+        else:
+            with unfinished.open('wb') as arrays:
+                np.savez(arrays, videos=np.array([*features]), features=np.array([*features.values()]))

@@ -72,8 +72,29 @@ def test_the_command(workdir, video, tmp_path):
     assert len(good['predictions']) == 2
 
 
+def test_features_in_a_file(workdir, video, tmp_path):
+    """A row for each video that can be read: as many numbers as the head reads, the same in both forms of files."""
+    (tmp_path / 'note.txt').write_text('hello')
+    for name in ('features.npz', 'features.csv'):
+        done = run(f'--workdir={workdir}', video, tmp_path / 'note.txt', f'--features={tmp_path / "of" / name}')
+        assert done.returncode == 1 and 'note.txt: unreadable' in done.stdout, done.stderr
+        assert 'features of 1 videos, 32 each' in done.stdout
+    arrays = np.load(tmp_path / 'of/features.npz')
+    header, row = (tmp_path / 'of/features.csv').read_text().splitlines()
+    assert arrays['videos'].tolist() == [row.split(',')[0]] == [str(video)]
+    assert header.split(',') == ['video', *map(str, range(32))] and arrays['features'].shape == (1, 32)
+    np.testing.assert_array_equal(arrays['features'][0], np.array(row.split(',')[1:], np.float32))
+    assert np.ptp(arrays['features']) > 0 and len([*(tmp_path / 'of').iterdir()]) == 2
+
+
 @pytest.mark.parametrize(
-    ('arguments', 'words'), [(['-'], 'expected --stream'), (['--stream', '--maps=x', 'a.mp4'], 'without --stream')]
+    ('arguments', 'words'),
+    [
+        (['-'], 'expected --stream'),
+        (['--stream', '--maps=x', 'a.mp4'], 'without --stream'),
+        (['--features=a.npz', '--json=-', 'a.mp4'], 'expected no --stream, --annotate, --maps or --json'),
+        (['--features=a.txt', 'a.mp4'], 'expected FILE.npz or FILE.csv, got a.txt'),
+    ],
 )
 def test_flags_that_do_not_fit(tmp_path, arguments, words):
     done = attempt('-m', 'dnr_jax.predict', f'--workdir={tmp_path}', *arguments)
