@@ -115,7 +115,7 @@ def test_configs_and_tests_stay_outside():
 def test_only_one_room_speaks_to_each_library():
     speakers = {
         'orbax': 'runs/checkpoints.py',
-        'tensorboardX': 'training/reporting.py',
+        'tensorboardX': 'runs/reporting.py',
         'tqdm': 'command/bars.py',
         'av': 'data/',
         'grain': 'data/',

@@ -19,11 +19,11 @@ from dnr_jax.ahead_of_time.largest import largest
 from dnr_jax.command.terminal import tell
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation.batches import training_shape, views_shape
+from dnr_jax.runs.reporting import as_time
 from dnr_jax.runs.state import parameter_count
 from dnr_jax.training.checks import expect_sound, expect_warmed_up
 from dnr_jax.training.choices import open_keys
 from dnr_jax.training.introduction import notes, notes_of_a_step
-from dnr_jax.training.reporting import as_time
 from dnr_jax.training.setup import Parts, assemble, epoch_of, resolved
 
 # Where in a program an operation comes from, the first that is found; what is outside the gradient is the update. What

@@ -4,7 +4,7 @@
     multi_view, metrics, scores        what predictions are worth
     predictions, results               the files they are kept in
     precise_statistics                 running statistics taken anew before scoring
-    checkpoint_score                   all of it, for a work folder: eval.py
+    checkpoint_score, watching         all of it, for a work folder: eval.py, and beside a training
 
 Training takes its scores by the same functions.
 """
@@ -20,4 +20,5 @@ __all__ = [
     'results',
     'scores',
     'scoring',
+    'watching',
 ]

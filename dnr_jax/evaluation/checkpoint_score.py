@@ -11,7 +11,7 @@ from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.evaluation import multi_view
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.evaluation.precise_statistics import compile_observe, of_whole_batches
-from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results, write
+from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results, results_in, write
 from dnr_jax.evaluation.scoring import evaluate, with_precise_statistics
 from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs import trained_model
@@ -22,30 +22,54 @@ from dnr_jax.runs.ownership import as_json
 def evaluate_checkpoint(
     workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], out: str | AnyPath | None
 ) -> dict[str, Any]:
-    """Scores a checkpoint of a work folder by its own test protocol; returns the results it has written.
+    """Scores a checkpoint of a work folder by its own test protocol, see `Scorer`; returns the results."""
+    return Scorer(workdir, adapt, out).score(which)
+
+
+class Scorer:
+    """Scores checkpoints of a work folder by their own test protocol; what they have in common is compiled once.
 
     Args:
-      which, adapt: see `trained_model.load`.
+      adapt: see `trained_model.load`.
       out: folder to write to, in place of all that is in it; None for `WORKDIR/test`, which is of the last checkpoint
         by the protocol of its config, and for others a folder beside it, see `folder_name`.
-    Raises ValueError, before anything is scored, if there is no such checkpoint, if the data has none of the classes it
-    was trained for, if the test protocol is none, or if `out` holds other files, is in use or cannot be written to.
     """
-    mesh = parallel.make_mesh()
-    found = trained_model.load(workdir, which, adapt, mesh)
-    config = found.config
-    multi_view.expect(config.test, 'test')
-    source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
-    folder = absolute(as_path(out) if out else as_path(workdir) / folder_name(which, found, source))
-    expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
-    expect_replaceable(folder)
-    with kept_for_results(folder):
-        if parallel.is_leader():
-            tell(f'results go to {folder}')
-        found = as_scored(found, mesh)
-        predict = make_predict(config, found.model, mesh, config.test.views_at_once)
-        predictions = evaluate(predict, found.variables, source, config, 'test', mesh, before_batch=lambda: None)
-        return write(folder, predictions, source, config, found.step, found.fingerprints)
+
+    def __init__(self, workdir: str | AnyPath, adapt: Callable[[ConfigDict], ConfigDict], out: str | AnyPath | None):
+        self._workdir, self._adapt, self._out, self._mesh = as_path(workdir), adapt, out, parallel.make_mesh()
+        self._predict_of: tuple[Any, Callable] | None = None  # a model and its config, and the step that was made of it
+
+    def score(self, which: str, anew: bool = True) -> dict[str, Any]:
+        """Scores a checkpoint, see `trained_model.load`; returns the results it has written.
+
+        Those that lie in its folder already are returned, unless `anew`. Raises ValueError, before anything is scored,
+        if there is no such checkpoint, if the data has none of the classes it was trained for, if the test protocol is
+        none, or if its folder holds other files, is in use or cannot be written to.
+        """
+        mesh = self._mesh
+        found = trained_model.load(self._workdir, which, self._adapt, mesh)
+        config = found.config
+        multi_view.expect(config.test, 'test')
+        source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
+        folder = absolute(as_path(self._out) if self._out else self._workdir / folder_name(which, found, source))
+        expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
+        expect_replaceable(folder)
+        if not anew and (there := results_in(folder)) and there['step'] == found.step:
+            return there
+        with kept_for_results(folder):
+            if parallel.is_leader() and anew:
+                tell(f'results go to {folder}')
+            found = as_scored(found, mesh)
+            predict, variables = self._predict(found), found.variables
+            predictions = evaluate(predict, variables, source, config, 'test', mesh, before_batch=lambda: None)
+            return write(folder, predictions, source, config, found.step, found.fingerprints)
+
+    def _predict(self, found: trained_model.Trained) -> Callable:
+        made_of = found.model, as_json(found.config)
+        if self._predict_of is None or self._predict_of[0] != made_of:
+            of_config = make_predict(found.config, found.model, self._mesh, found.config.test.views_at_once)
+            self._predict_of = made_of, of_config
+        return self._predict_of[1]
 
 
 def of_classes(source: VideoSource, label_names: Sequence[str]) -> VideoSource:

@@ -3,6 +3,7 @@
 A score is nothing without its protocol, so both are written together; see `predictions` and `scores` for the files.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -54,6 +55,12 @@ def expect_replaceable(folder: AnyPath) -> None:
             f'An evaluation takes the place of all that is in its folder: expected {folder} to be new, or to hold an '
             f'earlier evaluation and nothing else, found {", ".join(sorted(others)[:3])}; give another --out.'
         )
+
+
+def results_in(folder: AnyPath) -> dict[str, Any]:
+    """The results that an evaluation has left there; empty where there are none."""
+    path = folder / scores.RESULTS
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def describe(config: ConfigDict, section: str, videos: int) -> str:

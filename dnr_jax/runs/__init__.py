@@ -4,6 +4,7 @@
     ownership, lock, identity      one run at a time, of one training
     agreement, stopping, watchdog  processes that begin alike, stop together, and do not hang
     config_ranges, trained_model   a config that holds; the model of a checkpoint, ready to be used
+    reporting                      what is told while it goes on: lines, curves
     state, transfer                what a training carries; what becomes of arrays that change networks
 
 Only `checkpoints` knows Orbax.
@@ -17,6 +18,7 @@ __all__ = [
     'lock',
     'manifest',
     'ownership',
+    'reporting',
     'state',
     'stopping',
     'trained_model',

@@ -22,7 +22,7 @@ from orbax.checkpoint import v1 as ocp
 
 from dnr_jax import parallel
 from dnr_jax.command.terminal import printable
-from dnr_jax.files import absolute, as_path
+from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs import manifest, transfer
 from dnr_jax.runs.identity import completed
 from dnr_jax.runs.state import TrainState, byte_count
@@ -165,6 +165,20 @@ def expect_enough_kept(keep: int) -> None:
 def any_in(folder: Path) -> bool:
     """Whether there are checkpoints in it, undamaged or not."""
     return folder.is_dir() and bool(_step_folders(folder))
+
+
+def sealed(folder: AnyPath) -> list[int]:
+    """The steps of finished checkpoints, in order; none where there is no such folder."""
+    paths = _step_folders(folder) if folder.is_dir() else []
+    return [int(path.name) for path in paths if (path / manifest.NAME).exists()]
+
+
+def last_step(folder: AnyPath, step: int) -> int | None:
+    """The step at which the training of a checkpoint ends; None where it is gone, or does not say so."""
+    try:
+        return _describe(folder / str(step)).about.get('last_step')
+    except (ValueError, _Gone):
+        return None
 
 
 def find(folder: Path, which: str) -> Checkpoint:

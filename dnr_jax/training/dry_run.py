@@ -17,10 +17,10 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.command.terminal import tell
 from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
+from dnr_jax.runs.reporting import as_time
 from dnr_jax.runs.state import byte_count
 from dnr_jax.training import optimizers
 from dnr_jax.training.introduction import introduce
-from dnr_jax.training.reporting import as_time
 from dnr_jax.training.setup import Setup, prepare, resolved
 
 TIMED_STEPS = 2

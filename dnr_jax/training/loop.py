@@ -37,6 +37,7 @@ from dnr_jax.runs.ownership import (
     expect_steps_left,
     kept,
 )
+from dnr_jax.runs.reporting import Reporter, place
 from dnr_jax.runs.state import TrainState
 from dnr_jax.runs.stopping import StopRequest
 from dnr_jax.runs.watchdog import Watchdog
@@ -44,7 +45,6 @@ from dnr_jax.training import initial_weights
 from dnr_jax.training.introduction import conclude, introduce
 from dnr_jax.training.profiling import Profiler
 from dnr_jax.training.progress import Progress
-from dnr_jax.training.reporting import Reporter, place
 from dnr_jax.training.setup import Setup, prepare, resolved
 
 
@@ -286,6 +286,7 @@ class Training:
                 'label_names': self._setup.train.label_names,
                 'fingerprints': self._setup.fingerprints,
                 'unreported': self._progress.unreported,
+                'last_step': self._setup.total_steps,
             }
             self._checkpoints.save(self.state, about, scores)
             self.saved_step = int(self.state.step)

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from dnr_jax.evaluation.metrics import check_finite
-from dnr_jax.training.reporting import Reporter, as_time, place
+from dnr_jax.runs.reporting import Reporter, as_time, place
 
 STEPS_IN_FLIGHT = 2
 

@@ -12,10 +12,9 @@ from configs import moving_shapes
 from dnr_jax import models, parallel
 from dnr_jax.command import running
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints, manifest, ownership, trained_model
+from dnr_jax.runs import checkpoints, manifest, ownership, reporting, trained_model
 from dnr_jax.runs.state import TrainState
 from dnr_jax.study import commands
-from dnr_jax.training import reporting
 
 DESCRIPTION = '_CHECKPOINT_METADATA'
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dnr_jax.runs.reporting import Reporter
 from dnr_jax.training.progress import STEPS_IN_FLIGHT, Progress
-from dnr_jax.training.reporting import Reporter
 
 NO_SKIPS = {'max_skipped_steps': 0, 'unreported': []}
 IDS = np.array(['one', 'two'])

@@ -26,9 +26,9 @@ from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.results import kept_for_results
 from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.runs import ownership
+from dnr_jax.runs.reporting import Reporter
 from dnr_jax.training import introduction, loop, setup
 from dnr_jax.training.dry_run import dry_run
-from dnr_jax.training.reporting import Reporter
 
 
 @pytest.fixture(scope='module', autouse=True)

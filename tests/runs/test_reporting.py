@@ -2,7 +2,7 @@
 
 import json
 
-from dnr_jax.training.reporting import Reporter, as_time
+from dnr_jax.runs.reporting import Reporter, as_time
 
 
 def steps(workdir):

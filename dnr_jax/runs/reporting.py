@@ -50,6 +50,13 @@ class Reporter:
             tell(text)
 
 
+def recorded(folder: AnyPath) -> set[int]:
+    """The steps that stand in metrics.jsonl of a folder; empty where there is none."""
+    path = folder / 'metrics.jsonl'
+    steps = map(_step_of, path.read_text(errors='replace').splitlines()) if path.exists() else ()
+    return {step for step in steps if step < sys.maxsize}
+
+
 def place(step: int, last_step: int, steps_per_epoch: int) -> str:
     """Where a training is, as its lines begin."""
     return f'step {step:>6}/{last_step}  epoch {step / steps_per_epoch:7.2f}'
