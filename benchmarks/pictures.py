@@ -23,7 +23,8 @@ def draw_growth(found: list[dict[str, Any]], path: Path) -> None:
             ]
             values = [record[name] for record in points]
             axis.errorbar(values, middle, spread, label=norms, capsize=3, **figures.style(number, 2))
-        axis.axhline(1, color='#888888', linewidth=0.8)
+        axis.axhline(1, color='black', linestyle=':', linewidth=0.8)
+        figures.grid(axis)
         axis.set_xscale('log', base=2)
         axis.set_xticks(values, [str(value) for value in values])
         axis.set_xlabel(unit)

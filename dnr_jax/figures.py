@@ -38,6 +38,17 @@ def style(number: int, of: int) -> dict:
     return {'color': colormaps['viridis'](number / (of - 1)), 'marker': MARKERS[number % len(MARKERS)]}
 
 
+def grid(axis, along: str = 'both') -> None:
+    """Light lines behind what is drawn."""
+    axis.grid(axis=along, alpha=0.3)
+    axis.set_axisbelow(True)
+
+
+def apart(number: int, of: int, room: float) -> float:
+    """How far to the side of its place the points of one of so many curves stand, lest one hide another."""
+    return room * ((number + 0.5) / of - 0.5)
+
+
 def ticks(hops: int) -> range:
     """Numbers from 1, few enough to be read."""
     return range(1, hops + 1, -(-hops // 8))

@@ -87,7 +87,7 @@ def put_clips(axis) -> None:
     axis.set_xscale('log', base=2)
     axis.set_xticks(CLIPS, CLIPS)
     axis.minorticks_off()
-    axis.grid(alpha=0.3)
+    figures.grid(axis)
 
 
 def finish(figure, axes, path: Path) -> None:

@@ -25,6 +25,11 @@ def test_names_are_drawn_as_they_are(tmp_path):
     assert all(label.get_parse_math() for label in axis.get_yticklabels())  # powers of ten
 
 
+def test_curves_stand_side_by_side():
+    assert [figures.apart(number, 4, 0.8) for number in range(4)] == pytest.approx([-0.3, -0.1, 0.1, 0.3])
+    assert figures.apart(0, 1, 0.8) == 0
+
+
 @pytest.mark.parametrize('width', [3, 7, 24])
 @pytest.mark.parametrize('text', ['top-1 88.3%, ' * 12, 'runs/' * 40, 'W' * 90, 'A: one\nB: other'])
 def test_titles_are_not_cut_off(width, text):

@@ -133,11 +133,17 @@ def meant(argument: str) -> str:
 
 
 def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
-    """The config with `--config.x=y` arguments applied; other arguments are refused."""
+    """The config with `--config.x=y` arguments applied; other arguments are refused.
+
+    Its flags are forgotten, for the config of another checkpoint may follow.
+    """
     with refusing():
         config_flags.DEFINE_config_dict('config', config, 'Config stored with the checkpoint.', lock_config=True)
     expect_no_more(parse_flags([sys.argv[0], *arguments])[1:])
-    return flags.FLAGS.config
+    overridden = flags.FLAGS.config
+    for name in [name for name in flags.FLAGS if name.partition('.')[0] == 'config']:
+        delattr(flags.FLAGS, name)
+    return overridden
 
 
 def raised_here(error: BaseException) -> bool:

@@ -229,5 +229,5 @@ def draw_bars(axes, classes: Sequence[ClassDifference]) -> None:
     axes.barh(range(len(classes)), gains, height, color=[GAIN if gain > 0 else LOSS for gain in gains])
     axes.set_ylim(len(classes) - 0.5, -0.5)
     axes.axvline(0, color='black', linewidth=0.8)
-    axes.grid(axis='x', alpha=0.3)
+    figures.grid(axes, 'x')
     axes.set(xlabel='top-1 of B over A, points')

@@ -32,7 +32,6 @@ from dnr_jax.evaluation import metrics
 
 CENTRE = {1: 0, 3: 1, 5: 4, 10: 4}  # which of so many crops of `eval_views` it is
 AT_ONCE = 64  # videos, to bound the memory that a curve takes
-COLOURS = ('#0072b2', '#d55e00')  # told apart by every eye
 
 
 def mean_logits(views: Float[np.ndarray, 'N V K']) -> Float[np.ndarray, 'N K']:
@@ -46,6 +45,10 @@ def log_mean_probabilities(views: Float[np.ndarray, 'N V K']) -> Float[np.ndarra
 
 
 AVERAGES = {'logits': mean_logits, 'probabilities': log_mean_probabilities}
+LOOKS = {  # of their curves: a narrow one over a wide one
+    'logits': {'linewidth': 5, 'markersize': 10, 'alpha': 0.4},
+    'probabilities': {'linewidth': 1.2, 'markersize': 4},
+}
 
 
 def expect(section: ConfigDict, name: str) -> None:
@@ -110,24 +113,22 @@ def curve(
 
 
 def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Top-1 against views, one line for each number of crops and each average."""
+    """Top-1 against views, a curve for each number of crops and each average; where two are one, both are seen."""
     figure = figures.figure(7, 4.5)
     axes = figure.subplots()
-    for crops, colour, marker in zip(sorted({row['crops'] for row in rows}), COLOURS, 'os', strict=False):
+    several = sorted({row['crops'] for row in rows})
+    for number, crops in enumerate(several):
         those = [row for row in rows if row['crops'] == crops]
-        for how, style in zip(AVERAGES, ('-', '--'), strict=True):
+        for how, look in LOOKS.items():
             axes.plot(
                 [row['views'] for row in those],
                 [100 * row[f'top1_{how}'] for row in those],
-                color=colour,
-                marker=marker,
-                linestyle=style,
-                markerfacecolor=colour if style == '-' else 'white',
                 label=f'{"centre crop" if crops == 1 else f"{crops} crops"}, {how} averaged',
+                **figures.style(number, len(several)) | look,
             )
     axes.set(xlabel='views of a video (clips x crops)', ylabel='top-1, %')
     axes.xaxis.get_major_locator().set_params(integer=True)
     figures.title(figure, title)
-    axes.grid(alpha=0.3)
+    figures.grid(axes)
     axes.legend()
     figures.save(figure, path)

@@ -5,6 +5,7 @@ eye.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -24,15 +25,23 @@ BEST, OTHERS = (230, 159, 0), (86, 180, 233)
 KEYFRAME_INTERVAL, QUALITY = 30, 20  # of the result
 
 
-def annotate(frames: Iterable[Frame], running: Iterable[Running], label_names: Sequence[str], *, top: int) -> bytes:
-    """An mp4 file of the frames, each with the prediction of what had been seen until then, 30 of them a second.
+def annotate(
+    frames: Iterable[Frame],
+    running: Iterable[Running],
+    label_names: Sequence[str],
+    *,
+    top: int,
+    fps: Fraction | int,
+) -> bytes:
+    """An mp4 file of the frames, each with the prediction of what had been seen until then.
 
     Args:
       running: predictions in order of time, see `running`.
       top: classes shown.
+      fps: frames a second.
     """
     drawn = below_each(frames, running, label_names, top=min(top, len(label_names)))
-    return reencode(drawn, short_side=0, keyframe_interval=KEYFRAME_INTERVAL, quality=QUALITY)
+    return reencode(drawn, short_side=0, keyframe_interval=KEYFRAME_INTERVAL, quality=QUALITY, fps=fps)
 
 
 def below_each(

@@ -28,7 +28,8 @@ def annotating(found: Trained, *, top: int, mesh: parallel.Mesh) -> tuple[Draw, 
 
     def write(prediction: Prediction, target: AnyPath) -> None:
         frames = running.every_frame(prediction.path)
-        video = annotate(frames, follow(prediction.path), found.label_names, top=top)
+        fps = running.frame_rate(prediction.path)
+        video = annotate(frames, follow(prediction.path), found.label_names, top=top, fps=fps)
         with written_whole(target.with_name(f'{target.name}.running.mp4')) as unfinished:
             unfinished.write_bytes(video)
 
@@ -56,19 +57,20 @@ def mapping(found: Trained, *, layer: str | None, label: str | None) -> Draw:
 
     def write(prediction: Prediction, target: AnyPath) -> None:
         label = int(prediction.logits.argmax()) if wanted is None else wanted
-        clip = middle_clip(prediction.path, found)
+        frames = middle_frames(prediction.path, found)
+        clip = running.centre(frames, config)
         heat = np.asarray(map_of(found.variables, clip, jnp.int32(label)))
         share = float(prediction.probabilities[label])
         title = f'{prediction.path.name}: {layer} for {found.label_names[label]}, {share:.1%}'
         title += '' if heat.any() else '; nothing there speaks for it'
-        saliency.draw(target.with_name(f'{target.name}.maps.png'), clip, heat, title)
+        seen = running.seen_of(*frames.shape[1:3], config)
+        saliency.draw(target.with_name(f'{target.name}.maps.png'), frames, heat, seen, title)
 
     return write
 
 
-def middle_clip(path: AnyPath, found: Trained) -> UInt8[np.ndarray, 'T H W C']:
-    """The clip of a protocol of one clip and one crop."""
+def middle_frames(path: AnyPath, found: Trained) -> UInt8[np.ndarray, 'T H W C']:
+    """The frames of the clip of a protocol of one clip, as they are in the video."""
     record, clip = read(path), found.config.clip
     sample = partial(SAMPLINGS[clip.sampling].evaluate, frames=clip.frames, stride=clip.stride, clips=1)
-    frames = storage.read_frames(record, sample(record['num_frames']), AS_IT_IS.frame_step)
-    return running.centre(frames, found.config)
+    return storage.read_frames(record, sample(record['num_frames']), AS_IT_IS.frame_step)

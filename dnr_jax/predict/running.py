@@ -12,6 +12,7 @@ K classes.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -25,8 +26,8 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel, streaming
 from dnr_jax.data import storage
 from dnr_jax.data.sampling import SAMPLINGS, as_taken
-from dnr_jax.data.transforms import eval_views
-from dnr_jax.data.video import decoding
+from dnr_jax.data.transforms import Box, eval_views, shown_by_centre
+from dnr_jax.data.video import decoding, encoding
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import AnyPath
 from dnr_jax.models.pixels import normalize_pixels
@@ -63,9 +64,20 @@ def every_frame(path: AnyPath) -> Iterator[Frame]:
     return decoding.every_frame(record['video'], step=1, limits=decoding.FILMED)
 
 
+def frame_rate(path: AnyPath) -> Fraction | int:
+    """Frames of a video a second, those of `encoding.FPS` where it does not say."""
+    rate = None if path.is_dir() else decoding.frame_rate(read(path)['video'], decoding.FILMED)
+    return rate or encoding.FPS
+
+
 def centre(clip: UInt8[np.ndarray, 'T H W C'], config: ConfigDict) -> UInt8[np.ndarray, 'T S S C']:
     """The centre crop that the test protocol takes of frames."""
     return eval_views(clip, short_side=config.test.short_side, size=config.test.size, crops=1)[0]
+
+
+def seen_of(height: int, width: int, config: ConfigDict) -> Box:
+    """The part of frames of that size that `centre` shows, in their own pixels."""
+    return shown_by_centre(height, width, short_side=config.test.short_side, size=config.test.size)
 
 
 def pace(config: ConfigDict) -> int:

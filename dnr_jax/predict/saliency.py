@@ -26,13 +26,15 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib import cm, colormaps
 
 from dnr_jax import figures
+from dnr_jax.data.transforms import Box
 from dnr_jax.files import AnyPath
 from dnr_jax.operations import Video
 from dnr_jax.registry import choose
 
 LEAST_SIDE = 4  # positions: a smaller map says little of where
 COLUMNS = 8  # frames in a row of the picture
-GAP = 4  # pixels between frames
+SHOWN = 240  # pixels of the short side of a frame, whatever that of the video
+GAP = 16  # pixels between frames
 OPACITY = 0.6  # of a map where it is highest
 COLOURS = colormaps['inferno']
 
@@ -94,36 +96,63 @@ def _add(layer: str, change: Array, call: Callable, args: tuple, kwargs: dict, c
     return output
 
 
-def draw(path: AnyPath, clip: UInt8[np.ndarray, 'T H W C'], heat: Float[np.ndarray, 'T2 H2 W2'], title: str) -> None:
-    """A picture of all frames in order, and below each of them its map over it; one scale of colours for all."""
-    shares = over_frames(heat, clip.shape[:3])
+def draw(
+    path: AnyPath,
+    frames: UInt8[np.ndarray, 'T H W C'],
+    heat: Float[np.ndarray, 'T2 H2 W2'],
+    seen: Box,
+    title: str,
+) -> None:
+    """A picture of all frames in order, and below each of them its map over it; one scale of colours for all.
+
+    Frames are those of the video; `seen` is the part of them that the network saw, and that the map lies over.
+    """
+    shares = over_frames(heat, frames.shape[:3], seen)
+    frames, shares = (np.stack([fitted(each) for each in of]) for of in (frames, shares))
     opacity = OPACITY * np.sqrt(shares)[..., None]
-    overlaid = ((1 - opacity) * clip + opacity * 255 * COLOURS(shares)[..., :3]).astype(np.uint8)
-    columns = min(COLUMNS, len(clip))
+    overlaid = ((1 - opacity) * frames + opacity * 255 * COLOURS(shares)[..., :3]).astype(np.uint8)
+    columns = min(COLUMNS, len(frames))
     grid = np.concatenate([
         row(part[first : first + columns], columns)
-        for first in range(0, len(clip), columns)
-        for part in (clip, overlaid)
+        for first in range(0, len(frames), columns)
+        for part in (frames, overlaid)
     ])  # fmt: skip
-    width = 1.4 * columns + 1.2
-    figure = figures.figure(width, width * grid.shape[0] / grid.shape[1] + 0.9)
+    width = 1.4 * columns
+    figure = figures.figure(width + 1.2, width * grid.shape[0] / grid.shape[1] + 0.9)
     axes = figure.subplots()
-    axes.imshow(grid, interpolation='nearest')
-    axes.set_xticks((clip.shape[2] + GAP) * np.arange(columns) + clip.shape[2] / 2, np.arange(1, columns + 1))
+    axes.imshow(grid, interpolation='antialiased')
+    across = frames.shape[2]
+    axes.set_xticks((across + GAP) * np.arange(columns) + across / 2, np.arange(1, columns + 1))
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    axes.set_xlabel('frame of the clip' + (f'; every two rows go on by {columns}' if len(clip) > columns else ''))
+    axes.set_xlabel('frame of the clip' + (f'; every two rows go on by {columns}' if len(frames) > columns else ''))
     figures.title(figure, title)
-    figure.colorbar(cm.ScalarMappable(cmap=COLOURS), ax=axes, label='share of the highest', shrink=0.9)
+    figure.colorbar(cm.ScalarMappable(cmap=COLOURS), ax=axes, label='share of the highest', shrink=0.9, pad=0.01)
     figures.save(figure, path)
 
 
-def over_frames(heat: Float[np.ndarray, 'T2 H2 W2'], shape: tuple[int, int, int]) -> Float[np.ndarray, 'T H W']:
-    """Maps at the frames and pixels of a clip, as shares of the highest; a map stands for all frames it was made of."""
+def over_frames(
+    heat: Float[np.ndarray, 'T2 H2 W2'], shape: tuple[int, int, int], seen: Box
+) -> Float[np.ndarray, 'T H W']:
+    """Maps at the frames and pixels of a clip, as shares of the highest, 0 outside of what was `seen`.
+
+    A map stands for all frames it was made of, and is smooth between its positions.
+    """
     frames, height, width = shape
     at_frame = heat[np.arange(frames) * len(heat) // frames].astype(np.float32)
-    enlarged = np.stack([cv2.resize(each, (width, height), interpolation=cv2.INTER_LINEAR) for each in at_frame])
-    return enlarged / max(float(enlarged.max()), np.finfo(np.float32).tiny)
+    shares = np.zeros((frames, height, width), np.float32)
+    within = shares[:, seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
+    for into, each in zip(within, at_frame, strict=True):
+        into[:] = cv2.resize(each, into.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return shares / max(float(shares.max()), np.finfo(np.float32).tiny)
+
+
+def fitted(frame: np.ndarray) -> np.ndarray:
+    """A frame or a map with SHOWN pixels on its short side."""
+    scale = SHOWN / min(frame.shape[:2])
+    height, width = (round(scale * side) for side in frame.shape[:2])
+    resized = cv2.resize(frame, (width, height), interpolation=cv2.INTER_CUBIC if scale > 1 else cv2.INTER_AREA)
+    return resized if frame.dtype == np.uint8 else resized.clip(0, 1)
 
 
 def row(frames: UInt8[np.ndarray, 'T H W C'], columns: int) -> UInt8[np.ndarray, 'H2 W2 C']:

@@ -200,7 +200,7 @@ def draw(path: AnyPath, layers: Sequence[Layer], title: str) -> None:
             values = [getattr(layer, f'{what}_{moment}') for layer in layers]
             values = [np.nan if value is None else value for value in values]
             axis.plot(places, values, linestyle='', label=label, clip_on=False, zorder=3, **figures.style(number, 2))
-        axis.grid(alpha=0.3)
+        figures.grid(axis)
     longest = max(layers, key=lambda layer: layer.hops)
     axes[0].set(title='Drift of running from precise statistics', ylabel='drift')
     hops = f'hops: {longest.hops}, running pairs: {longest.pairs}'

@@ -15,7 +15,6 @@ from functools import partial
 from typing import NamedTuple
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from dnr_jax import command
 from dnr_jax.command.terminal import tell
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> None:
     asked = Asked(
         workdirs=tuple(given.workdir),
         checkpoint=given.checkpoint,
-        adapt=partial(override, arguments=rest),
+        adapt=partial(command.override, arguments=rest),
         out=given.out,
         clips=given.clips,
         label=given.label,
@@ -73,14 +72,6 @@ def main(arguments: list[str]) -> None:
     )
     tell(question.answer(asked))
     tell(f'\nmore in {asked.folder}')
-
-
-def override(config: ConfigDict, arguments: list[str]) -> ConfigDict:
-    """See `command.override`; its flags are forgotten, for the config of another network may follow."""
-    overridden = command.override(config, arguments)
-    for name in [name for name in flags.FLAGS if name.partition('.')[0] == 'config']:
-        delattr(flags.FLAGS, name)
-    return overridden
 
 
 def run() -> None:

@@ -1,6 +1,6 @@
 """The questions of a study, each answered with files and with a text to print: `question(asked) -> text`.
 
-    trace      what every relayed layer does with one clip                trace.npz, trace.json
+    trace      what every relayed layer does with one clip                trace.npz, trace.json, trace.png
     motion     how scale and shift move: a clip, its reverse, classes     motion.npz, motion.json, motion_*.png
     influence  how strongly a hop of a relay hears of an earlier one      influence.json, influence_*.png
     ablate     what it costs to take the relay away                       ablate.json, ablate.png
@@ -60,6 +60,8 @@ def trace(asked: Asked) -> str:
         | {'logits': logits[0], 'label_names': label_names},
     )
     of_clip = told(clip, found, logits)
+    title = f'What every relayed layer does with {sentence(of_clip)} ({study.title})'
+    tracing.draw(asked.folder / 'trace.png', summaries, clip.clip[0], title)
     save_json(asked.folder / 'trace.json', study.about | of_clip | {'layers': [of._asdict() for of in summaries]})
     return f'{sentence(of_clip)}\n\n{tracing.to_text(summaries)}'
 
@@ -70,6 +72,7 @@ def show_motion(asked: Asked) -> str:
         RELAY/clip_scale, RELAY/clip_shift              [2 N C], of the clip and of its reverse
         RELAY/mean_scale, RELAY/mean_shift              [K N C], over the clips of a class; NaN where it has none
         RELAY/std_scale, RELAY/std_shift                [K N C], their standard deviations
+        RELAY/low_scale, RELAY/high_scale, ...          [K N C], their quartiles
         clips_of_class, label_names                     [K]
     """  # fmt: skip
     study = begin(asked)
@@ -120,7 +123,8 @@ def draw_motion(
         path = folder / f'motion_classes_{over}.png'
         relay = motion.most_different(of_kind, {name: of.mean for name, of in of_classes.items()})
         shown[path.name] = relay.name
-        title = f'What the relay {relay.name} hands out, means and standard deviations of classes ({study.title})'
+        what = 'means of classes, and the middle half of their clips'
+        title = f'What the relay {relay.name} hands out: {what} ({study.title})'
         motion.draw_classes(path, relay, of_classes[relay.name], study.found.label_names, title)
     return shown
 
@@ -131,15 +135,16 @@ def save_motion(
     arrays = {
         f'{relay.name}/{rows}_{which}': of
         for relay in study.relays
-        for rows, moved in (
-            ('clip', of_clip[relay.name]),
-            ('mean', of_classes[relay.name].mean),
-            ('std', of_classes[relay.name].std),
-        )
+        for rows, moved in {'clip': of_clip[relay.name], **by_rows(of_classes[relay.name])}.items()
         for which, of in moved._asdict().items()
     }
     clips_of_class = next(iter(of_classes.values())).clips
     save_arrays(path, arrays | {'clips_of_class': clips_of_class, 'label_names': np.array(study.found.label_names)})
+
+
+def by_rows(of: motion.ByClass) -> dict[str, motion.Motion]:
+    """All that is known of classes, by its name."""
+    return {name: moved for name, moved in of._asdict().items() if name != 'clips'}
 
 
 def measure_influence(asked: Asked) -> str:

@@ -88,8 +88,8 @@ def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.nda
     shown = hearing if len(hearing) <= MOST_DRAWN else [*hearing[: MOST_DRAWN // 2], *hearing[-MOST_DRAWN // 2 :]]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    figure = figures.figure(4.6 + 2.3 * columns, max(3.8, 2.3 * rows + 0.6))
-    left, right = figure.subfigures(1, 2, width_ratios=[4.6, 2.3 * columns])
+    figure = figures.figure(4.6 + 2.5 * columns, max(4.6, 2.3 * rows + 0.6))
+    left, right = figure.subfigures(1, 2, width_ratios=[4.6, 2.5 * columns])
     hop = 'layer' if relays[0].over == LAYERS else 'frame group'
     axis = left.subplots()
     for number, relay in enumerate(relays):
@@ -99,8 +99,8 @@ def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.nda
         axis.plot(range(len(curve)), curve, label=name, **figures.style(number, len(relays)))
     axis.set(xlabel=f'hops back d ({hop}s)', ylabel='memory: influence relative to d = 0', yscale='log')
     axis.set_xticks(range(max(len(influences[relay.name]) for relay in relays)))
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize='x-small')
+    figures.grid(axis)
+    left.legend(*axis.get_legend_handles_labels(), loc='outside lower center', ncols=2, fontsize='x-small')
     grid = right.subplots(rows, columns, squeeze=False)
     for axis in grid.flat[len(shown) :]:
         axis.set_axis_off()
@@ -111,7 +111,7 @@ def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.nda
         image = axis.imshow(
             lower, cmap='viridis', vmin=0, vmax=values.max() or 1, extent=(0.5, hops + 0.5, hops + 0.5, 0.5)
         )
-        figure.colorbar(image, ax=axis, shrink=0.8)
+        figure.colorbar(image, cax=axis.inset_axes((1.05, 0, 0.07, 1)))  # as high as the matrix
         axis.set_title(named(relay, values).replace(' ', '\n'), fontsize='small')
         axis.set(xticks=figures.ticks(hops), yticks=figures.ticks(hops))
     right.supxlabel(f'p read at {hop} s', fontsize='medium')

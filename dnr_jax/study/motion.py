@@ -3,7 +3,7 @@
 Curves are compared row by row, a row being one of two clips or one of K classes: shown is the relay whose shift they
 differ in most, and of it the channels where they do, by the standard deviation over the rows.
 
-    mean[k] = mean over the clips of class k          std[k], their standard deviation
+    mean[k] = mean over the clips of class k     std[k], their standard deviation     low[k], high[k], their quartiles
 
 Axes: B N clips, R rows, J hops of a relay (frame groups, or layers of a stage), C channels, K classes.
 """
@@ -21,6 +21,7 @@ from dnr_jax.files import AnyPath
 from dnr_jax.study.tracing import LAYERS, Relay, observe
 
 CHANNELS, CLASSES = 4, len(figures.COLOURS)  # that are drawn
+BESIDE = 0.5  # of the way from one hop to the next, over which curves with quartiles are spread
 
 
 class Motion(NamedTuple):
@@ -45,10 +46,12 @@ class ByClass(NamedTuple):
     clips: np.ndarray  # [K]
     mean: Motion  # of [K J C]
     std: Motion
+    low: Motion  # quartiles: half of the clips lie between them
+    high: Motion
 
 
 def by_class(motion: Motion, labels: Int[np.ndarray, 'N'], classes: int) -> ByClass:
-    """The mean and the standard deviation over the clips of each class, from those of N clips."""
+    """Mean, standard deviation and quartiles over the clips of each class, from those of N clips."""
     members = [labels == k for k in range(classes)]
 
     def over_clips(reduce):
@@ -61,6 +64,8 @@ def by_class(motion: Motion, labels: Int[np.ndarray, 'N'], classes: int) -> ByCl
         np.bincount(labels, minlength=classes),
         over_clips(lambda of: of.mean(axis=0)),
         over_clips(lambda of: of.std(axis=0)),
+        over_clips(lambda of: np.quantile(of, 0.25, axis=0)),
+        over_clips(lambda of: np.quantile(of, 0.75, axis=0)),
     )
 
 
@@ -108,21 +113,21 @@ def draw_clip(
 
 
 def draw_classes(path: AnyPath, relay: Relay, of: ByClass, label_names: Sequence[str], title: str) -> None:
-    """The classes that differ most from the mean of all, with their standard deviations."""
+    """The classes that differ most from the mean of all, with the quartiles of their clips."""
     from_mean = np.abs(of.mean.shift - np.nanmean(of.mean.shift, axis=0))
     occurring = [k for k in np.argsort(-from_mean.max(axis=(1, 2)), kind='stable') if of.clips[k]]
     shown = sorted(occurring[:CLASSES])
-    mean, std = (Motion(*(values[shown] for values in motion)) for motion in (of.mean, of.std))
+    mean, low, high = (Motion(*(values[shown] for values in motion)) for motion in (of.mean, of.low, of.high))
     names = [f'{label_names[k]} ({of.clips[k]})' for k in shown]
     legend = 'class (clips)' if len(shown) == len(occurring) else f'{len(shown)} of {len(occurring)} classes (clips)'
-    draw(path, relay, mean, std, names, [], legend, title)
+    draw(path, relay, mean, (low, high), names, [], legend, title)
 
 
 def draw(
     path: AnyPath,
     relay: Relay,
     rows: Motion,
-    std: Motion | None,
+    ends: tuple[Motion, Motion] | None,
     names: Sequence[str],
     strips: Sequence[tuple[str, np.ndarray]],
     legend: str,
@@ -131,7 +136,7 @@ def draw(
     """A column for each of the channels that differ most, with a curve for each row; above them frames, if any.
 
     Args:
-      std: half the width of a band around every curve. names: of the rows.
+      ends: of a line through every point, low and high. names: of the rows.
       strips: names and frames, uint8 [T H W C], of one or two clips.
       legend: what the rows are.
     """
@@ -144,8 +149,9 @@ def draw(
     axes = parts[1].subplots(2, len(channels), squeeze=False)
     for column, channel in enumerate(channels):
         axes[0, column].set_title(f'channel {channel}', fontsize='medium')
-        for axis, values, widths in zip(axes[:, column], rows, std or (None, None), strict=True):
-            draw_curves(axis, values[:, :, channel], None if widths is None else widths[:, :, channel], names)
+        for which, axis in zip(Motion._fields, axes[:, column], strict=True):
+            values, *of_ends = (getattr(of, which)[:, :, channel] for of in (rows, *(ends or ())))
+            draw_curves(axis, values, of_ends, names)
             mark_hops(axis, relay)
         label_hops(axes[1, column], relay)
     axes[0, 0].set_ylabel('scale h')
@@ -156,15 +162,15 @@ def draw(
     figures.save(figure, path)
 
 
-def draw_curves(axis, values: np.ndarray, widths: np.ndarray | None, names: Sequence[str]) -> None:
-    """Values [R J], hop by hop, in bands of widths [R J]."""
-    hops = range(1, values.shape[1] + 1)
+def draw_curves(axis, values: np.ndarray, ends: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    """Values [R J], hop by hop; with low and high `ends` [R J], side by side at each hop, a line between these."""
     for number, (name, curve) in enumerate(zip(names, values, strict=True)):
         style = figures.style(number, len(names))
-        axis.plot(hops, curve, label=name, **style)
-        if widths is not None:
-            low, high = curve - widths[number], curve + widths[number]
-            axis.fill_between(hops, low, high, color=style['color'], alpha=0.1, linewidth=0)
+        places = np.arange(1, len(curve) + 1) + figures.apart(number, len(names), BESIDE if len(ends) else 0)
+        axis.plot(places, curve, label=name, linewidth=1.2, markersize=5, **style)
+        if len(ends):
+            low, high = ends
+            axis.vlines(places, low[number], high[number], color=style['color'], alpha=0.5, linewidth=2)
 
 
 def mark_hops(axis, relay: Relay) -> None:
@@ -175,7 +181,7 @@ def mark_hops(axis, relay: Relay) -> None:
         axis.set_xticks(range(1, len(names) + 1, every), names[::every], fontsize='small')
     else:
         axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.grid(alpha=0.3)
+    figures.grid(axis)
 
 
 def label_hops(axis, relay: Relay) -> None:

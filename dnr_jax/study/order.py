@@ -109,6 +109,5 @@ def draw_shares(axis, orders: Mapping[str, Order]) -> None:
     axis.set_xticks(range(len(SHARES)), [told.replace(' ', '\n') for told in SHARES.values()], fontsize='small')
     axis.set(ylim=(0, 110), ylabel='percent')
     axis.set_yticks(range(0, 101, 20))
-    axis.grid(axis='y', alpha=0.3)
-    axis.set_axisbelow(True)
+    figures.grid(axis, 'y')
     axis.legend(fontsize='small', loc='upper center', bbox_to_anchor=(0.5, -0.15))

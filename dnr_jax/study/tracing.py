@@ -15,17 +15,20 @@ Axes: B clips, G frame groups, N hops of a relay, C channels, K classes.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax.traverse_util import flatten_dict
 from jax import Array
 from jax.nn import sigmoid, tanh
 from jaxtyping import Float
 
+from dnr_jax import figures
+from dnr_jax.files import AnyPath
 from dnr_jax.norms.relay import Carry, RelayCell
 from dnr_jax.norms.statistics import BatchStatistics, GroupStatistics
 from dnr_jax.norms.transforms import CrossLayerTransform, CrossTemporalTransform
@@ -239,3 +242,41 @@ def to_text(summaries: Iterable[LayerSummary]) -> str:
             f'{of.input:6.2f} {of.forget:6.2f} {of.cell:6.2f} {of.output:6.2f}'
         )
     return '\n'.join(lines)
+
+
+def draw(path: AnyPath, summaries: Sequence[LayerSummary], clip: np.ndarray, title: str) -> None:
+    """The same table as a picture, below the frames of the clip, uint8 [T H W C]; the first layer on top."""
+    names = [of.layer for of in summaries]
+    height = min(max(2.5, 0.24 * len(names) + 1), 16)
+    figure = figures.figure(11, height + 1.5)
+    above, below = figure.subfigures(2, 1, height_ratios=[1.3, height])
+    figures.show_frames(above.subplots(), clip)
+    axes = below.subplots(1, 3, width_ratios=[3, 3, 2], sharey=True)
+    for axis, which in zip(axes, ('scale', 'shift'), strict=False):
+        draw_ranges(axis, summaries, which)
+    shares = np.array([(of.input, of.forget, of.cell, of.output) for of in summaries])
+    axes[2].imshow(shares, cmap='Blues', vmin=0, vmax=1, aspect='auto')
+    for (row, column), share in np.ndenumerate(shares):
+        colour = 'white' if share > 0.5 else 'black'
+        axes[2].text(column, row, f'{share:.2f}', ha='center', va='center', fontsize='x-small', color=colour)
+    axes[2].set_xticks(range(len(GATES)), ['input', 'forget', '|cell|', 'output'], fontsize='small')
+    axes[2].set_xlabel('gates, mean')
+    every = -(-len(names) // 60)
+    axes[0].set_yticks(range(0, len(names), every), names[::every], fontsize='small')
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    below.legend(*axes[0].get_legend_handles_labels(), loc='outside lower left', ncols=2, fontsize='small')
+    figures.title(figure, title)
+    figures.save(figure, path)
+
+
+def draw_ranges(axis, summaries: Sequence[LayerSummary], which: str) -> None:
+    """From the lowest to the highest scale or shift of every layer, in the colour of what its relay hops along."""
+    for number, over in enumerate((FRAMES, LAYERS)):
+        rows = [row for row, of in enumerate(summaries) if of.over == over]
+        low, high = (np.array([getattr(summaries[row], f'{which}_{end}') for row in rows]) for end in ('low', 'high'))
+        colour = figures.style(number, 2)['color']
+        axis.barh(rows, high - low, left=low, height=0.6, color=colour, label=f'relay along {over}')
+    axis.use_sticky_edges = False  # lest the longest bar end at the frame
+    axis.autoscale_view(scaley=False)
+    axis.set_xlabel(f'{which}: lowest to highest')
+    figures.grid(axis, 'x')

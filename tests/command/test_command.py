@@ -1,10 +1,17 @@
 """What ends a command is called by its name: a process of the run that is gone, or a bug."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
 from dnr_jax import parallel
 from dnr_jax.command import running
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -27,6 +34,24 @@ def test_other_errors_of_one_of_several(peers, error):
 
 def test_alone_nobody_is_gone():
     assert running.of_peer(jax.errors.JaxRuntimeError(GONE)) is None
+
+
+ONE_AFTER_THE_OTHER = """
+import sys
+from ml_collections import ConfigDict
+from dnr_jax.command import running
+for crops in (1, 3):
+    config = ConfigDict({'test': {'clips': 1, 'crops': crops}})
+    print(running.override(config, sys.argv[1:]).to_json())
+"""
+
+
+def test_the_configs_of_several_checkpoints_can_be_changed_one_after_the_other():
+    """In a process of its own, for flags are those of a process."""
+    command = [sys.executable, '-c', ONE_AFTER_THE_OTHER, '--config.test.clips=4']
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    found = [json.loads(line)['test'] for line in done.stdout.splitlines()]
+    assert found == [{'clips': 4, 'crops': 1}, {'clips': 4, 'crops': 3}], done.stderr
 
 
 @pytest.mark.parametrize(

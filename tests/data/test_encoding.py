@@ -1,5 +1,6 @@
 import io
 import weakref
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import simplejpeg
 from numbered_videos import draw, read
 
-from dnr_jax.data.video.decoding import Reason, VideoError, count_frames, read_frames
+from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError, count_frames, frame_rate, read_frames
 from dnr_jax.data.video.encoding import FPS, encode, reencode, to_jpegs
 
 
@@ -16,6 +17,16 @@ def clip(frames=6, height=32, width=48, seed=0):
     y, x = np.mgrid[:height, :width] / 50
     phase = np.random.default_rng(seed).uniform(0, 6, (frames, 1, 1, 3))
     return np.uint8(127.5 + 100 * np.sin(phase + x[..., None] + 2 * y[..., None]))
+
+
+@pytest.mark.parametrize('fps', [12, Fraction(30000, 1001), 60])
+def test_a_file_keeps_its_frame_rate(fps):
+    assert frame_rate(reencode(clip(), **settings(), fps=fps), UNLIMITED) == fps
+
+
+def test_frame_rates_that_cannot_be_are_not_believed():
+    assert frame_rate(reencode(clip(), **settings()), UNLIMITED) == FPS
+    assert frame_rate(reencode(clip(), **settings(), fps=2000), UNLIMITED) is None
 
 
 @pytest.mark.parametrize('keyframe_interval', [1, 3])

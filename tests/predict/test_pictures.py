@@ -10,9 +10,12 @@ import pytest
 import small_networks3d as networks3d
 from small_networks import normal, short
 
+from configs import moving_shapes
 from dnr_jax import parallel
+from dnr_jax.data.transforms import Box
 from dnr_jax.data.video import decoding
-from dnr_jax.predict import annotation, pictures, saliency
+from dnr_jax.data.video.encoding import encode
+from dnr_jax.predict import annotation, pictures, running, saliency
 from dnr_jax.predict.whole import Prediction
 
 NAMES = ('run', 'a very long name of a class that has no room beside its share, whatever is done about it')
@@ -109,9 +112,41 @@ def test_maps_are_the_gradient_of_the_class_score(random_variables):
 def test_maps_stand_over_their_frames():
     heat = np.zeros((2, 4, 4), np.float32)
     heat[0, 0, 0], heat[1, 3, 3] = 1, 4
-    shares = saliency.over_frames(heat, (8, 32, 32))
+    shares = saliency.over_frames(heat, (8, 32, 32), Box(0, 0, 32, 32))
     assert [tuple(map(int, np.argwhere(frame == frame.max())[0])) for frame in shares[[0, 3]]] == [(0, 0)] * 2
     assert shares[:4].max() == pytest.approx(0.25) and shares[4:].max() == 1 and (shares[4:, 31, 31] == 1).all()
+
+
+def test_maps_lie_over_what_the_network_saw():
+    """The centre of wide frames, smoothly, and at their own resolution."""
+    heat = np.zeros((1, 4, 4), np.float32)
+    heat[0, 1:3, 1:3] = 2
+    config = moving_shapes.get_config()
+    seen = running.seen_of(72, 144, config)  # 36 pixels high for the network, of which it sees 32 by 32
+    assert seen == (4, 40, 64, 64)
+    shares = saliency.over_frames(heat, (2, 72, 144), seen)
+    assert shares.shape == (2, 72, 144) and shares.max() == 1 and shares.min() == 0
+    outside = np.ones((72, 144), bool)
+    outside[4:68, 40:104] = False
+    assert not shares[:, outside].any()
+    row = shares[0, 36, 40:104]
+    assert np.abs(np.diff(row)).max() < 0.15 and row[32] > 0.8 > 0.2 > row[0]  # no steps of 16 pixels
+    np.testing.assert_allclose(row, row[::-1], atol=1e-5)
+
+
+def test_frames_are_shown_at_one_size_whatever_that_of_the_video():
+    for height, width in ((72, 144), (1080, 2160)):
+        assert saliency.fitted(np.zeros((height, width, 3), np.uint8)).shape == (240, 480, 3)
+        shares = saliency.fitted(np.random.default_rng(0).random((height, width), np.float32))
+        assert shares.shape == (240, 480) and 0 <= shares.min() <= shares.max() <= 1
+
+
+def test_an_annotated_video_keeps_its_frame_rate(make_found, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (8, 48, 64, 3), np.uint8)
+    (tmp_path / 'slow.mp4').write_bytes(encode(frames, 12, quantizer=20, keyframe_interval=4))
+    draw, _ = pictures.annotating(make_found(), top=1, mesh=parallel.make_mesh())
+    draw(Prediction(tmp_path / 'slow.mp4', np.zeros(8, np.float32), None), tmp_path / 'out')
+    assert decoding.frame_rate((tmp_path / 'out.running.mp4').read_bytes(), decoding.UNLIMITED) == 12
 
 
 def test_pictures_of_a_video(make_found, video, tmp_path):

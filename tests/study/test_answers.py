@@ -14,6 +14,8 @@ def test_motion_of_classes():
     np.testing.assert_array_equal(of.clips, [2, 0, 1])
     np.testing.assert_allclose(of.mean.shift[:, :, 0], [[2, 4], [np.nan, np.nan], [5, 5]])
     np.testing.assert_allclose(of.std.shift[:, :, 0], [[1, 2], [np.nan, np.nan], [0, 0]])
+    np.testing.assert_allclose(of.low.shift[:, :, 0], [[1.5, 3], [np.nan, np.nan], [5, 5]])
+    np.testing.assert_allclose(of.high.shift[:, :, 0], [[2.5, 5], [np.nan, np.nan], [5, 5]])
     np.testing.assert_allclose(of.mean.scale, of.mean.shift / 10)
     np.testing.assert_allclose(motion.spread(of.mean)[:, 0], [1.5, 0.5])  # of 2 and 5, of 4 and 5
     np.testing.assert_allclose(motion.steps(of.mean).shift, [np.sqrt((2**2 + 0**2) / 2)])

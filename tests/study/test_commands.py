@@ -82,6 +82,7 @@ def test_trace(ask):
     assert (second['scale_low'], second['scale_high']) == (h.min(), h.max())
     assert second['scale_moves'] == pytest.approx(np.sqrt(np.square(h[1] - h[0]).mean()), rel=1e-5)
     assert second['forget'] == pytest.approx(forget.mean(), rel=1e-5)
+    assert is_picture(asked.folder / 'trace.png')
 
 
 def test_motion(ask):
@@ -91,6 +92,9 @@ def test_motion(ask):
     assert arrays['clips_of_class'].sum() == told['clips'] == CLIPS
     for relay in RELAYS:
         assert (np.isnan(arrays[f'{relay}/mean_shift']).all(axis=(1, 2)) == (arrays['clips_of_class'] == 0)).all()
+        seen = arrays['clips_of_class'] > 0
+        low, high = (arrays[f'{relay}/{end}_scale'][seen] for end in ('low', 'high'))
+        assert (low <= high).all() and (low < high).any()
         assert arrays[f'{relay}/clip_scale'].shape == (2, 1 if relay == 'stage1' else 2, 4)
     assert told['drawn'] == {
         'motion_clip_frames.png': RELAYS[1],

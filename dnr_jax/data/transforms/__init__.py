@@ -11,12 +11,20 @@ from typing import Any
 import numpy as np
 
 from dnr_jax.data.transforms.colors import ColorJitter
-from dnr_jax.data.transforms.crops import eval_views, mirror, mirrored_crops, train_crop
+from dnr_jax.data.transforms.crops import Box, eval_views, mirror, mirrored_crops, shown_by_centre, train_crop
 from dnr_jax.data.transforms.erasing import Erasing
 from dnr_jax.data.transforms.flips import mirrored_labels
 from dnr_jax.data.transforms.randaugment import RandAugment
 
-__all__ = ['TrainTransform', 'eval_views', 'mirrored_crops', 'mirrored_labels', 'train_transform']
+__all__ = [
+    'Box',
+    'TrainTransform',
+    'eval_views',
+    'mirrored_crops',
+    'mirrored_labels',
+    'shown_by_centre',
+    'train_transform',
+]
 
 
 @dataclass(frozen=True)

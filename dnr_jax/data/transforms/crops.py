@@ -251,6 +251,15 @@ def eval_views(clip: np.ndarray, *, short_side: int, size: int, crops: int) -> n
     return views
 
 
+def shown_by_centre(height: int, width: int, *, short_side: int, size: int) -> Box:
+    """The part of a frame, in its own pixels, that the centre crop of `eval_views` shows."""
+    scale = short_side / min(height, width)
+    resized = int(scale * height + 0.5), int(scale * width + 0.5)
+    down, across = height / resized[0], width / resized[1]
+    top, left, *_ = _center(*resized, size)
+    return Box(round(down * top), round(across * left), round(down * size), round(across * size))
+
+
 def mirrored_crops(crops: int) -> list[bool]:
     """Which of so many crops of `eval_views` are mirror images; ValueError for a number that it does not have."""
     if crops not in (1, 3, 5, 10):

@@ -11,6 +11,7 @@ import io
 import itertools
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -62,6 +63,7 @@ class Limits(NamedTuple):
 
 UNLIMITED = Limits(pixels=2**31 - 1, frames=sys.maxsize, bytes=sys.maxsize)  # the decoder's own limit of pixels
 FILMED = UNLIMITED._replace(pixels=8192 * 4320, bytes=2**32)  # what is filmed; larger ones are made to fill memories
+FRAME_RATES = 1, 1000  # least and most a second that are believed
 
 
 class Inspected(NamedTuple):
@@ -107,6 +109,14 @@ def every_frame(video: bytes, *, step: int, limits: Limits) -> Iterator[np.ndarr
     reformatter = VideoReformatter()
     for frame in itertools.islice(_limited(video, limits), 0, None, step):
         yield to_rgb(frame, reformatter)
+
+
+def frame_rate(video: bytes, limits: Limits) -> Fraction | None:
+    """Frames a second, on average, as the file says; None where it says nothing that can be."""
+    with _opened(video, pixels=limits.pixels) as (_, stream):
+        rate = stream.average_rate or stream.guessed_rate
+    low, high = FRAME_RATES
+    return rate.limit_denominator(10_000) if rate and low <= rate <= high else None
 
 
 def image(file: bytes, limits: Limits) -> np.ndarray:

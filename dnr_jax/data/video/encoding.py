@@ -3,6 +3,7 @@
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
 
 import av
 import cv2
@@ -47,10 +48,17 @@ def encode(frames: np.ndarray, fps: int, *, quantizer: int, keyframe_interval: i
     return _h264(frames, fps, keyframe_interval=keyframe_interval, options=options)
 
 
-def reencode(frames: Iterable[np.ndarray], *, short_side: int, keyframe_interval: int, quality: int) -> bytes:
+def reencode(
+    frames: Iterable[np.ndarray],
+    *,
+    short_side: int,
+    keyframe_interval: int,
+    quality: int,
+    fps: Fraction | int = FPS,
+) -> bytes:
     """Encodes frames as they come, as H.264 of constant quality in an mp4 container without sound.
 
-    As many frames come out as went in, in their order, whatever times they had: frame n is shown at n / FPS.
+    As many frames come out as went in, in their order, whatever times they had: frame n is shown at n / `fps`.
 
     Args:
       frames: RGB, uint8 [H W C] each, all of one size.
@@ -68,7 +76,7 @@ def reencode(frames: Iterable[np.ndarray], *, short_side: int, keyframe_interval
     # Closed groups, of which the reader decodes only those it needs. With x264's macroblock tree the bytes change from
     # run to run.
     options = {'preset': 'veryfast', 'crf': str(quality), 'x264-params': 'open-gop=0:mbtree=0'}
-    return _h264(_resized(frames, short_side, multiple=2), FPS, keyframe_interval=keyframe_interval, options=options)
+    return _h264(_resized(frames, short_side, multiple=2), fps, keyframe_interval=keyframe_interval, options=options)
 
 
 def to_jpegs(frames: Iterable[np.ndarray], *, short_side: int, quality: int) -> Iterator[bytes]:
@@ -86,7 +94,9 @@ def to_jpegs(frames: Iterable[np.ndarray], *, short_side: int, quality: int) -> 
         yield simplejpeg.encode_jpeg(image, quality=quality, colorspace='RGB', colorsubsampling='420')
 
 
-def _h264(frames: Iterable[np.ndarray], fps: int, *, keyframe_interval: int, options: Mapping[str, str]) -> bytes:
+def _h264(
+    frames: Iterable[np.ndarray], fps: Fraction | int, *, keyframe_interval: int, options: Mapping[str, str]
+) -> bytes:
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
