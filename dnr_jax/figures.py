@@ -68,6 +68,18 @@ def save(figure, path: AnyPath) -> None:
         figure.savefig(unfinished, dpi=130, format='png')
 
 
+def pixels(figure) -> np.ndarray:
+    """The picture as it would be written, uint8 [H W 3]."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    _take_literally(figure)
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', r'Glyph \d+')
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def _take_literally(figure) -> None:
     """Names may hold '$': what is written is no formula, but for the powers that matplotlib writes along an axis."""
     from matplotlib.text import Text

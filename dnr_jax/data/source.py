@@ -152,6 +152,23 @@ class VideoSource:
                 raise _damaged(shard.filename, f'{shard.examples_in_shard} records expected, {found} found')
 
 
+class Part(VideoSource):
+    """Some records of a split, by their numbers."""
+
+    def __init__(self, whole: VideoSource, numbers: Sequence[int]):
+        self.name, self.label_names, self.frame_step = whole.name, whole.label_names, whole.frame_step
+        self._whole, self._numbers = whole, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return self._whole[self._numbers[index]]
+
+    def damaged(self, index: int, what: object, id: str = '') -> DamagedRecord:
+        return self._whole.damaged(self._numbers[index], what, id)
+
+
 def open_split(name: str, dir: str | os.PathLike, split: str) -> VideoSource:
     """Opens one split of a prepared data set.
 

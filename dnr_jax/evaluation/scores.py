@@ -165,6 +165,11 @@ def write_classes(path: Path, confusion: np.ndarray, label_names: Sequence[str])
 
 
 def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str], title: str) -> None:
+    """Writes the picture of a confusion matrix."""
+    figures.save(confusion_figure(confusion, label_names, title), path)
+
+
+def confusion_figure(confusion: np.ndarray, label_names: Sequence[str], title: str):
     """The confusion matrix as a picture: shares of each label, with counts where they can be read."""
     classes = len(label_names)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
@@ -182,4 +187,4 @@ def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str]
         for row, column in np.argwhere(confusion):
             colour = 'white' if shares[row, column] > 0.5 else 'black'
             axes.text(column, row, confusion[row, column], ha='center', va='center', color=colour)
-    figures.save(figure, path)
+    return figure

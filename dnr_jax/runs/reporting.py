@@ -2,16 +2,23 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+from ml_collections import ConfigDict
 from tensorboardX import SummaryWriter
+from tensorboardX.summary import hparams
 
+from dnr_jax import figures
+from dnr_jax.command.config_table import RANGES, flat, written
 from dnr_jax.command.terminal import tell
 from dnr_jax.files import AnyPath, written_whole
 
+NUMBERS = (bool, int, float)  # that a table of runs sorts by
+
 
 class Reporter:
-    """Writes scalars of a run to its work folder; a continued run first drops what lies after its start."""
+    """Writes what is seen of a run to its work folder; a continued run first drops what lies after its start."""
 
     def __init__(self, workdir: AnyPath, start_step: int, writes: bool):
         """`writes` is false for all processes of a run but one, which then tell nothing."""
@@ -44,10 +51,38 @@ class Reporter:
             self._tensorboard.add_scalar(f'{kind}/{name}', value, step)
         self._tensorboard.flush()
 
+    def picture(self, step: int, name: str, draw: Callable[[], Any]) -> None:
+        """Shows the figure that `draw` makes, which is not called where nothing is written."""
+        if self._writes:
+            self._tensorboard.add_image(name, figures.pixels(draw()), step, dataformats='HWC')
+            self._tensorboard.flush()
+
+    def config(self, step: int, config: ConfigDict) -> None:
+        """Shows a config as text."""
+        if self._writes:
+            lines = (f'    {key} = {written(value)}' for key, value in settings(config).items())  # as Markdown has code
+            self._tensorboard.add_text('config', '\n'.join(lines), step)
+            self._tensorboard.flush()
+
+    def outcome(self, config: ConfigDict, scalars: Sequence[str]) -> None:
+        """Puts a config beside what has come of it, by the names of scalars, for a table of several runs."""
+        if self._writes:
+            values = {
+                key: value if type(value) in NUMBERS else written(value) for key, value in settings(config).items()
+            }
+            for summary in hparams(values, dict.fromkeys(scalars)):
+                self._tensorboard.file_writer.add_summary(summary)
+            self._tensorboard.flush()
+
     def line(self, text: str) -> None:
         """Tells a line, or several."""
         if self._writes:
             tell(text)
+
+
+def settings(config: ConfigDict) -> dict[str, Any]:
+    """The values of a config by their dotted keys."""
+    return {key: value for key, value in flat(config.to_dict()).items() if key.partition('.')[0] != RANGES}
 
 
 def recorded(folder: AnyPath) -> set[int]:

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.bars import bar
-from dnr_jax.data.source import DamagedRecord, VideoSource, open_split
+from dnr_jax.data.source import Part, VideoSource, open_split
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import as_scored, of_classes
 from dnr_jax.files import AnyPath
@@ -32,23 +32,6 @@ class Clips(NamedTuple):
     clip: np.ndarray  # uint8 [N T H W C]
     label: np.ndarray  # int [N]
     id: np.ndarray  # str [N]
-
-
-class Part(VideoSource):
-    """Some records of a split, by their numbers."""
-
-    def __init__(self, whole: VideoSource, numbers: list[int]):
-        self.name, self.label_names, self.frame_step = whole.name, whole.label_names, whole.frame_step
-        self._whole, self._numbers = whole, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._whole[self._numbers[index]]
-
-    def damaged(self, index: int, what: object, id: str = '') -> DamagedRecord:
-        return self._whole.damaged(self._numbers[index], what, id)
 
 
 def load(

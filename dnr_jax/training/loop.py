@@ -21,7 +21,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.signals import Stopped
-from dnr_jax.evaluation import scores, scoring
+from dnr_jax.evaluation import examples, scores, scoring
 from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
 from dnr_jax.evaluation.results import account, kept_for_results, write
 from dnr_jax.files import AnyPath, absolute, as_path
@@ -93,6 +93,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
             state = start(setup, config.seed, checkpoints, newest, weights)
         reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
         reporter.line('\n'.join([*chosen, introduce(config, setup, int(state.step))]))
+        reporter.config(int(state.step), config)
         if weights:
             reporter.line(weights.told)
         best = checkpoints.best
@@ -100,6 +101,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
         profiler = Profiler(workdir / 'profile', config.run.profile_steps, int(state.step) + 1)
         training = Training(config, setup, state, checkpoints, newest, scoring, guards, reporter, profiler)
         results = scoring.test(training.run(), workdir / 'test')
+        reporter.outcome(
+            config, [f'{section}/{score}' for section in ('test', 'validation') for score in ('top1', 'loss')]
+        )
         checkpoints.wait()
         reporter.line(conclude(workdir, results['step'], checkpoints.best))
         return results
@@ -133,7 +137,8 @@ class Scoring:
 
     def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter, best: float):
         self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
-        self._best = best
+        self._best, self._label_names = best, setup.train.label_names
+        self._examples: examples.Examples | None = None  # of validation, once they are shown
         self._programs: dict[tuple[Callable, tuple[int, ...]], Callable] = {}
 
     def validate(self, state: TrainState) -> dict[str, float | int] | None:
@@ -142,6 +147,7 @@ class Scoring:
         predictions = self._predictions(state, 'validation')
         results = account(predictions, self._config, 'validation')
         summary = self._record(step, 'validation', predictions)
+        self._reporter.picture(step, 'validation/examples', partial(self._draw_examples, predictions))
         top1 = summary.get('top1', -math.inf)
         is_best, self._best = top1 > self._best, max(top1, self._best)
         where = place(step, setup.total_steps, setup.steps_per_epoch)
@@ -163,7 +169,15 @@ class Scoring:
     def _record(self, step: int, section: str, predictions: scoring.Predictions) -> dict[str, float | int]:
         summary = scores.summarize(predictions)
         self._reporter.scalars(step, section, summary)
+        if 'top1' in summary:
+            draw = partial(scores.confusion_figure, scores.confusion_matrix(predictions), self._label_names, section)
+            self._reporter.picture(step, f'{section}/confusion', draw)
         return summary
+
+    def _draw_examples(self, predictions: scoring.Predictions) -> Any:
+        if self._examples is None:
+            self._examples = examples.read(self._setup.validation, self._config, 'validation')
+        return examples.draw(self._examples, predictions, self._label_names, 'validation')
 
     def _predictions(self, state: TrainState, section: str) -> scoring.Predictions:
         variables = self._as_scored(state.variables)

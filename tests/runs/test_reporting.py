@@ -1,8 +1,18 @@
 """Lines for machines, and what a continued run keeps of them."""
 
+import io
 import json
+import struct
 
-from dnr_jax.runs.reporting import Reporter, as_time
+import numpy as np
+import pytest
+from PIL import Image
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
+
+from configs import moving_shapes
+from dnr_jax import figures
+from dnr_jax.runs.reporting import Reporter, as_time, recorded, settings
 
 
 def steps(workdir):
@@ -33,3 +43,53 @@ def test_one_process_of_several_tells(tmp_path, capsys):
         reporter.scalars(1, 'train', {'loss': 1.0})
         reporter.line('a word')
     assert not (tmp_path / 'none').exists() and capsys.readouterr().out == ''
+
+
+def events(workdir):
+    """(tag, step, value) of all that TensorBoard would show."""
+    for file in (workdir / 'tensorboard').glob('events*'):
+        content, place = file.read_bytes(), 0
+        while place < len(content):  # length, its checksum, event, its checksum
+            (length,) = struct.unpack_from('<Q', content, place)
+            event = Event.FromString(content[place + 12 : place + 12 + length])
+            place += length + 16
+            yield from ((value.tag, event.step, value) for value in event.summary.value)
+
+
+def draw():
+    figure = figures.figure(2, 1)
+    figure.subplots().set_title('cost $5')
+    return figure
+
+
+def test_what_tensorboard_shows_besides_scalars(tmp_path):
+    config = moving_shapes.get_config('resnet18,dnr')
+    with Reporter(tmp_path, 0, writes=True) as reporter:
+        reporter.config(3, config)
+        reporter.picture(5, 'validation/confusion', draw)
+        reporter.outcome(config, ['test/top1'])
+    found = {tag: (step, value) for tag, step, value in events(tmp_path)}
+    step, text = found['config/text_summary']
+    assert (
+        step == 3
+        and b'    model.norms = dnr\n' in text.tensor.string_val[0]
+        and b'ranges' not in text.tensor.string_val[0]
+    )
+    step, picture = found['validation/confusion']
+    pixels = np.asarray(Image.open(io.BytesIO(picture.image.encoded_image_string)))
+    assert step == 5 and pixels.shape == (100, 200, 3) and pixels.min() < 100 < pixels.max()
+    begun = HParamsPluginData.FromString(found['_hparams_/session_start_info'][1].metadata.plugin_data.content)
+    values = begun.session_start_info.hparams
+    assert values['train.epochs'].number_value == 4 and values['model.norms'].string_value == 'dnr'
+    assert values['augment.scales'].string_value == '(1.0, 0.875)' and len(values) == len(settings(config))
+    table = HParamsPluginData.FromString(found['_hparams_/experiment'][1].metadata.plugin_data.content).experiment
+    assert [metric.name.tag for metric in table.metric_infos] == ['test/top1']
+    assert not recorded(tmp_path)  # none of this is a number to follow
+
+
+def test_nothing_is_drawn_where_nothing_is_written(tmp_path):
+    with Reporter(tmp_path / 'none', 0, writes=False) as reporter:
+        reporter.picture(5, 'validation/confusion', lambda: pytest.fail('drawn'))
+        reporter.config(0, moving_shapes.get_config())
+        reporter.outcome(moving_shapes.get_config(), [])
+    assert not (tmp_path / 'none').exists()

@@ -232,6 +232,9 @@ class Heard(Reporter):
     def scalars(self, step, kind, values):
         pass
 
+    def picture(self, step, name, draw):
+        pass
+
 
 class Told(loop.Guards):
     """Guards that remember their words."""
