@@ -16,8 +16,8 @@ from benchmarks.options import REPEATS, ROUNDS, keep
 from benchmarks.program import Program
 from benchmarks.timing import alternate, spread
 from configs import base
-from dnr_jax.norms.normalization import is_cross_layer, make_norm
 from dnr_jax.norms.relay import RelayCell, zero_carry
+from dnr_jax.norms.words import is_cross_layer, make_norm
 
 SIZE = 28  # height and width
 

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 MODEL = {
     'backbone': ('', 'text'),  # a key of dnr_jax.models.MODELS
     'norms': ('', 'text'),  # a preset (dnr, dnr_temporal, dnr_layer, dnr_group, batch, group, none), or one word of
-                            # normalization.NORMS per convolution of a block: 'cross_layer,cross_temporal,batch'
+                            # norms.NORMS per convolution of a block: 'cross_layer,cross_temporal,batch'
     'norm': {
         'stride': (2, '1..'),  # frames per hop of a cross-temporal relay
         'reduction': (4, '1..'),  # of the hidden layers of a relay cell

@@ -15,8 +15,8 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dnr_jax.models import build
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import RelayCell, relay_over_frames, zero_carry
+from dnr_jax.norms.words import make_norm
 
 GOLDEN = Path(__file__).parent / 'golden'
 TOLERANCE = 1e-5

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
 from dnr_jax import operations
-from dnr_jax.norms import normalization
+from dnr_jax.norms import words
 from dnr_jax.operations import Forms
 
 CLIP = normal(2, 4, 6, 6, 5)
@@ -89,8 +89,8 @@ def test_a_pool_before_the_multiply_add_is_the_pool_behind_it(random_variables, 
         'running_per_hop': False, 'frozen_statistics': '', 'groups': 5, 'name': 'norm',
     }  # fmt: skip
     clip = CLIP.astype(jnp.bfloat16)
-    plain = normalization.make_norm(word, **settings)
-    pooled = normalization.make_norm(word, **settings, pool=operations.max_pool)
+    plain = words.make_norm(word, **settings)
+    pooled = words.make_norm(word, **settings, pool=operations.max_pool)
     carry = jnp.zeros((2, 5)), jnp.zeros((2, 5))
     variables = random_variables(plain, clip, carry, train=False)
     if word != 'none':

@@ -17,7 +17,7 @@ from dnr_jax.convert import files, layout
 from dnr_jax.convert.schemes import SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
 from dnr_jax.files import AnyPath, as_path, expect_writable
 from dnr_jax.models.resnet import RESNETS, BottleneckBlock
-from dnr_jax.norms.normalization import PRESETS, norm_slots
+from dnr_jax.norms.words import PRESETS, norm_slots
 from dnr_jax.registry import choose
 from dnr_jax.runs import config_ranges, trained_model, transfer
 from dnr_jax.runs.checkpoints import LEAST_KEPT, Checkpoints

@@ -19,8 +19,8 @@ from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.models.tanet import TANETS
 from dnr_jax.models.tea import TEAS
 from dnr_jax.models.tsm import TSMS
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import RelayCell
+from dnr_jax.norms.words import make_norm
 from dnr_jax.registry import choose
 
 __all__ = ['MODELS', 'build', 'layers', 'mobilenet', 'pixels', 'resnet', 'resnet3d', 'tanet', 'tea', 'tsm']
@@ -53,8 +53,8 @@ def build(
 
     Args:
       backbone: a key of MODELS.
-      norms: a preset of `normalization.PRESETS`, or one word of NORMS per convolution of a block.
-      norm: settings of the norms, see `normalization.make_norm`.
+      norms: a preset of `words.PRESETS`, or one word of NORMS per convolution of a block.
+      norm: settings of the norms, see `words.make_norm`.
       width: 64 for the published network, of a ResNet the channels of its first stage; all others scale with it.
       dropout: before the linear layer.
       dtype: 'float32' or 'bfloat16', of activations.

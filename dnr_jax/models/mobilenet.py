@@ -20,8 +20,8 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
-from dnr_jax.norms.normalization import is_cross_layer, norm_slots, plain
 from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.norms.words import is_cross_layer, norm_slots, plain
 from dnr_jax.operations import Video
 
 STEM, LAST = 32, 1280

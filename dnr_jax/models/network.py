@@ -17,8 +17,8 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax.models.layers import Head, SpatialConv
-from dnr_jax.norms.normalization import goes_on, is_cross_layer, plain
 from dnr_jax.norms.relay import Carry, NextCarry, RelayCell, handed_on, zero_carry
+from dnr_jax.norms.words import goes_on, is_cross_layer, plain
 from dnr_jax.operations import Video, max_pool
 
 Input = Float[Array, 'B T H W I']

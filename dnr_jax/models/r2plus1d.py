@@ -32,8 +32,8 @@ from jaxtyping import Float
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Network, Output
 from dnr_jax.models.resnet3d import TemporalConv, apply_norm
-from dnr_jax.norms.normalization import PRESETS, is_cross_layer, norm_slots, plain
 from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.norms.words import PRESETS, is_cross_layer, norm_slots, plain
 from dnr_jax.operations import Video, relu_of_sum
 
 

@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
-from dnr_jax.norms.normalization import norm_slots
 from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.norms.words import norm_slots
 from dnr_jax.operations import Video, relu_of_sum
 
 

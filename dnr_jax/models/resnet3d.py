@@ -29,9 +29,9 @@ from jaxtyping import Float
 from dnr_jax import operations
 from dnr_jax.models.layers import PerFeature, SpatialConv, kaiming_fan_out, times_each
 from dnr_jax.models.network import Block, Network, Output
-from dnr_jax.norms.normalization import NORMS, norm_slots
 from dnr_jax.norms.relay import Carry, zero_carry
 from dnr_jax.norms.transforms import StaticTransform
+from dnr_jax.norms.words import NORMS, norm_slots
 from dnr_jax.operations import Video, relu_of_sum
 
 Frames = Float[Array, 'B T2 H W D']

@@ -32,8 +32,8 @@ from jaxtyping import Float
 
 from dnr_jax.models.network import Network, Output
 from dnr_jax.models.resnet3d import SLOW_KERNELS, Bottleneck3D, Pathway, TemporalConv
-from dnr_jax.norms.normalization import norm_slots
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import norm_slots
 from dnr_jax.operations import Video
 
 BETA = 8  # channels of the slow pathway per channel of the fast one

@@ -46,6 +46,11 @@ def moments(x: Video, groups: int, clips_apart: bool) -> Moments:
     return Moments(mean, square, x.size // mean.size)
 
 
+def variance(mean: Float[Array, '*of'], square: Float[Array, '*of']) -> Float[Array, '*of']:
+    """The biased variance from a mean and a mean of squares."""
+    return jnp.maximum(square - jnp.square(mean), 0.0)
+
+
 class BatchStatistics(nn.Module):
     """Mean and biased variance per channel over a set of clips; in evaluation, their running averages.
 
@@ -75,10 +80,10 @@ class BatchStatistics(nn.Module):
         shape = (groups, channels) if self.running_per_hop and groups > 1 else (channels,)
         running_mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
         running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
-        if not train or (self.frozen and re.search(self.frozen, '/'.join(self.path))):
-            return running_mean.value.reshape(1, -1, channels), running_var.value.reshape(1, -1, channels)
+        if not train or self.is_frozen:
+            return self.running(channels)
         mean, square = self.over_sets(of.mean), self.over_sets(of.square)
-        var = jnp.maximum(square - jnp.square(mean), 0.0)
+        var = variance(mean, square)
         if not self.is_initializing():
             unbiased = var * bessel(self.clips_per_set(clips) * of.count)
             running_mean.value = self.relax(running_mean.value, mean.mean(axis=0))
@@ -86,6 +91,17 @@ class BatchStatistics(nn.Module):
         if len(mean) == 1:
             return mean, var
         return jnp.repeat(mean, clips // len(mean), axis=0), jnp.repeat(var, clips // len(var), axis=0)
+
+    def running(self, channels: int) -> tuple[PerGroup, PerGroup]:
+        """The running averages as they are, [1 G C], or [1 1 C] for one pair; zero and one before there are any."""
+        mean = self.get_variable('batch_stats', 'mean', jnp.zeros(channels))
+        var = self.get_variable('batch_stats', 'var', jnp.ones(channels))
+        return mean.reshape(1, -1, channels), var.reshape(1, -1, channels)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether training leaves the running averages as they are."""
+        return bool(self.frozen and re.search(self.frozen, '/'.join(self.path)))
 
     def over_sets(self, per_clip: Float[Array, 'B G C']) -> Float[Array, 'S G C']:
         """The mean over the clips of each set."""
@@ -143,7 +159,7 @@ class GroupStatistics(nn.Module):
                 f'set config.model.norm.groups to a divisor of {channels}.'
             )
         mean, square = self.shared(of.mean), self.shared(of.square)
-        return mean, jnp.maximum(square - jnp.square(mean), 0.0)
+        return mean, variance(mean, square)
 
     def shared(self, per_channel):
         per_channel_group = per_channel.reshape(*per_channel.shape[:-1], self.groups, -1).mean(axis=-1)

@@ -11,6 +11,8 @@ Axes: B clips, G groups of consecutive frames, C channels. Float32.
 Source: Cai, Yao, Chen, NeurIPS 2021.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 from jax import Array
 from jaxtyping import Float
@@ -50,6 +52,22 @@ class HopwiseTransform(nn.Module):
         scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[1:])
         shift = self.param('shift', nn.initializers.zeros, pooled.shape[1:])
         return carry, (scale[None], shift[None])
+
+
+class ResidualTransform(nn.Module):
+    """A static transform, and on top of it what another makes of the clip, from nothing on:
+
+    scale = gamma + a h,  shift = beta + b c      gamma begins at 1; beta, a and b, learned per channel, at 0
+    """
+
+    of: Callable[..., nn.Module]
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: PerGroup) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        _, (gamma, beta) = StaticTransform(1.0, name='static')(carry, pooled)
+        _, (a, b) = StaticTransform(0.0, name='share')(carry, pooled)
+        carry, (h, c) = self.of(name='of')(carry, pooled)
+        return carry, (gamma + a * h, beta + b * c)
 
 
 class ClipTransform(nn.Module):

@@ -37,7 +37,7 @@ from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, ResNet
 from dnr_jax.models.tanet import AdaptiveBlock
 from dnr_jax.models.tea import TemporalAggregationBlock
 from dnr_jax.models.tsm import EverySecondShiftedBlock, ShiftedBasicBlock, ShiftedBottleneckBlock
-from dnr_jax.norms.normalization import is_cross_layer, plain
+from dnr_jax.norms.words import is_cross_layer, plain
 from dnr_jax.operations import Video
 
 Variables = Mapping[str, Any]

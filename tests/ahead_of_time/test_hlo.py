@@ -9,7 +9,7 @@ from small_networks import normal, short
 
 from dnr_jax.ahead_of_time import hlo
 from dnr_jax.norms import normalization
-from dnr_jax.norms.normalization import PRESETS
+from dnr_jax.norms.words import PRESETS
 from dnr_jax.training import train_step
 
 CLIPS, FRAMES, SIZE, WIDTH = 2, 4, 64, 8

@@ -15,8 +15,8 @@ from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
 from dnr_jax.evaluation import checkpoint_score, scoring
 from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import make_norm
 from dnr_jax.runs import trained_model
 
 

@@ -14,8 +14,8 @@ from dnr_jax import models, parallel
 from dnr_jax.evaluation import precise_statistics
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import make_norm
 from dnr_jax.statistics_report import drift
 
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}

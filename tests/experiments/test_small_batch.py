@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import records
-from dnr_jax.norms.normalization import norm_slots
+from dnr_jax.norms.words import norm_slots
 from experiments import small_batch
 from experiments.small_batch import ALL, BACKBONES, CLIPS, METHODS, PAGE, Part, Run, config_of, plan
 

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
 from dnr_jax.models import MODELS
-from dnr_jax.norms.normalization import PRESETS
+from dnr_jax.norms.words import PRESETS
 
 FLOAT32 = jnp.dtype('float32')
 

@@ -11,8 +11,8 @@ from small_networks3d import NORM, network, normal, short
 
 from dnr_jax.models.r2plus1d import middle, split_slots
 from dnr_jax.models.resnet3d import Bottleneck3D, StemConv, TemporalConv, max_of_pairs
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import make_norm
 
 FLOAT32 = jnp.dtype('float32')
 

@@ -11,8 +11,8 @@ from small_networks import NORM, classifier, network, normal, parameters, shapes
 
 from dnr_jax.models.layers import DepthwiseConv
 from dnr_jax.models.mobilenet import InvertedBlock, UnexpandedBlock, scaled
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import make_norm
 
 FLOAT32 = jnp.dtype('float32')
 STAGES = ((16, 1), (24, 2), (32, 3), (64, 4), (96, 3), (160, 3), (320, 1))

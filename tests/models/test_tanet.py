@@ -11,7 +11,7 @@ from reference import batch_norm, sigmoid
 from small_networks import NORM, classifier, normal, parameters, shapes, short
 
 from dnr_jax.models.tanet import TemporalAdaptive
-from dnr_jax.norms.normalization import make_norm
+from dnr_jax.norms.words import make_norm
 
 
 def module():

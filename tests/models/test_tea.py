@@ -11,8 +11,8 @@ from reference import batch_norm, sigmoid
 from small_networks import NORM, classifier, normal, parameters, shapes
 
 from dnr_jax.models.tea import MotionExcitation, TemporalAggregationBlock, TemporalConv, part_shift, stay
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import make_norm
 
 FLOAT32 = jnp.dtype('float32')
 norm = partial(make_norm, **NORM)

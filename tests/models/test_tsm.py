@@ -11,8 +11,8 @@ from small_networks import NORM, network, normal, shapes, short
 
 from dnr_jax.models.layers import SpatialConv
 from dnr_jax.models.tsm import EverySecondShiftedBlock, ShiftedBasicBlock, ShiftedBottleneckBlock, shift
-from dnr_jax.norms.normalization import make_norm
 from dnr_jax.norms.relay import zero_carry
+from dnr_jax.norms.words import make_norm
 
 
 def test_shift():

@@ -11,10 +11,11 @@ from small_networks import NORM, network, normal
 
 from dnr_jax.models import MODELS
 from dnr_jax.models.network import Block, Network
-from dnr_jax.norms import normalization
-from dnr_jax.norms.normalization import NORMS, Parts, Transform, make_norm
+from dnr_jax.norms import words
 from dnr_jax.norms.relay import RelayCell, zero_carry
+from dnr_jax.norms.words import NORMS, Parts, Transform, make_norm
 
+DROPOUT = {'dropout': jax.random.key(1)}
 CLIP = normal(2, 4, 3, 3, 4)
 
 
@@ -22,7 +23,7 @@ CLIP = normal(2, 4, 3, 3, 4)
     ('statistics', 'transform', 'words'),
     [
         ('batch', 'gated', "Unknown transform 'gated'.*static, .*cross_layer"),
-        ('instance', 'static', "Unknown statistics 'instance'.*batch, group"),
+        ('instance', 'static', "Unknown statistics 'instance'.*batch, renormalized, group"),
         ('none', 'static', "'none' for both"),
         ('batch', 'none', "'none' for both"),
     ],
@@ -37,16 +38,19 @@ class OneNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        cell = RelayCell(x.shape[-1], NORM['reduction'], name='cell')
+        cell = RelayCell(x.shape[-1], 1, name='cell')
         carry = zero_carry(len(x), x.shape[-1])
-        return make_norm(self.word, cell=cell, name='norm', **NORM)(x, carry, train)[0]
+        return make_norm(self.word, cell=cell, name='norm', **NORM | {'reduction': 1})(x, carry, train)[0]
 
 
 def outcome(word):
     """What is learned, and what comes out in training, in evaluation, and where the transform is as it begins."""
-    variables = OneNorm(word).init(jax.random.key(0), CLIP, train=True)
-    outputs = [OneNorm(word).apply(variables, CLIP, train=train, mutable='batch_stats')[0] for train in (True, False)]
-    return jax.tree.structure(variables), jnp.stack(outputs)
+    norm = OneNorm(word)
+    variables = norm.init(jax.random.key(0), CLIP, train=True)
+    apply = partial(norm.apply, mutable='batch_stats', rngs=DROPOUT)
+    trained, running = apply(variables, CLIP, train=True)
+    evaluated, _ = apply({**variables, **running}, CLIP, train=False)
+    return jax.tree.structure(variables), jnp.stack([trained, evaluated])
 
 
 def test_no_two_words_mean_the_same():
@@ -68,7 +72,7 @@ class Shifted(nn.Module):
 
 def test_a_new_norm_is_a_transform_and_its_rows(monkeypatch):
     shifted = Transform(lambda of, gain, cell: Shifted, by_hop=False, own=False, of_stage=False)
-    monkeypatch.setitem(normalization.TRANSFORMS, 'shifted', shifted)
+    monkeypatch.setitem(words.TRANSFORMS, 'shifted', shifted)
     monkeypatch.setitem(NORMS, 'batch_shifted', Parts('batch', 'shifted'))
     model, clip = network(norms='batch_shifted,batch'), jnp.zeros((1, 2, 16, 16, 3))
     params = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)['params']
@@ -101,7 +105,7 @@ class PlainNetwork(Network):
 
 
 def test_a_new_backbone_is_a_block_a_network_and_its_row(monkeypatch):
-    made = lambda *, norms, **settings: PlainNetwork(norms=normalization.norm_slots(norms, 1), **settings)  # noqa: E731
+    made = lambda *, norms, **settings: PlainNetwork(norms=words.norm_slots(norms, 1), **settings)  # noqa: E731
     monkeypatch.setitem(MODELS, 'plain', made)
     for norms in ('dnr', 'batch', 'none'):
         model = network('plain', norms)
@@ -147,3 +151,36 @@ def test_hops_of_an_unrelayed_norm_hear_of_no_other():
 
     reach = jnp.abs(jax.jacrev(of_hops)(CLIP)).reshape(2, 2, 2, 2, -1).max(axis=-1)  # [B G B G]
     assert jnp.array_equal(reach > 0, jnp.eye(4).reshape(2, 2, 2, 2) > 0)
+
+
+def test_a_residual_norm_begins_as_batch_norm_and_then_adds_the_relay():
+    """By hand: with shares of one, the static scale 1 and shift 0 are added to what the relay hands out."""
+    residual, batch, relayed = (make_norm(f'{word}', cell=None, name='norm', **NORM | {'reduction': 1})
+                                for word in ('cross_temporal_residual', 'batch', 'cross_temporal'))  # fmt: skip
+    carry = zero_carry(2, 4)
+    variables = residual.init(jax.random.key(0), CLIP, carry, train=False)
+    y = residual.apply(variables, CLIP, carry, train=False)[0]
+    plain = batch.init_with_output(jax.random.key(0), CLIP, carry, train=False)[0][0]
+    assert jnp.allclose(y, plain)
+    transform = variables['params']['transform']
+    variables['params']['transform']['share'] = jax.tree.map(jnp.ones_like, transform['share'])
+    y = residual.apply(variables, CLIP, carry, train=False)[0]
+    of_relay = {**variables, 'params': {'transform': transform['of']}}
+    assert jnp.allclose(y, plain + relayed.apply(of_relay, CLIP, carry, train=False)[0], atol=1e-6)
+
+
+def test_a_standardized_relay_reads_how_a_clip_differs():
+    """Running averages that are those of the clip itself leave nothing to read, whatever the clip; others do not."""
+    norm = make_norm('cross_temporal_standardized', cell=None, name='norm', **NORM | {'running_per_hop': True})
+    carry = zero_carry(1, 4)
+    variables = norm.init(jax.random.key(0), CLIP[:1], carry, train=False)
+
+    def read(x, mean):
+        given = {**variables, 'batch_stats': {'statistics': {'mean': mean, 'var': jnp.ones_like(mean)}}}
+        _, kept = norm.apply(given, x, carry, train=False, capture_intermediates=True, mutable='intermediates')
+        return kept['intermediates']['reading']['__call__'][0]
+
+    pooled = CLIP[:1].reshape(1, 2, 2, 3, 3, 4).mean(axis=(2, 3, 4))
+    assert jnp.allclose(read(CLIP[:1], pooled[0]), 0, atol=1e-6)
+    expected = pooled / jnp.sqrt(1 + NORM['epsilon'])
+    assert jnp.allclose(read(CLIP[:1], jnp.zeros((2, 4))), expected, atol=1e-6)

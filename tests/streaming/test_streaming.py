@@ -11,7 +11,7 @@ from small_networks import network, normal, short
 
 from dnr_jax import streaming
 from dnr_jax.models import MODELS
-from dnr_jax.norms.normalization import PRESETS
+from dnr_jax.norms.words import PRESETS
 
 STRIDE, GROUPS = 2, 3
 CAUSAL = ['resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'mobilenet_v2']
