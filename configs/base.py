@@ -158,6 +158,8 @@ RUN = {
     'keep': (2, '2..'),  # latest checkpoints, one to fall back to; the best one by validation top-1 stays too
     'watchdog_seconds': (300, '0..'),  # a step or batch that takes longer ends the run; 0 waits for ever
     'precise_batches': (0, '0..'),  # training batches whose statistics replace the running ones for every score
+    'self_inclusive': (0, '0..'),  # clips of a set that every scored clip is counted into, as in training, where
+                                   # these are few; takes precise_batches; 0, as released, counts it into none
     'profile_steps': (0, '0..'),  # steps traced into WORKDIR/profile, from the third on
 }  # fmt: skip
 

@@ -23,6 +23,7 @@ import jax
 import numpy as np
 from jax import Array
 from jaxtyping import Float
+from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.models.pixels import normalize_pixels
@@ -47,21 +48,22 @@ def precise_statistics(
       pixels: `mean` and `std` of the red, green and blue of a byte.
     Raises ValueError if there is no batch, or if the model has no running statistics.
     """
-    return statistics_by(compile_observe(model, variables, pixels, mesh), variables, batches, mesh)
+    per_hop = of_every_hop(compile_observe(model, variables, pixels, mesh), variables, batches, mesh)
+    return as_running(per_hop, variables['batch_stats'])
 
 
-def statistics_by(
+def of_every_hop(
     observing: Callable,
     variables: Mapping[str, PyTree],
     batches: Iterable[Mapping[str, np.ndarray]],
     mesh: parallel.Mesh,
 ) -> PyTree:
-    """`precise_statistics` by a step that is compiled already, see `compile_observe`."""
+    """Precise statistics, leaves [G C], by a step that is compiled already, see `compile_observe`."""
     observed = []
     for batch in batches:
         placed = parallel.place({name: rows for name, rows in batch.items() if name != 'id'}, mesh)
         observed.append(jax.tree.map(on_all_devices, observing(variables, placed)[1]))
-    return as_running(average(observed), variables['batch_stats'])
+    return average(observed)
 
 
 def on_all_devices(of_device: Float[Array, 'D G C']) -> np.ndarray:
@@ -86,6 +88,40 @@ def of_whole_batches(model: nn.Module) -> nn.Module:
     return model.clone(norm=partial(model.norm, statistics_scope='global'))
 
 
+def counting(model: nn.Module, clips: int) -> nn.Module:
+    """The model whose evaluation counts each clip into a set of so many, as its training, hop by hop.
+
+    It takes statistics that such a model was observed with; see `norms.set_statistics`.
+    """
+    changes = {'statistics_scope': str(clips), 'running_per_hop': True, 'counted_into': clips}
+    return model.clone(norm=partial(model.norm, **changes))
+
+
+def scored_model(model: nn.Module, clips: int) -> nn.Module:
+    """The model that scores, where each clip is counted into a set of so many, or into none for 0."""
+    return counting(model, clips) if clips else model
+
+
+def observed_model(model: nn.Module, clips: int) -> nn.Module:
+    """The model that the precise statistics of a `scored_model` are observed with."""
+    return counting(model, clips) if clips else of_whole_batches(model)
+
+
+def expect_sets(config: ConfigDict, mesh: parallel.Mesh) -> None:
+    """Raises ValueError if clips are to be counted into sets that training has not, or without precise statistics."""
+    clips, on_device = config.run.self_inclusive, config.train.batch_size // mesh.size
+    if clips and on_device % clips:
+        raise ValueError(
+            'config.run.self_inclusive is the clips that share statistics in training: expected a number that divides '
+            f'the {on_device} of a device, got {clips}.'
+        )
+    if clips and not config.run.precise_batches:
+        raise ValueError(
+            f'config.run.self_inclusive={clips} takes statistics that no training keeps: give the batches to take them '
+            'of with --config.run.precise_batches=32, more for small batches.'
+        )
+
+
 def observe(
     variables: Mapping[str, PyTree], batch: Batch, *, model: nn.Module, pixels: Mapping[str, Sequence[float]]
 ) -> tuple[Float[Array, 'B K'], PyTree]:
@@ -101,11 +137,11 @@ def observe(
 
 
 def _of_this_batch(call: Callable, arguments: tuple, settings: dict[str, Any], context: nn.module.InterceptorContext):
-    method = type(context.module), context.method_name
-    if method == (BatchStatistics, 'relax'):
+    module, method = context.module, context.method_name
+    if isinstance(module, BatchStatistics) and method == 'relax':
         _, per_group = arguments
         return per_group
-    if method == (nn.Dropout, '__call__'):
+    if isinstance(module, nn.Dropout) and method == '__call__':
         return arguments[0]
     return call(*arguments, **settings)
 

@@ -21,10 +21,9 @@ from dnr_jax.files import AnyPath, folder_written_whole
 from dnr_jax.runs.ownership import kept
 from dnr_jax.runs.trained_model import Trained
 
-PROTOCOL = ('clip.', 'data.name', 'run.precise_batches', 'test.')  # keys of a config that make a score another one,
-
-
-PACE = ('test.batch_size', 'test.views_at_once')  # all but these
+# Keys of a config that make a score another one, ...
+PROTOCOL = 'clip.', 'data.name', 'run.precise_batches', 'run.self_inclusive', 'test.'
+PACE = 'test.batch_size', 'test.views_at_once'  # ... all but these
 
 
 def kept_for_results(folder: AnyPath, patient: bool = False) -> AbstractContextManager[None]:
@@ -68,6 +67,8 @@ def describe(config: ConfigDict, section: str, videos: int) -> str:
     clip, views, precise = as_taken(**config.clip), config[section], config.run.precise_batches
     frames = f'{clip["frames"]}x{clip["stride"]}' if 'stride' in clip else clip['frames']
     statistics = f', statistics of {precise} batches of {config.train.batch_size} clips' if precise else ''
+    if counted := config.run.self_inclusive:
+        statistics += f', each clip counted into a set of {counted}'
     return (
         f'{frames} frames, {views.clips}x{views.crops} views of {views.size}x{views.size}, {clip["sampling"]} '
         f'sampling, {views.average} averaged{statistics} ({videos:,} videos)'
@@ -111,6 +112,7 @@ def write(
         'backbone': config.model.backbone,
         'norms': config.model.norms,
         'precise_statistics': {'batches': precise, 'clips': config.train.batch_size} if precise else None,
+        'self_inclusive': config.run.self_inclusive or None,
         'step': step,
     }
     if parallel.is_leader():

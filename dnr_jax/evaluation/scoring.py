@@ -21,7 +21,7 @@ from dnr_jax.data.source import VideoSource
 from dnr_jax.data.video.decoding import Reason
 from dnr_jax.evaluation import multi_view
 from dnr_jax.evaluation.batches import called_before, scored_batches, training_batches
-from dnr_jax.evaluation.precise_statistics import statistics_by
+from dnr_jax.evaluation.precise_statistics import as_running, of_every_hop
 from dnr_jax.evaluation.predictions import Missing, Predictions
 
 
@@ -75,7 +75,8 @@ def with_precise_statistics(
 ) -> dict[str, Any]:
     """The variables with precise statistics, those of the first `config.run.precise_batches` batches of training.
 
-    Of whole batches, whatever the scope in training: those of the clips of a device would follow their number.
+    Of whole batches, whatever the scope in training: those of the clips of a device would follow their number. Where
+    clips are counted into sets (`config.run.self_inclusive`), of such sets, and of every hop by itself.
 
     Args:
       observe: see `precise_statistics.compile_observe`.
@@ -83,7 +84,9 @@ def with_precise_statistics(
     """
     with closing(training_batches(config, train, mesh, start_step=0)) as batches:
         first = islice(called_before(before_batch, batches), config.run.precise_batches)
-        return {**variables, 'batch_stats': statistics_by(observe, variables, first, mesh)}
+        per_hop = of_every_hop(observe, variables, first, mesh)
+    running = variables['batch_stats']
+    return {**variables, 'batch_stats': per_hop if config.run.self_inclusive else as_running(per_hop, running)}
 
 
 class Scored(NamedTuple):

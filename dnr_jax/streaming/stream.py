@@ -150,6 +150,8 @@ def expect_causal(model: nn.Module) -> None:
 
 def why_not_causal(model: nn.Module) -> str | None:
     """What makes frames depend on later ones; None if nothing does."""
+    if model.norm.keywords.get('counted_into'):
+        return 'config.run.self_inclusive takes statistics of the whole clip'
     block = getattr(model, 'block', InvertedBlock if isinstance(model, MobileNetV2) else None)
     if block in LOOKS_AHEAD:
         return LOOKS_AHEAD[block]

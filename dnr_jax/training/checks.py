@@ -11,7 +11,7 @@ from dnr_jax import parallel
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.transforms import train_transform
-from dnr_jax.evaluation import multi_view
+from dnr_jax.evaluation import multi_view, precise_statistics
 from dnr_jax.norms.statistics import clips_of_scope
 from dnr_jax.registry import choose
 from dnr_jax.runs import config_ranges
@@ -26,6 +26,7 @@ def expect_sound(config: ConfigDict, mesh: parallel.Mesh) -> None:
         parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
     for section in SCORED:
         multi_view.expect(config[section], section)
+    precise_statistics.expect_sets(config, mesh)
 
 
 def expect_labels(train: VideoSource) -> None:

@@ -150,7 +150,8 @@ def epoch_of(config: ConfigDict, train: VideoSource) -> int:
 def make_predicts(config: ConfigDict, model: nn.Module, mesh: parallel.Mesh) -> dict[str, Callable]:
     """By section of SCORED; see `eval_step.make_predict`."""
     at_once = {section: config[section].views_at_once for section in SCORED}
-    predict_by = {views: make_predict(config, model, mesh, views) for views in at_once.values()}
+    scored = precise_statistics.scored_model(model, config.run.self_inclusive)
+    predict_by = {views: make_predict(config, scored, mesh, views) for views in at_once.values()}
     return {section: predict_by[views] for section, views in at_once.items()}
 
 
@@ -160,17 +161,19 @@ def make_observe(
     """The step that precise statistics are taken with; None where config.run.precise_batches is 0."""
     if not config.run.precise_batches:
         return None
-    return precise_statistics.compile_observe(
-        precise_statistics.of_whole_batches(model), variables, config.pixels.to_dict(), mesh
-    )
+    observed = precise_statistics.observed_model(model, config.run.self_inclusive)
+    return precise_statistics.compile_observe(observed, variables, config.pixels.to_dict(), mesh)
 
 
 def expect_steps_that_fit(config: ConfigDict, parts: Parts) -> None:
     """Traces all steps over the shapes that they are to take; what does not fit is a ValueError."""
     state, batch = parts.shapes(), parallel.batch_shapes(training_shape(config))
     jax.eval_shape(parts.train_step, state, batch)
+    variables = state.variables
     if parts.observe:
-        jax.eval_shape(parts.observe, state.variables, batch)
+        _, of_devices = jax.eval_shape(parts.observe, variables, batch)
+        per_hop = jax.tree.map(lambda of: jax.ShapeDtypeStruct(of.shape[1:], of.dtype), of_devices)
+        variables = {**variables, 'batch_stats': per_hop}
     for section in SCORED:
         batch = parallel.batch_shapes(views_shape(config, section))
-        jax.eval_shape(parts.predict[section], state.variables, batch)
+        jax.eval_shape(parts.predict[section], variables, batch)

@@ -104,10 +104,11 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
 
     monkeypatch.setattr(report, 'make_predict', lambda *_: predict)
     report.report(workdir, 'last', lambda config: config, 1, tmp_path)
-    running, of_precise, per_hop = given
+    running, of_precise, per_hop, of_sets = given
     np.testing.assert_array_equal(running, variables['batch_stats']['stage1']['block1']['norm2']['statistics']['mean'])
     assert per_hop.shape == (2, 4) and np.ptp(per_hop, axis=0).min() > 0
     np.testing.assert_allclose(of_precise, per_hop.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(of_sets, per_hop, rtol=1e-5)
 
 
 def test_a_running_pair_for_every_hop(tiny_dir, tmp_path, random_variables):
@@ -148,9 +149,14 @@ LAYERS = [
     ],
 )
 def test_diagnosis(training, running, of_precise, per_hop, sentence):
-    top1 = {'training': training, 'running': running, 'precise': of_precise}
+    top1 = {'training': training, 'running': running, 'precise': of_precise, 'self_inclusive': of_precise}
     with_hops = top1 if per_hop is None else top1 | {'precise_per_hop': per_hop}
     assert re.search(sentence, report.diagnose(with_hops, LAYERS))
+
+
+def test_where_counting_clips_into_their_sets_is_what_helps():
+    top1 = {'training': 0.8, 'running': 0.4, 'precise': 0.4, 'precise_per_hop': 0.42, 'self_inclusive': 0.7}
+    assert re.search('one of the few.*reaches 70.0%: try config.run.self_inclusive', report.diagnose(top1, LAYERS))
 
 
 def test_where_nothing_can_be_written_nothing_is_read():

@@ -267,13 +267,14 @@ def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_ba
     assert words.count(precise) == 2 * config.run.precise_batches
 
 
-def test_precise_statistics_score_alike_in_training_and_after(finished, config, tmp_path):
-    config.run.precise_batches = 2
+@pytest.mark.parametrize('self_inclusive', [0, 2])
+def test_precise_statistics_score_alike_in_training_and_after(finished, config, tmp_path, self_inclusive):
+    config.run.update({'precise_batches': 2, 'self_inclusive': self_inclusive})
     results = loop.train_and_evaluate(config, shutil.copytree(finished[0], tmp_path / 'run'))
     assert results['loss'] != finished[1]['loss']
 
     def precise(config):
-        config.run.precise_batches = 2
+        config.run.update({'precise_batches': 2, 'self_inclusive': self_inclusive})
         return config
 
     assert evaluate_checkpoint(finished[0], 'last', precise, tmp_path / 'out') == results
@@ -352,6 +353,10 @@ def one_clip_to_mix(config):
     config.train.batch_size, config.train.micro_batches, config.regularization.mixup = 8, 4, 0.2
 
 
+def sets_of_three(config):
+    config.run.update({'precise_batches': 1, 'self_inclusive': 3})
+
+
 def precise_statistics_of_none(config):
     config.model.norms, config.run.precise_batches = 'group', 1
 
@@ -388,6 +393,8 @@ def precise_statistics_of_none(config):
         (lambda config: config.test.update({'size': 37}), 'config.test.size.*1 to 36, got 37'),
         (one_clip_to_mix, 'expected 2 or more, got 1.*config.train.batch_size'),
         (precise_statistics_of_none, 'Expected a model with running statistics'),
+        (sets_of_three, 'self_inclusive.*divides the 16 of a device, got 3'),
+        (lambda config: config.run.update({'self_inclusive': 2}), 'takes statistics .*run.precise_batches=32'),
         (lambda config: config.data.update({'name': 'moving_shape'}), "Did you mean 'moving_shapes'"),
         (lambda config: config.data.update({'dir': 'nowhere'}), 'dnr_jax.data.prepare moving_shapes'),
         (lambda config: config.test.update({'split': 'tset'}), 'tset'),
