@@ -5,8 +5,8 @@
     python -m dnr_jax.data.prepare videos --variant grid_words --source grid_words --form jpeg --short_side 54
 
 GRID is a folder with SENTENCE.mpg and SENTENCE.align of one speaker or of several, in folders of any kind. Every word
-becomes a clip of 16 frames at 25 a second, 80 x 80 pixels around the mouth: a square of 84 pixels where the lower half
-of the picture moves most. What time tells of a word is in its --timing:
+becomes a clip of 16 frames at 25 a second, 80 x 80 pixels: a square of 84 around the mouth, which is what moves most in
+the lower half of the picture. Where the word lies in its clip is said by --timing:
 
     cut     the middle of the word lies up to 4 frames beside that of the clip
     moved   the word lies anywhere in the clip, as a whole where it is short enough
@@ -35,6 +35,7 @@ from dnr_jax.files import written_whole
 
 UNITS, FPS = 1000, 25  # of an alignment to a frame; frames a second
 FRAMES, SIDE, CROP = 16, 80, 84  # of a clip; pixels of a clip, and of the square in the original
+LIPS = 48, 32  # pixels, width and height
 NEAR = 4  # frames that the middle of a word may lie beside that of its clip
 PACES = 0.7, 1.4
 TIMINGS = 'cut', 'moved', 'paced'
@@ -72,16 +73,17 @@ def frames_of(word: Word, timing: str, rng: np.random.Generator, length: int) ->
 
 
 def mouth(frames: np.ndarray) -> np.ndarray:
-    """The square around the mouth, [T SIDE SIDE 3]: that of the lower half of uint8 [T H W 3] that moves most."""
+    """The square around the mouth, [T SIDE SIDE 3], of uint8 [T H W 3]: it is what moves most in the lower half."""
+    _, H, W, _ = frames.shape
+    if H < 2 * CROP or W < CROP:
+        raise ValueError(f'Expected frames of a face, {W} x {H} being too small for a square of {CROP} pixels.')
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]).astype(np.float32)
     motion = np.abs(np.diff(grey, axis=0)).mean(axis=0)
-    half = len(motion) // 2
-    within = cv2.boxFilter(motion, -1, (CROP, CROP), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
-    within = within[half : len(motion) - CROP + 1, : motion.shape[1] - CROP + 1]
-    if not within.size:
-        raise ValueError(f'Expected frames with a lower half of {CROP} pixels and more, got {frames.shape[1:3]}.')
-    y, x = np.unravel_index(within.argmax(), within.shape)
-    square = frames[:, half + y : half + y + CROP, x : x + CROP]
+    motion[: H // 2] = 0
+    of_lips = cv2.boxFilter(motion, -1, LIPS, borderType=cv2.BORDER_CONSTANT)
+    y, x = np.unravel_index(of_lips.argmax(), of_lips.shape)
+    top, left = np.clip((y - CROP // 2, x - CROP // 2), 0, (H - CROP, W - CROP))
+    square = frames[:, top : top + CROP, left : left + CROP]
     return np.stack([cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for frame in square])
 
 

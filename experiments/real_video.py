@@ -31,10 +31,10 @@ RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
 CLIPS = (2, 8, 16)  # that share statistics
 RATE = 0.1
-# How words stand in their clips: within 4 frames of the middle, within 8, or at 0.7 to 1.4 times their speed.
+# Where words lie in their clips, see `grid_words`, and the variant of prepared videos that has them so.
 TIMINGS = {'cut': 'grid_words', 'moved': 'grid_moved', 'paced': 'grid_paced'}
 
-# By the norms of a block. All but the last two answer what it is that helps; hopwise norms have no cell.
+# By the norms of a block; hopwise norms have no cell. The last ones are no part of the released method.
 METHODS = {
     'batch': 'batch',
     'dnr': 'dnr',
@@ -45,6 +45,10 @@ METHODS = {
     'layer': 'dnr_layer',
     'clock, scale from 1/4': 'batch,hopwise_quarter',
     'whole statistics': 'cross_layer,cross_temporal_whole',
+    'residual': 'cross_layer_residual,cross_temporal_residual',
+    'residual, no relay': 'cross_layer_residual_unrelayed,cross_temporal_residual_unrelayed',
+    'residual, along frames': 'batch,cross_temporal_residual',
+    'standardized': 'cross_layer_standardized,cross_temporal_standardized',
 }
 
 

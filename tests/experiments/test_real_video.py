@@ -1,0 +1,55 @@
+"""The plan of the trainings on real video, and what is recorded of one."""
+
+import json
+
+import numpy as np
+import pytest
+
+from configs import grid_words
+from dnr_jax.evaluation import predictions
+from dnr_jax.norms.words import norm_slots
+from experiments import real_video
+from experiments.pairs import bits
+from experiments.real_video import METHODS, PAGE, TIMINGS, Part, Run, command_of, plan, scores
+
+
+def test_methods_are_norms_of_basic_blocks():
+    assert all(len(norm_slots(norms, 2)) == 2 for norms in METHODS.values())
+    assert grid_words.get_config().data.name == f'videos/{TIMINGS["cut"]}-jpeg54'
+
+
+def test_a_plan_is_seed_by_seed_and_each_run_once():
+    runs = plan([Part(('batch', 'dnr'), seeds=2, clips=(2, 16)), Part(('dnr',), seeds=1)])
+    assert len(runs) == len(set(runs)) == 8 and [run.seed for run in runs] == [0] * 4 + [1] * 4
+    assert plan(PAGE)
+    with pytest.raises(ValueError, match="'dnrr'.*Did you mean 'dnr'"):
+        plan([Part(('dnrr',), seeds=1)])
+    with pytest.raises(ValueError, match="Unknown timing 'fast'"):
+        plan([Part(('dnr',), seeds=1, timings=('fast',))])
+
+
+def test_a_run_says_all_that_it_is(tmp_path):
+    """What a command is given is what tells runs apart."""
+    run = Run('resnet18', 'dnr', 16, 'cut', 0.1, 0)
+    others = [('tsm_resnet18', 'dnr', 16, 'cut', 0.1, 0), ('resnet18', 'batch', 16, 'cut', 0.1, 0),
+              ('resnet18', 'dnr', 2, 'cut', 0.1, 0), ('resnet18', 'dnr', 16, 'moved', 0.1, 0),
+              ('resnet18', 'dnr', 16, 'cut', 0.2, 0), ('resnet18', 'dnr', 16, 'cut', 0.1, 1)]  # fmt: skip
+    commands = {tuple(command_of(Run(*of), tmp_path, 'data')) for of in [run, *others]}
+    assert len(commands) == len(others) + 1
+    assert real_video.key({**run._asdict(), 'top1': 0.5}) == run
+
+
+def test_what_is_recorded(tmp_path):
+    (tmp_path / 'test').mkdir()
+    results = {'step': 9, 'top1': 2 / 3, 'mean_class_accuracy': 0.25, 'loss': 1.0}
+    (tmp_path / 'test/results.json').write_text(json.dumps(results))
+    lines = [{'step': 3, 'kind': 'train', 'loss': 2}, {'step': 4, 'kind': 'validation', 'top1': 0.5},
+             {'step': 9, 'kind': 'validation', 'top1': 0.75}]  # fmt: skip
+    (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
+    logits = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    stored = predictions.Stored(np.array(['c', 'a', 'b']), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
+    np.savez(tmp_path / 'test' / predictions.FILE, **stored._asdict())
+    found = scores(tmp_path)
+    assert (found['steps'], found['top1'], found['mean_class']) == (9, 0.6667, 0.25)
+    assert found['validation'] == [0.5, 0.75]
+    assert bits(found['right'], 3).tolist() == [True, False, True]  # a, b, c
