@@ -179,7 +179,7 @@ def test_flags_that_are_named_alone_exist(page):
     defined = re.compile(r"""(?:DEFINE_\w+|add|add_argument)\(\s*'(?:--)?([\w-]+)'""")
     sources = [path for folder in ('dnr_jax', 'benchmarks', 'experiments') for path in (ROOT / folder).rglob('*.py')]
     known = {name for path in [*sources, *ROOT.glob('*.py')] for name in defined.findall(path.read_text())}
-    others = {'config', 'help', 'shm-size'}  # of a file, of absl, of Docker
+    others = {'config', 'help', 'shm-size', 'logdir'}  # of a file, of absl, of Docker, of TensorBoard
     assert flags(page) <= known | others
 
 
