@@ -118,7 +118,7 @@ def draw(
         for part in (frames, overlaid)
     ])  # fmt: skip
     width = 1.4 * columns
-    figure = figures.figure(width + 1.2, width * grid.shape[0] / grid.shape[1] + 0.9)
+    figure = figures.figure(width + 1.2, width * grid.shape[0] / grid.shape[1] + 1.2)
     axes = figure.subplots()
     axes.imshow(grid, interpolation='antialiased')
     across = frames.shape[2]

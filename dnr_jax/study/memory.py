@@ -88,8 +88,8 @@ def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.nda
     shown = hearing if len(hearing) <= MOST_DRAWN else [*hearing[: MOST_DRAWN // 2], *hearing[-MOST_DRAWN // 2 :]]
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
-    figure = figures.figure(4.6 + 2.5 * columns, max(4.6, 2.3 * rows + 0.6))
-    left, right = figure.subfigures(1, 2, width_ratios=[4.6, 2.5 * columns])
+    figure = figures.figure(5.4 + 2.1 * columns, max(4.2, 2.3 * rows + 0.6))
+    left, right = figure.subfigures(1, 2, width_ratios=[4.4, 2.1 * columns + 1])
     hop = 'layer' if relays[0].over == LAYERS else 'frame group'
     axis = left.subplots()
     for number, relay in enumerate(relays):
@@ -106,14 +106,12 @@ def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.nda
         axis.set_axis_off()
     for axis, relay in zip(grid.flat, shown, strict=False):
         values = influences[relay.name]
-        hops = len(values)
-        lower = np.where(np.tri(hops, dtype=bool), values, np.nan)
-        image = axis.imshow(
-            lower, cmap='viridis', vmin=0, vmax=values.max() or 1, extent=(0.5, hops + 0.5, hops + 0.5, 0.5)
-        )
-        figure.colorbar(image, cax=axis.inset_axes((1.05, 0, 0.07, 1)))  # as high as the matrix
-        axis.set_title(named(relay, values).replace(' ', '\n'), fontsize='small')
+        hops, highest = len(values), values.max()
+        lower = np.where(np.tri(hops, dtype=bool), values / (highest or 1), np.nan)
+        image = axis.imshow(lower, cmap='viridis', vmin=0, vmax=1, extent=(0.5, hops + 0.5, hops + 0.5, 0.5))
+        axis.set_title(f'{named(relay, values)}\nhighest {highest:.2g}', fontsize='small')
         axis.set(xticks=figures.ticks(hops), yticks=figures.ticks(hops))
+    right.colorbar(image, ax=grid, label='I[t, s], share of the highest', shrink=min(1, 0.5 * rows))
     right.supxlabel(f'p read at {hop} s', fontsize='medium')
     right.supylabel(f'scale h of {hop} t', fontsize='medium')
     figures.title(figure, title)
