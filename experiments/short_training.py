@@ -1,11 +1,12 @@
 """One short training, and what its network knows afterwards: the step, the optimizer and the clips are the library's.
 
 Clips are read once for each seed and kept as bytes; every epoch shows them in the same order. After the last step the
-same test clips are scored in four ways:
+same test clips are scored in five ways:
 
     training          by the statistics of their own sets of clips, as in training
     running           by the running averages, as evaluation does
     precise_per_hop   by the statistics of training clips under the final parameters, each hop of a relay by its own
+    self_inclusive    by these, each clip counted into a set of as many as share statistics in training
     precise           likewise, but all hops by their mean; where there is a relay over frames
 
 Axes: B clips, G frame groups, N test clips, T frames, H W space, C channels, K classes.
@@ -32,6 +33,7 @@ from dnr_jax.files import written_whole
 from dnr_jax.runs.state import create_state
 from dnr_jax.statistics_report import drift
 from dnr_jax.training import optimizers, train_step
+from dnr_jax.training.checks import clips_per_statistic
 
 PRECISE_BATCHES = 16
 LOSSES_TOLD = 12  # means over as many parts of the training
@@ -141,27 +143,36 @@ class Trainer:
         def right(logits) -> np.ndarray:
             return metrics.right(np.concatenate(logits), clips.test_labels)
 
-        def evaluated(batch_stats) -> np.ndarray:
+        def evaluated(batch_stats, predict=self.predict) -> np.ndarray:
             those = {**variables, 'batch_stats': batch_stats}
             batches = (parallel.place({'clip': clip[:, None]}, self.mesh) for clip in test)
-            return right([np.asarray(self.predict(those, batch))[:, 0] for batch in batches])
+            return right([np.asarray(predict(those, batch))[:, 0] for batch in batches])
 
         if not variables['batch_stats']:  # every clip is standardized alone, in evaluation as in training
             return told({'running': evaluated({})})
         if not hasattr(self, 'observe'):
-            self.observe = precise_statistics.compile_observe(self.model, variables, self.pixels, self.mesh)
+            counting = precise_statistics.counting(self.model, clips_per_statistic(self.config, self.mesh))
+            self.observe, self.observe_sets = (
+                precise_statistics.compile_observe(model, variables, self.pixels, self.mesh)
+                for model in (self.model, counting)
+            )
+            self.predict_counted = make_predict(self.config, counting, self.mesh, views_at_once=0)
 
-        def observed(batches):
-            rows = [jax.device_get(self.observe(variables, parallel.place(of, self.mesh))) for of in batches]
+        def observed(observe, batches):
+            rows = [jax.device_get(observe(variables, parallel.place(of, self.mesh))) for of in batches]
             return zip(*rows, strict=True)
 
-        _, statistics = observed({'clip': batch['clip']} for batch in islice(clips.batches(size), PRECISE_BATCHES))
-        per_hop, running = precise_statistics.average(statistics), jax.device_get(variables['batch_stats'])
-        of_training, _ = observed({'clip': clip} for clip in test)
+        first = [{'clip': batch['clip']} for batch in islice(clips.batches(size), PRECISE_BATCHES)]
+        _, of_hops = observed(self.observe, first)
+        _, of_sets = observed(self.observe_sets, first)
+        per_hop, of_sets = map(precise_statistics.average, (of_hops, of_sets))
+        running = jax.device_get(variables['batch_stats'])
+        of_training, _ = observed(self.observe, ({'clip': clip} for clip in test))
         scores = {
             'training': right(of_training),
             'running': evaluated(for_every_hop(running, per_hop)),
             'precise_per_hop': evaluated(per_hop),
+            'self_inclusive': evaluated(of_sets, self.predict_counted),
         }
         if any(len(of) > 1 for of in jax.tree.leaves(per_hop)):
             scores['precise'] = evaluated(for_every_hop(precise_statistics.as_running(per_hop, running), per_hop))

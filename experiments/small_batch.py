@@ -81,13 +81,14 @@ class Run(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Runs of all these methods on all backbones, at all these clips per statistic, with seeds from 0."""
+    """Runs of all these methods on all backbones, at all these clips per statistic, with so many seeds."""
 
     methods: Sequence[str]
     clips: Sequence[int]
     seeds: int
     epochs: int
     backbones: Sequence[str] = BACKBONES
+    first_seed: int = 0
 
 
 # What docs/runs.md is made of.
@@ -111,8 +112,9 @@ def plan(parts: Sequence[Part]) -> list[Run]:
     found = {}
     for part in parts:
         for method in part.methods:
+            seeds = range(part.first_seed, part.first_seed + part.seeds)
             counts = part.clips if choose(ALL, method, 'method').over_clips else (1,)
-            for backbone, clips, seed in itertools.product(part.backbones, counts, range(part.seeds)):
+            for backbone, clips, seed in itertools.product(part.backbones, counts, seeds):
                 found[Run(backbone, method, clips, seed, part.epochs)] = None
     return list(found)
 
@@ -162,7 +164,8 @@ def main() -> None:
     parser.add_argument('--methods', help=f'these alone, in place of all in docs/runs.md; of {"; ".join(ALL)}')
     parser.add_argument('--backbones', default=';'.join(BACKBONES), help='of --methods')
     parser.add_argument('--clips', default=';'.join(map(str, CLIPS)), help='per statistic, of --methods')
-    parser.add_argument('--seeds', type=int, default=3, help='how many, from 0, of --methods')
+    parser.add_argument('--seeds', type=int, default=3, help='how many, of --methods')
+    parser.add_argument('--first_seed', type=int, default=0, help='of --methods')
     parser.add_argument('--epochs', type=int, default=EPOCHS[-1], help=f'of --methods; in docs/runs.md: {EPOCHS}')
     parser.add_argument('--data_dir', default='~/tensorflow_datasets')
     parser.add_argument('--cache', type=Path, default=Path('runs/small_batch'), help='for clips and compiled programs')
@@ -171,7 +174,8 @@ def main() -> None:
     wanted = PAGE
     if options.methods:
         methods, backbones, clips = (of.split(';') for of in (options.methods, options.backbones, options.clips))
-        wanted = [Part(methods, [int(count) for count in clips], options.seeds, options.epochs, backbones)]
+        clips = [int(count) for count in clips]
+        wanted = [Part(methods, clips, options.seeds, options.epochs, backbones, options.first_seed)]
     found = records.read(RECORDS)
     done = set(map(key, found))
     missing = [run for run in plan(wanted) if run not in done]

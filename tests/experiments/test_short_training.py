@@ -55,7 +55,7 @@ def test_a_training_is_scored_in_every_way(clips, monkeypatch):
     trainer = Trainer(config, classes=3, steps_per_epoch=2)
     found = trainer.run(0, clips)
     assert found['steps'] == 12 and len(found['loss']) == short_training.LOSSES_TOLD
-    assert set(found['top1']) == {'training', 'running', 'precise', 'precise_per_hop'}
+    assert set(found['top1']) == {'training', 'running', 'precise', 'precise_per_hop', 'self_inclusive'}
     assert found['top1'].keys() == found['right'].keys()
     assert {'drift_mean', 'spread_mean'} <= found['drift'].keys()
     assert jax.tree.leaves(trainer.create(jax.random.key(1)).params)
