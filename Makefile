@@ -1,4 +1,5 @@
 # make demo: train and score the demo from nothing.  make test: the whole suite.
+# make tour: open the notebook that shows what a relay is.
 # make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms;
 # all claims of the tour, a killed training, several processes that stop or stall together, and the commands of the
 # pages, typed.
@@ -11,7 +12,7 @@ RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo test test-every test-ahead test-beam test-torch
+.PHONY: demo tour test test-every test-ahead test-beam test-torch
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -21,6 +22,9 @@ demo: $(VENV)/installed
 	@echo "The relay tells the motions apart. To train and score it again, and the same network with plain batch norm:"
 	@echo "  $(BIN)/python train.py $(DEMO),dnr --workdir=$(RUNS)/dnr"
 	@echo "  $(BIN)/python train.py $(DEMO),batch --workdir=$(RUNS)/batch"
+
+tour: $(VENV)/installed-tour
+	$(BIN)/jupyter lab docs/relay_tour.ipynb
 
 test: $(VENV)/installed-tests
 	$(BIN)/ruff check .
@@ -51,6 +55,11 @@ test-torch: $(VENV)-torch/installed-tests
 %/installed: requirements.txt
 	$(PYTHON) -m venv $*
 	$*/bin/pip install -r requirements.txt
+	touch $@
+
+%/installed-tour: docs/requirements.txt requirements.txt
+	$(PYTHON) -m venv $*
+	$*/bin/pip install -r docs/requirements.txt
 	touch $@
 
 %/installed-tests: tests/requirements.txt requirements.txt

@@ -179,7 +179,7 @@ def _open(path: pathlib.Path, step: int, limits: Limits) -> tuple[int, Iterator[
 
 def _read(path: pathlib.Path, limits: Limits) -> bytes:
     if not path.is_file() and path.exists():  # a pipe may never end
-        raise VideoError('a file was expected, it is a pipe or a device.', Reason.UNREADABLE)
+        raise VideoError('a file was expected, it is a pipe or a device; save it to one first.', Reason.UNREADABLE)
     _check_bytes(path.stat().st_size, limits)
     return path.read_bytes()
 

@@ -24,6 +24,7 @@ OURS = {of.words[1:]: str(of) for of in (*IN_DOCSTRINGS, *PYTHON.values())
 OTHERS = {
     'cp',
     'cut',
+    'docker',
     'done',
     'echo',
     'ffmpeg',

@@ -1,7 +1,9 @@
 """Predictions while a video goes on are those of clips that end there, streamed or not; sources need not end."""
 
+import contextlib
 import itertools
 import os
+import threading
 import tracemalloc
 
 import jax
@@ -13,6 +15,7 @@ from small_networks import normal
 from dnr_jax import parallel, streaming
 from dnr_jax.data.video import decoding, live
 from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video.encoding import encode
 from dnr_jax.predict import running, whole
 from dnr_jax.streaming import endless
 
@@ -122,17 +125,52 @@ def test_live_frames_are_those_of_the_file(video):
     np.testing.assert_array_equal(list(live.frames(str(video), format='')), list(expected))
 
 
-def test_pipes_are_read_to_their_end():
+def write_on(pipe, content):
+    with contextlib.suppress(BrokenPipeError):
+        pipe.write(content)
+        pipe.close()
+
+
+@contextlib.contextmanager
+def standard_input(content):
+    """Within the block, standard input is a pipe with that content."""
     reader, writer = os.pipe()
     stdin = os.dup(0)
     try:
         os.dup2(reader, 0)
-        os.write(writer, make_video(20, format='matroska'))
-        os.close(writer)
-        assert len(list(live.frames('-', format=''))) == 20
+        with os.fdopen(writer, 'wb') as pipe:
+            writing = threading.Thread(target=write_on, args=(pipe, content))
+            writing.start()
+            yield
+            os.close(0)  # a writer that still has something to say hears that nobody listens
+            writing.join()
     finally:
         os.dup2(stdin, 0)
         os.close(stdin), os.close(reader)
+
+
+def test_pipes_are_read_to_their_end():
+    with standard_input(make_video(20, format='matroska')):
+        assert len(list(live.frames('-', format=''))) == 20
+
+
+def test_an_mp4_on_a_pipe_is_one_line_with_what_helps():
+    """Its index stands at its end, and a pipe is not read backwards."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 128, 128, 3), np.uint8)
+    video = encode(noise, 30, quantizer=10, keyframe_interval=5)
+    assert len(video) > 2**18  # more than is read ahead
+    with standard_input(video):
+        with pytest.raises(
+            VideoError, match='cannot be read.*; a pipe takes what can be read forwards, such as -f nut'
+        ):
+            list(live.frames('-', format=''))
+
+
+def test_a_named_pipe_is_no_video_to_be_read_as_a_whole(tmp_path):
+    """And is not waited for."""
+    os.mkfifo(tmp_path / 'fifo.mp4')
+    with pytest.raises(VideoError, match='a file was expected, it is a pipe or a device; save it to one first'):
+        whole.read(tmp_path / 'fifo.mp4')
 
 
 def test_sources_need_not_end():
