@@ -63,6 +63,11 @@ class Memory(AsyncFileSystem):
             return {'name': name, 'size': 0, 'type': 'directory'}
         raise FileNotFoundError(name)
 
+    async def _find(self, path, detail=False, **_):
+        self._asked('find', path)
+        above = f'{self._strip_protocol(path)}/'
+        return {name: {'name': name, 'size': len(OBJECTS[name])} for name in OBJECTS if name.startswith(above)}
+
     async def _ls(self, path, detail=True, **_):
         self._asked('ls', path)
         above = f'{self._strip_protocol(path)}/'

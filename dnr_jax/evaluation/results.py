@@ -17,7 +17,7 @@ from dnr_jax.data.source import VideoSource
 from dnr_jax.evaluation import scores
 from dnr_jax.evaluation.batches import protocol
 from dnr_jax.evaluation.predictions import FILES, Predictions, save
-from dnr_jax.files import AnyPath, folder_written_whole
+from dnr_jax.files import AnyPath, folder_written_whole, is_remote
 from dnr_jax.runs.ownership import kept
 from dnr_jax.runs.trained_model import Trained
 
@@ -44,7 +44,7 @@ def folder_name(which: str, found: Trained, source: VideoSource) -> str:
 
 def expect_replaceable(folder: AnyPath) -> None:
     """Raises ValueError if anything in the folder, which is to be replaced, is not of an earlier evaluation."""
-    if folder.is_mount():
+    if not is_remote(folder) and folder.is_mount():
         raise ValueError(
             f'Expected a folder that can be replaced, but a disk is mounted at {folder}; give one within it.'
         )

@@ -76,10 +76,10 @@ def coming(folder: AnyPath, lock: AnyPath) -> Iterator[int]:
             done = steps[0]
             yield done
             continue
-        last = checkpoints.last_step(folder, done) if done >= 0 else None
-        if last is not None and done >= last:
-            return
         if told != done:
+            last = checkpoints.last_step(folder, done) if done >= 0 else None
+            if last is not None and done >= last:
+                return
             tell(waits_for(folder, lock, done, last))
             told = done
         time.sleep(PAUSE)

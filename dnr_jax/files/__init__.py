@@ -7,6 +7,8 @@
 Only what stands here knows of buckets; everything else takes what `as_path` gives.
 """
 
+from dnr_jax.files.marks import Busy
+from dnr_jax.files.mirror import Mirror
 from dnr_jax.files.paths import (
     AnyPath,
     absolute,
@@ -23,6 +25,8 @@ from dnr_jax.files.whole import expect_writable, folder_written_whole, written_w
 
 __all__ = [
     'AnyPath',
+    'Busy',
+    'Mirror',
     'absolute',
     'as_path',
     'buckets',
@@ -33,6 +37,7 @@ __all__ = [
     'listed',
     'local_copy',
     'make_folder',
+    'marks',
     'removed',
     'scheme_of',
     'scratch_folder',

@@ -169,6 +169,23 @@ class Patient:
             raise io.UnsupportedOperation(f"{path}: objects are written whole, not opened with '{mode}'")
         return io.BytesIO(self.cat_file(path))
 
+    async def _exists(self, path: str, **options: Any) -> bool:
+        """As fsspec has these three, a network that is away looks like an empty bucket."""
+        return bool(await self._type(path))
+
+    async def _isfile(self, path: str) -> bool:
+        return await self._type(path) == 'file'
+
+    async def _isdir(self, path: str) -> bool:
+        return await self._type(path) == 'directory'
+
+    async def _type(self, path: str) -> str:
+        """'file', 'directory', or '' where nothing is."""
+        try:
+            return (await self._info(path))['type']
+        except FileNotFoundError:
+            return ''
+
 
 def _patient(request: str) -> Callable:
     async def patient(self, path, *more, **options):

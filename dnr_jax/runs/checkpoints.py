@@ -12,8 +12,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import jax
@@ -22,8 +21,9 @@ from orbax.checkpoint import v1 as ocp
 
 from dnr_jax import parallel
 from dnr_jax.command.terminal import printable
-from dnr_jax.files import AnyPath, absolute, as_path
+from dnr_jax.files import AnyPath, absolute, as_path, is_remote
 from dnr_jax.runs import manifest, transfer
+from dnr_jax.runs.copies import Copies, drop, push, seals, set_aside
 from dnr_jax.runs.identity import completed
 from dnr_jax.runs.state import TrainState, byte_count
 
@@ -55,23 +55,26 @@ class Checkpoints:
     What is damaged is renamed, STEP.damaged, what was never finished, `unsealed`, with a warning; neither counts.
 
     Attributes:
-      folder: made if it does not exist. keep: how many of the newest checkpoints stay, 2 or more.
+      folder: made if it does not exist; see `copies` for that of a bucket.
+      keep: how many of the newest checkpoints stay, 2 or more.
     """
 
-    def __init__(self, folder: Path, keep: int):
+    def __init__(self, folder: AnyPath, keep: int):
         expect_enough_kept(keep)
         self._folder = absolute(as_path(folder))
-        if parallel.is_leader():
-            _set_aside_damaged(self._folder)
-        parallel.barrier('checkpoints are verified')
-        self._checkpointer = ocp.training.Checkpointer(
-            self._folder,
-            preservation_policy=policies.AnyPreservationPolicy([
-                policies.LatestN(keep),
-                policies.BestN(get_metric_fn=_validation_top1, n=1, keep_checkpoints_without_metrics=False),
-            ]),
-            cleanup_tmp_directories=True,
-        )  # fmt: skip
+        self._remote = is_remote(self._folder)
+        self._copies = Copies()
+        self._root = self._copies.root if self._remote else self._folder  # where Orbax works
+        _set_aside_damaged(self._folder, self._copies)
+        with _by_itself(self._remote):
+            self._checkpointer = ocp.training.Checkpointer(
+                self._root,
+                preservation_policy=policies.AnyPreservationPolicy([
+                    policies.LatestN(keep),
+                    policies.BestN(get_metric_fn=_validation_top1, n=1, keep_checkpoints_without_metrics=False),
+                ]),
+                cleanup_tmp_directories=True,
+            )  # fmt: skip
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix='seal')
         self._sealing: Future | None = None
 
@@ -83,18 +86,20 @@ class Checkpoints:
             self.wait()
         finally:
             self._sealer.shutdown()
-            self._checkpointer.close()
+            with _by_itself(self._remote):
+                self._checkpointer.close()
+            self._copies.__exit__(*error)
 
     @property
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint, None if there is none."""
         newest = self._checkpointer.latest
-        return None if newest is None else _describe(self._folder / str(newest.step))
+        return None if newest is None else _describe(self._root / str(newest.step))
 
     @property
     def best(self) -> Checkpoint | None:
         """The best one by validation top-1, the later one of equals; None if none was validated."""
-        return _best(_describe(self._folder / str(saved.step)) for saved in self._checkpointer.checkpoints)
+        return _best(_describe(self._root / str(saved.step)) for saved in self._checkpointer.checkpoints)
 
     def save(self, state: TrainState, about: dict[str, Any], metrics: dict[str, float] | None) -> None:
         """Starts to save this state under its step; returns as soon as the state is copied off the devices.
@@ -103,15 +108,16 @@ class Checkpoints:
         """
         self.wait()
         self._expect_room_for(state)
-        step = int(state.step)
-        saving = self._checkpointer.save_checkpointables_async(
-            step,
-            _parts(state),
-            force=True,
-            overwrite=True,
-            metrics=metrics,
-            custom_metadata=json.loads(json.dumps(about | {'validation': metrics})),
-        )
+        step, parts = int(state.step), _parts(state)
+        with _by_itself(self._remote):
+            saving = self._checkpointer.save_checkpointables_async(
+                step,
+                parallel.local(parts) if self._remote else parts,
+                force=True,
+                overwrite=True,
+                metrics=metrics,
+                custom_metadata=json.loads(json.dumps(about | {'validation': metrics})),
+            )
         self._sealing = self._sealer.submit(self._seal, step, saving.result)
 
     def check(self) -> None:
@@ -127,33 +133,52 @@ class Checkpoints:
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state of that step, with the shapes, types and shardings of `like` (see `parallel.abstract`)."""
-        loaded = self._checkpointer.load_checkpointables(step, _parts(like))
+        with _by_itself(self._remote):
+            loaded = self._checkpointer.load_checkpointables(step, _parts(like))
         state = like.replace(**loaded['variables'] | loaded['progress'])
         return state.replace(average=loaded['variables']['params']) if like.average else state
 
     def unlike(self, step: int, like: TrainState) -> list[str]:
         """How the arrays saved at that step are not those of `like`, to read; empty where `restore` can give them."""
-        return _unlike(self._folder / str(step), _parts(like))
+        return _unlike(self._root / str(step), _parts(like))
 
     def _seal(self, step: int, saved: Callable[[], Any]) -> None:
         try:
             saved()
             if parallel.is_leader():
-                manifest.seal(self._folder / str(step))
+                manifest.seal(self._root / str(step))
+                if self._remote:
+                    self._push(step)
         except Exception as error:
             raise CheckpointError(
                 f'The checkpoint of step {step} could not be written to {self._folder}: {error}. Those before it are '
                 'untouched; make room or mend the disk, and start the same command again.'
             ) from error
 
+    def _push(self, step: int) -> None:
+        """Writes a sealed step to the bucket, and then takes away those that do not stay."""
+        push(self._root / str(step), self._folder / str(step))
+        for path in _step_folders(self._folder):
+            if not (self._root / path.name).exists():
+                drop(path)
+
     def _expect_room_for(self, state: TrainState) -> None:
-        needed, free = byte_count(state), shutil.disk_usage(self._folder).free
+        needed, free = byte_count(state), shutil.disk_usage(self._root).free
         if free < 1.1 * needed:
             raise CheckpointError(
-                f'A checkpoint takes {needed / 1e6:,.0f} MB, the disk of {self._folder} has {free / 1e6:,.0f} MB left. '
+                f'A checkpoint takes {needed / 1e6:,.0f} MB, the disk of {self._root} has {free / 1e6:,.0f} MB left. '
                 'Older checkpoints are untouched; make room on it, for example by moving other runs away or by a '
                 'smaller config.run.keep, and start the same command again.'
             )
+
+
+def _by_itself(remote: bool) -> AbstractContextManager:
+    """Within, each process writes and reads its own copies, where they are those of a bucket."""
+    context = ocp.Context()
+    if remote and parallel.has_peers():
+        context.multiprocessing.primary_host = None
+        context.array.saving.use_replica_parallel = False
+    return context
 
 
 def expect_enough_kept(keep: int) -> None:
@@ -162,7 +187,7 @@ def expect_enough_kept(keep: int) -> None:
         raise ValueError(f'config.run.keep is {LEAST_KEPT} or more, to have one to fall back to; got {keep}.')
 
 
-def any_in(folder: Path) -> bool:
+def any_in(folder: AnyPath) -> bool:
     """Whether there are checkpoints in it, undamaged or not."""
     return folder.is_dir() and bool(_step_folders(folder))
 
@@ -176,22 +201,28 @@ def sealed(folder: AnyPath) -> list[int]:
 def last_step(folder: AnyPath, step: int) -> int | None:
     """The step at which the training of a checkpoint ends; None where it is gone, or does not say so."""
     try:
-        return _describe(folder / str(step)).about.get('last_step')
+        with Copies() as copies:
+            return _describe(copies.of(folder / str(step))).about.get('last_step')
     except (ValueError, _Gone):
         return None
 
 
-def find(folder: Path, which: str) -> Checkpoint:
+def find(folder: AnyPath, which: str) -> Checkpoint:
     """The checkpoint `which` ('last', 'best' or a step) of a work folder, every byte of it verified.
 
     Where the last or the best one is damaged, the next one takes its place, with a warning. ValueError, naming what is
     there, if none is left, or if the step asked for is damaged. A training may go on meanwhile.
     """
     folder = as_path(folder)
-    return _while_there(lambda: _find(folder, which), folder)
+
+    def read() -> Checkpoint:
+        with Copies() as copies:
+            return _find(folder, which, copies)
+
+    return _while_there(read, folder)
 
 
-def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tuple[Checkpoint, PyTree]:
+def load(folder: AnyPath, which: str, like: Callable[[Checkpoint], PyTree]) -> tuple[Checkpoint, PyTree]:
     """What `find` finds, and its parameters and statistics for `model.apply`, shaped as `like` says of it.
 
     A training that goes on may take a checkpoint away while it is read, of which Orbax makes arrays of zeros: what is
@@ -201,17 +232,19 @@ def load(folder: Path, which: str, like: Callable[[Checkpoint], PyTree]) -> tupl
     shaped: list[tuple[dict, PyTree]] = []  # of the config read last: making a model takes longer than reading one
 
     def read() -> tuple[Checkpoint, PyTree]:
-        found = _find(folder, which)
-        path = folder / str(found.step)
-        with _gone_if_not_there(path):
-            entries, _ = manifest.read(path)
-            config = found.about.get('config')
-            if not shaped or shaped[-1][0] != config:
-                shaped.append((config, like(found)))
-            variables = load_variables(folder, found.step, shaped[-1][1])
-            if not manifest.still_there(path, entries):
-                raise _Gone
-        return found, variables
+        with Copies() as copies:
+            found = _find(folder, which, copies)
+            path = copies.of(folder / str(found.step))
+            with _gone_if_not_there(path):
+                entries, _ = manifest.read(path)
+                config = found.about.get('config')
+                if not shaped or shaped[-1][0] != config:
+                    shaped.append((config, like(found)))
+                with _by_itself(is_remote(folder)):
+                    variables = load_variables(path.parent, found.step, shaped[-1][1])
+                if not manifest.still_there(path, entries):
+                    raise _Gone
+            return found, variables
 
     return _while_there(read, folder)
 
@@ -224,7 +257,7 @@ def expect_described(found: Checkpoint) -> None:
         raise ValueError(f'The checkpoint of step {found.step} tells no config, label_names and fingerprints.')
 
 
-def load_variables(folder: Path, step: int, like: PyTree) -> PyTree:
+def load_variables(folder: AnyPath, step: int, like: PyTree) -> PyTree:
     """Parameters and statistics of a finished checkpoint, for `model.apply`; `like` as in `Checkpoints.restore`.
 
     ValueError where arrays of other shapes were saved.
@@ -246,7 +279,7 @@ def _parts(state: TrainState) -> dict[str, PyTree]:
     return {'variables': state.variables, 'progress': progress}
 
 
-def _unlike(path: Path, parts: dict[str, PyTree]) -> list[str]:
+def _unlike(path: AnyPath, parts: dict[str, PyTree]) -> list[str]:
     """How the arrays of these parts of a checkpoint are others, to read."""
     saved = ocp.checkpointables_metadata(path).metadata
     entries = transfer.compare(
@@ -264,7 +297,7 @@ class _Gone(Exception):
     """A checkpoint was taken away while it was read."""
 
 
-def _while_there(read: Callable[[], Any], folder: Path) -> Any:
+def _while_there(read: Callable[[], Any], folder: AnyPath) -> Any:
     """What `read` reads, as soon as nothing of it was taken away meanwhile."""
     for _ in range(TRIES):
         try:
@@ -278,7 +311,7 @@ def _while_there(read: Callable[[], Any], folder: Path) -> Any:
 
 
 @contextmanager
-def _gone_if_not_there(path: Path) -> Iterator[None]:
+def _gone_if_not_there(path: AnyPath) -> Iterator[None]:
     """Where something goes wrong within the block, and the checkpoint is being taken away, that is the reason."""
     try:
         yield
@@ -288,17 +321,17 @@ def _gone_if_not_there(path: Path) -> Iterator[None]:
         raise
 
 
-def _is_going(path: Path) -> bool:
-    """Whether a folder is gone, or is so soon."""
+def _is_going(path: AnyPath) -> bool:
+    """Whether a folder is gone, or is so soon; of a bucket its seal, which goes first."""
     deadline = time.monotonic() + GOING
-    while path.exists():
+    while (path / manifest.NAME if is_remote(path) else path).exists():
         if time.monotonic() > deadline:
             return False
         time.sleep(GOING / 10)
     return True
 
 
-def _find(folder: Path, which: str) -> Checkpoint:
+def _find(folder: AnyPath, which: str, copies: Copies) -> Checkpoint:
     if not folder.is_dir():
         raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
     paths = _step_folders(folder)
@@ -306,10 +339,10 @@ def _find(folder: Path, which: str) -> Checkpoint:
     if not steps:
         raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
     if _is_step(which) and int(which) in steps:
-        if (found := manifest.damage(folder / which)) and not _is_going(folder / which):
+        if (found := manifest.damage(copies.of(folder / which))) and not _is_going(folder / which):
             raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
-        return _describe(folder / which)
-    undamaged = _undamaged(reversed(paths))
+        return _describe(copies.of(folder / which))
+    undamaged = map(copies.of, _undamaged(reversed(paths), copies))
     newest = next(undamaged, None)
     if newest is None:
         raise ValueError(f'{folder} holds no finished checkpoint that is undamaged, only {steps}.')
@@ -328,9 +361,12 @@ def _best(found: Iterable[Checkpoint]) -> Checkpoint | None:
     return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step), default=None)
 
 
-def _step_folders(folder: Path) -> list[Path]:
-    """By step."""
-    found = (path for path in folder.iterdir() if _is_step(path.name) and path.is_dir())
+def _step_folders(folder: AnyPath) -> list[AnyPath]:
+    """By step; of a bucket those that are sealed, for the others are being written or removed."""
+    if is_remote(folder):
+        found = [folder / name for name, whole in seals(folder).items() if whole and _is_step(name)]
+    else:
+        found = [path for path in folder.iterdir() if _is_step(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name))
 
 
@@ -339,9 +375,9 @@ def _is_step(name: str) -> bool:
     return name.isascii() and name.isdecimal() and name == str(int(name))
 
 
-def _undamaged(paths: Iterable[Path]) -> Iterator[Path]:
+def _undamaged(paths: Iterable[AnyPath], copies: Copies) -> Iterator[AnyPath]:
     for path in paths:
-        if not (found := manifest.damage(path)):
+        if not (found := manifest.damage(copies.of(path))):
             yield path
         elif _is_going(path):
             raise _Gone
@@ -349,20 +385,32 @@ def _undamaged(paths: Iterable[Path]) -> Iterator[Path]:
             logging.warning('%s', printable(f'The checkpoint {path} is damaged and is not used: {found}.'))
 
 
-def _set_aside_damaged(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    folders = _step_folders(folder)
-    undamaged = set(_undamaged(folders))
-    for path in folders:
-        if path not in undamaged:
-            sealed = (path / manifest.NAME).exists()
-            aside = path.with_name(f'{path.name}.damaged' if sealed else UNSEALED)
+def _set_aside_damaged(folder: AnyPath, copies: Copies) -> None:
+    """Of a bucket every process looks at its own copies of all that is there; the leader alone moves it."""
+    damaged = []
+    if (parallel.is_leader() or is_remote(folder)) and folder.is_dir():
+        folders = _step_folders(folder)
+        undamaged = set(_undamaged(folders, copies))
+        damaged = [path for path in folders if path not in undamaged]
+    parallel.barrier('checkpoints are verified')
+    for path in damaged:
+        unsealed = not is_remote(path) and not (path / manifest.NAME).exists()
+        aside = path.with_name(UNSEALED if unsealed else f'{path.name}.damaged')
+        if not is_remote(path):
             shutil.rmtree(aside, ignore_errors=True)
             path.rename(aside)
+            continue
+        copies.forget(path)
+        if parallel.is_leader():
+            set_aside(path, aside)
+    if parallel.is_leader() and is_remote(folder):
+        for name, whole in seals(folder).items():
+            if _is_step(name) and not whole:
+                drop(folder / name)
+    parallel.barrier('damaged checkpoints are set aside')
 
 
-def _describe(path: Path) -> Checkpoint:
+def _describe(path: AnyPath) -> Checkpoint:
     with _gone_if_not_there(path):
         try:
             about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)

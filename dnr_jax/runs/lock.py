@@ -20,23 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from dnr_jax.command.terminal import tell
+from dnr_jax.files import AnyPath, Busy, is_remote, marks
 
 BEAT = 5.0  # seconds from one sign of life to the next
 SILENCE = 30.0  # seconds after which a host is gone
 LONG_AGO = 600.0  # seconds: a file so old is not waited for, whatever the clocks of two hosts say
 
 
-class Busy(ValueError):
-    """Another process is at work here."""
-
-
 @contextmanager
-def held(path: Path, what: str, patient: bool = False) -> Iterator[None]:
+def held(path: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
     """Holds the lock of the file `path` within the block; the file is made, and taken away at the end.
 
     Busy, which begins with `what`, if another process holds it; a patient one waits instead. OSError if the file cannot
-    be written.
+    be written. In a bucket an object is the lock, see `files.marks`.
     """
+    if is_remote(path):
+        with marks.held(path, what, patient, tell):
+            yield
+        return
     descriptor = _opened(path, what, patient)
     closed = threading.Event()
     beats = threading.Thread(target=_beat, args=(descriptor, closed), daemon=True, name='lock')
@@ -66,7 +67,7 @@ def _opened(path: Path, what: str, patient: bool) -> int:
             elif patient:
                 time.sleep(BEAT / 5)
             else:
-                raise Busy(_told(what, _holder(descriptor)))
+                raise Busy(marks.told(what, _holder(descriptor)))
         except BaseException:
             os.close(descriptor)
             raise
@@ -89,19 +90,12 @@ def _expect_silence(descriptor: int, what: str) -> None:
     heard = os.fstat(descriptor).st_mtime
     if holder.get('machine') in (None, _self()['machine']) or time.time() - heard > LONG_AGO:
         return
-    tell(f'{_told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
+    tell(f'{marks.told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
     deadline = time.monotonic() + SILENCE
     while time.monotonic() < deadline:
         time.sleep(BEAT / 10)
         if os.fstat(descriptor).st_mtime != heard:
-            raise Busy(_told(what, holder))
-
-
-def _told(what: str, holder: dict[str, Any]) -> str:
-    of = 'another process'
-    if holder:
-        of = f'process {holder.get("process")} on {holder.get("host")}, since {holder.get("since")}'
-    return f'{what} is in use by {of}; wait for its end, or give another folder'
+            raise Busy(marks.told(what, holder))
 
 
 def _holder(descriptor: int) -> dict[str, Any]:

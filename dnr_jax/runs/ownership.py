@@ -3,14 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
-from dnr_jax.files import written_whole
+from dnr_jax.files import AnyPath, make_folder, written_whole
 from dnr_jax.runs import checkpoints
 from dnr_jax.runs.agreement import all_or_none
 from dnr_jax.runs.identity import CHANGEABLE, completed, differences
@@ -18,7 +17,7 @@ from dnr_jax.runs.lock import held
 
 
 @contextmanager
-def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> Iterator[None]:
+def claimed(workdir: AnyPath, config: ConfigDict, allow_change: Sequence[str]) -> Iterator[None]:
     """Makes the work folder this config's own, once all within the block has gone well.
 
     ValueError, listing the keys, if there are checkpoints of another config; keys named in `allow_change` may differ.
@@ -38,14 +37,14 @@ def claimed(workdir: Path, config: ConfigDict, allow_change: Sequence[str]) -> I
         yield
 
 
-def begun(workdir: Path) -> dict[str, Any]:
+def begun(workdir: AnyPath) -> dict[str, Any]:
     """The config of the training that a work folder holds; empty if it has no checkpoint."""
     path = workdir / 'config.json'
     return read(path) if path.exists() and checkpoints.any_in(workdir / 'checkpoints') else {}
 
 
 @contextmanager
-def kept(file: Path, what: str, patient: bool = False) -> Iterator[None]:
+def kept(file: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
     """Keeps a folder, `what` to read, for this run alone, by the lock `file`; its own folder is made.
 
     Of several processes one holds it. ValueError, on all of them, if another run has it, which a patient one waits for,
@@ -55,14 +54,14 @@ def kept(file: Path, what: str, patient: bool = False) -> Iterator[None]:
         with all_or_none():
             if parallel.is_leader():
                 try:
-                    file.parent.mkdir(parents=True, exist_ok=True)
+                    make_folder(file.parent)
                     stack.enter_context(held(file, what, patient))
                 except OSError as error:
                     raise ValueError(f'{what} must be one that can be written to: {error}') from error
         yield
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: AnyPath) -> dict[str, Any]:
     """The config.json of a work folder; ValueError if it is damaged."""
     try:
         config = json.loads(path.read_text())

@@ -12,7 +12,9 @@ from tensorboardX.summary import hparams
 from dnr_jax import figures
 from dnr_jax.command.config_table import RANGES, flat, written
 from dnr_jax.command.terminal import tell
-from dnr_jax.files import AnyPath, written_whole
+from dnr_jax.files import AnyPath, Mirror, written_whole
+
+METRICS = 'metrics.jsonl'
 
 NUMBERS = (bool, int, float)  # that a table of runs sorts by
 
@@ -25,14 +27,13 @@ class Reporter:
         self._writes = writes
         if not writes:
             return
-        self._path = workdir / 'metrics.jsonl'
-        if self._path.exists():
-            kept = [
-                line for line in self._path.read_text(errors='replace').splitlines() if _step_of(line) <= start_step
-            ]
+        self._mirror = Mirror(workdir)
+        self._path, there = self._mirror.root / METRICS, workdir / METRICS
+        if there.exists():
+            kept = [line for line in there.read_text(errors='replace').splitlines() if _step_of(line) <= start_step]
             with written_whole(self._path) as path:
                 path.write_text(''.join(f'{line}\n' for line in kept))
-        self._tensorboard = SummaryWriter(str(workdir / 'tensorboard'), purge_step=start_step + 1)
+        self._tensorboard = SummaryWriter(str(self._mirror.root / 'tensorboard'), purge_step=start_step + 1)
 
     def __enter__(self):
         return self
@@ -40,6 +41,7 @@ class Reporter:
     def __exit__(self, *error):
         if self._writes:
             self._tensorboard.close()
+            self._mirror.close()
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Records values of one kind ('train', 'validation', 'test') at a step."""
@@ -73,6 +75,11 @@ class Reporter:
             for summary in hparams(values, dict.fromkeys(scalars)):
                 self._tensorboard.file_writer.add_summary(summary)
             self._tensorboard.flush()
+
+    def flush(self) -> None:
+        """Sees what was recorded into the work folder: no checkpoint is to be ahead of it."""
+        if self._writes:
+            self._mirror.flush()
 
     def line(self, text: str) -> None:
         """Tells a line, or several."""

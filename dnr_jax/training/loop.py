@@ -231,6 +231,7 @@ class Training:
         self._config, self._setup, self._checkpoints = config, setup, checkpoints
         self._scoring, self._guards, self._newest = scoring, guards, newest
         self._profiler = profiler
+        self._reporter = reporter
         self._progress = Progress(
             reporter,
             setup.schedule,
@@ -302,6 +303,7 @@ class Training:
                 'unreported': self._progress.unreported,
                 'last_step': self._setup.total_steps,
             }
+            self._reporter.flush()
             self._checkpoints.save(self.state, about, scores)
             self.saved_step = int(self.state.step)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import jax
 
-from dnr_jax.files import AnyPath
+from dnr_jax.files import AnyPath, Mirror
 
 UNTRACED_STEPS = 2  # the first compiles, the second may still fill queues
 
@@ -31,7 +31,8 @@ class Profiler:
         """Starts or ends the trace, if this step is the one for it; `settle` waits for the steps under way."""
         if step == self._from < self._to:
             settle()
-            jax.profiler.start_trace(str(self._folder))
+            self._mirror = Mirror(self._folder)
+            jax.profiler.start_trace(str(self._mirror.root))
             self._tracing = True
         elif step == self._to and self._tracing:
             settle()
@@ -40,4 +41,5 @@ class Profiler:
     def _stop(self) -> None:
         if self._tracing:
             jax.profiler.stop_trace()
+            self._mirror.close()
             self._tracing = False

@@ -73,6 +73,13 @@ def test_no_object_is_an_answer(bucket):
     assert ASKED.total() == 1 and not (bucket / 'a').exists()
 
 
+@pytest.mark.parametrize('ask', ['exists', 'is_dir', 'is_file', 'read_text'])
+def test_a_network_that_is_away_is_no_empty_bucket(bucket, ask):
+    FAULTS[:] = [ConnectionError('away')] * 3
+    with pytest.raises(buckets.BucketError, match='^gs://bucket/a: .*away, tried 3 times$'):
+        getattr(bucket / 'a', ask)()
+
+
 def test_pauses_grow(monkeypatch):
     pauses = []
 
