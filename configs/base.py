@@ -42,6 +42,7 @@ MODEL = {
 DATA = {
     'name': ('', 'text'),  # a key of dnr_jax.data.DATASETS, with its TFDS config after a slash where it has several
     'dir': ('~/tensorflow_datasets', 'path'),  # where `python -m dnr_jax.data.prepare` put it
+    'cache': (0, '0..'),  # bytes of the disk of each host for what is read of a bucket; 0 keeps none
     'train_split': ('train', 'text'),
     'damaged': ('stop', 'stop | skip'),  # at a record that cannot be read, or skip it, counted; scores say what is
                                          # missing

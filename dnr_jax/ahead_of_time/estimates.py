@@ -78,7 +78,7 @@ def estimate(config: ConfigDict, accelerators: str, classes: int | None, largest
 def of_data(config: ConfigDict, classes: int | None) -> tuple[int, int | None]:
     """Classes and steps per epoch of the data set; those asked for, and None, where it is not prepared."""
     try:
-        train = open_split(config.data.name, config.data.dir, config.data.train_split)
+        train = open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache)
     except ValueError as error:
         if classes is None:
             raise ValueError(f'{error} Or give --classes=NUMBER, for that is all of it that matters here.') from error

@@ -52,7 +52,7 @@ def label_names() -> list[str] | None:
         from dnr_jax.data.source import open_split
 
         data = CONFIG.value.data
-        return list(open_split(data.name, data.dir, data.train_split).label_names)
+        return list(open_split(data.name, data.dir, data.train_split, data.cache).label_names)
     return None
 
 

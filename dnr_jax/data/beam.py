@@ -7,7 +7,6 @@ that are there are not written again.
 import shlex
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 try:
     import apache_beam
@@ -16,11 +15,12 @@ except ImportError as error:
     raise ValueError('--beam needs Apache Beam: pip install apache-beam') from error
 
 from dnr_jax.data import shards
+from dnr_jax.files import AnyPath
 
 
 def write(
     planned: Sequence[shards.Shard],
-    folder: Path,
+    folder: AnyPath,
     convert: Callable[[Iterable[shards.Row]], Iterator[shards.Record | shards.Rejected]],
     options: str,
 ) -> None:
@@ -31,5 +31,5 @@ def write(
         spread | apache_beam.Map(_write_one, folder, convert)
 
 
-def _write_one(shard: shards.Shard, folder: Path, convert: Callable) -> None:
+def _write_one(shard: shards.Shard, folder: AnyPath, convert: Callable) -> None:
     deque(shards.write_missing([shard], folder, convert), maxlen=0)

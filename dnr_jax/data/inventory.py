@@ -10,6 +10,7 @@ and the hash of its ids and labels tells whether two copies of a data set hold t
 import contextlib
 import csv
 import hashlib
+import io
 import json
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from typing import Any
 
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.video.machine import MachineError
-from dnr_jax.files import AnyPath, written_whole
+from dnr_jax.files import AnyPath, buckets, written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
 COUNTS = {'rows': int, 'records': int, 'unlabelled': int, 'rejected': dict, 'fingerprint': str}  # of a split
@@ -70,8 +71,8 @@ def read(folder: AnyPath) -> tuple[dict[str, Any], list[Rejected]]:
     with told_as_damage(folder):
         found = json.loads((folder / INVENTORY).read_text())
         expect_counts(found)
-        with (folder / FAILURES).open(newline='') as file:
-            rejected = [Rejected(*row) for row in list(csv.reader(file))[1:]]
+        lines = io.StringIO((folder / FAILURES).read_bytes().decode(), newline='')
+        rejected = [Rejected(*row) for row in list(csv.reader(lines))[1:]]
     return found, rejected
 
 
@@ -90,6 +91,8 @@ def told_as_damage(folder: AnyPath) -> Iterator[None]:
     """Whatever goes wrong inside is said in one line, but for trouble of the machine."""
     try:
         yield
+    except buckets.BucketError:
+        raise
     except Exception as error:  # many kinds, by what is damaged
         missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError | PermissionError)
         if isinstance(error, OSError) and not missing:

@@ -7,12 +7,13 @@ is divided over hosts.
 """
 
 import dataclasses
+import itertools
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import grain
@@ -86,6 +87,7 @@ def train_batches(
         raise ValueError(f'seed and start_step start at 0, repeats at 1, got {seed=}, {start_step=}, {repeats=}.')
     load = _TrainClip(
         source=source,
+        reading=_reading(batch_size, workers, shard_count),
         order=Order(source, balanced_sampling, seed),
         repeats=repeats,
         seed=seed,
@@ -148,6 +150,7 @@ def eval_batches(
     sample(1, frames=frames, stride=stride, clips=clips), mirrored_crops(crops)  # refuse what they cannot do
     load = _EvalClips(
         source=source,
+        reading=_reading(batch_size, workers, shard_count),
         sample=sample,
         frames=frames,
         stride=stride,
@@ -191,8 +194,7 @@ class Batches:
             batches = batches.mp_prefetch(options, worker_init_fn=start_worker)
         else:
             cv2.setNumThreads(0)
-            threads = max(2, os.cpu_count() or 1)
-            options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+            options = grain.ReadOptions(num_threads=_threads(), prefetch_buffer_size=_threads())
             batches = batches.to_iter_dataset(options)
         self._iterator = iter(batches)
         self._iterator.start_prefetch()
@@ -226,9 +228,37 @@ class EvalBatches(Batches):
         return self._length
 
 
+class _Reading(NamedTuple):
+    """How numbers of clips are divided over those that read them: `batch` in a row, and then again `after` so many."""
+
+    one: int  # tells it from others
+    batch: int
+    after: int
+
+    def ahead(self, source: VideoSource, number: int, position: Callable[[int], int | None]) -> None:
+        """Before the first clip of a batch: fetches what is not here, of this batch and of the next one."""
+        if number % self.batch == 0:
+            for first in (number, number + self.after):
+                found = map(position, range(first, first + self.batch))
+                source.ahead((self.one, first), (each for each in found if each is not None))
+
+
+_READINGS = itertools.count()
+
+
+def _reading(batch_size: int, workers: int, shard_count: int) -> _Reading:
+    return _Reading(next(_READINGS), batch_size, batch_size * shard_count * (workers or _threads()))
+
+
+def _threads() -> int:
+    """That read where there are no worker processes."""
+    return max(2, os.cpu_count() or 1)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _TrainClip:
     source: VideoSource
+    reading: _Reading
     order: Order
     repeats: int
     seed: int
@@ -240,9 +270,8 @@ class _TrainClip:
 
     def __call__(self, number: int) -> Batch:
         """Clip `number` of the run. In the place of a damaged record stands the next one that is not."""
-        epoch, place = divmod(number // self.repeats, len(self.source))
-        position = int(self.order(epoch)[place])
-        passed_over = 0
+        self.reading.ahead(self.source, number, self._position)
+        position, passed_over = self._position(number), 0
         while True:
             try:
                 return self._clip(number, (position + passed_over) % len(self.source), passed_over)
@@ -250,6 +279,10 @@ class _TrainClip:
                 passed_over += 1
                 if self.damaged == 'stop' or passed_over > min(MOST_DAMAGED_IN_A_ROW, len(self.source) - 1):
                     raise
+
+    def _position(self, number: int) -> int:
+        epoch, place = divmod(number // self.repeats, len(self.source))
+        return int(self.order(epoch)[place])
 
     def _clip(self, number: int, position: int, passed_over: int) -> Batch:
         rng = np.random.default_rng((self.seed, number))
@@ -262,6 +295,7 @@ class _TrainClip:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _EvalClips:
     source: VideoSource
+    reading: _Reading
     sample: Callable[..., np.ndarray]
     frames: int
     stride: int
@@ -274,6 +308,7 @@ class _EvalClips:
     def __call__(self, number: int) -> Batch:
         """All views of record `number`; zeros if there is no such record, or if it is damaged."""
         nothing = np.zeros((self.clips * self.crops, self.frames, self.size, self.size, 3), np.uint8)
+        self.reading.ahead(self.source, number, lambda of: of if of < len(self.source) else None)
         if number >= len(self.source):
             return _element(nothing, label=0, id='', mask=False, damaged=0)
         try:

@@ -23,7 +23,7 @@ from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import DATASETS, builder_class, inventory
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.data.video import machine
-from dnr_jax.files import AnyPath, as_path
+from dnr_jax.files import AnyPath, as_path, is_remote, listed
 from dnr_jax.registry import choose
 
 # What can be said of each form, and what holds where nothing is said.
@@ -48,7 +48,8 @@ def prepare(builder, effort, *, refresh: bool) -> AnyPath:
     from dnr_jax.data import metadata
 
     folder = as_path(builder.data_dir)
-    if not folder.is_dir() or not any(folder.iterdir()):
+    there = (folder / inventory.INVENTORY).exists() if is_remote(folder) else folder.is_dir() and any(folder.iterdir())
+    if not there:
         builder.prepare(effort)
     else:
         metadata.read(folder)  # what is damaged is told, and not that it is prepared
@@ -193,7 +194,7 @@ def storage_settings(options: argparse.Namespace) -> dict:
 
 def report(found: dict, rejected: list, folder: AnyPath, trained_by: str) -> str:
     """What was written, what was not, and the command that goes on; `trained_by` see `VideoBuilder`."""
-    megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+    megabytes = sum(listed(folder).values()) / 1e6
     lines = [str(folder), inventory.to_text(found['splits']), f'{len(found["labels"])} classes, {megabytes:,.1f} MB']
     if rejected:
         lines.append(f'What was rejected, and why: {folder / inventory.FAILURES}')

@@ -17,13 +17,17 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from dnr_jax.data.annotations.rows import Rejected, Row
+from dnr_jax.data.ranges import AT_ONCE, read_indices
 from dnr_jax.data.video import machine
+from dnr_jax.files import AnyPath, is_remote, signature, written_whole
 
 CLIPS_PER_SHARD = 128
 MOST_SHARDS = 256  # of a split: each is an open file of every process that reads
@@ -88,7 +92,7 @@ def _hash(id: str) -> int:
 
 def write_missing(
     shards: Sequence[Shard],
-    folder: Path,
+    folder: AnyPath,
     convert: Callable[[Iterable[Row]], Iterator[Record | Rejected]],
 ) -> Iterator[Record | Rejected]:
     """Writes the shards that are not in `folder` yet, and yields what becomes of their rows on the way.
@@ -96,13 +100,20 @@ def write_missing(
     Args:
       convert: rows to their outcomes, in order. It is called once, so that it may work ahead over the ends of shards.
     """
-    missing = [shard for shard in shards if find(shard, folder) is None]
+    missing = missing_of(shards, folder)
     outcomes = convert(row for shard in missing for row in shard.rows)
     for shard in missing:
         yield from _write(shard, folder, itertools.islice(outcomes, len(shard.rows)))
 
 
-def find(shard: Shard, folder: Path) -> Written | None:
+def missing_of(shards: Sequence[Shard], folder: AnyPath) -> list[Shard]:
+    """Those that are to be written, see `find`."""
+    with ThreadPoolExecutor(AT_ONCE if is_remote(folder) else 1) as threads:
+        found = threads.map(lambda shard: find(shard, folder), shards)
+        return [shard for shard, written in zip(shards, found, strict=True) if written is None]
+
+
+def find(shard: Shard, folder: AnyPath) -> Written | None:
     """What became of a shard, if it is there, whole, and nothing that was rejected could fare better now."""
     written = _read(shard, folder)
     if written is None or written.fingerprint != shard.fingerprint or unsettled(shard, folder):
@@ -110,7 +121,7 @@ def find(shard: Shard, folder: Path) -> Written | None:
     return written
 
 
-def unsettled(shard: Shard, folder: Path) -> list[Row]:
+def unsettled(shard: Shard, folder: AnyPath) -> list[Row]:
     """The rows that are no records and could become some: they were given up, or the video is new, or another one.
 
     All rows, where the shard is not there.
@@ -123,12 +134,12 @@ def unsettled(shard: Shard, folder: Path) -> list[Row]:
     return [row for row in shard.rows if row.id not in recorded and sources.get(row.id) != _signature(row)]
 
 
-def _read(shard: Shard, folder: Path) -> Written | None:
+def _read(shard: Shard, folder: AnyPath) -> Written | None:
     """What became of a shard, maybe of other rows or settings, if its file is there and whole."""
     return _read_beside(folder / shard.file)
 
 
-def _read_beside(path: Path) -> Written | None:
+def _read_beside(path: AnyPath) -> Written | None:
     try:
         written = Written(*json.loads(path.with_name(f'{path.name}.json').read_text()))
         written = written._replace(
@@ -136,13 +147,13 @@ def _read_beside(path: Path) -> Written | None:
             rejected=[Rejected(*row) for row in written.rejected],
             sources=[tuple(source) for source in written.sources],
         )
-        size = path.stat().st_size
+        size = signature(path)[0]
     except (FileNotFoundError, ValueError, TypeError):  # the latter of what is damaged
         return None
     return written if written.file_size == size else None
 
 
-def recorded(path: Path) -> list[tuple[str, int]]:
+def recorded(path: AnyPath) -> list[tuple[str, int]]:
     """Id and label of the records of a shard, in their order; ValueError where that does not stand beside it."""
     written = _read_beside(path)
     if written is None:
@@ -153,54 +164,71 @@ def recorded(path: Path) -> list[tuple[str, int]]:
 def _signature(row: Row | Rejected) -> tuple[int, ...]:
     """Of a rejected video: if it differs, the video may be another one."""
     try:
-        found = os.stat(row.path)
+        return signature(row.path)
     except OSError:
         return ()
-    return found.st_size, found.st_mtime_ns
 
 
-def _write(shard: Shard, folder: Path, outcomes: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
+def _write(shard: Shard, folder: AnyPath, outcomes: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
     records, rejected = [], []
-    unfinished = folder / f'.{uuid.uuid4().hex}-{shard.file}'  # of its own: two may be at one shard, on a cluster
-    try:
-        writer = ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS)
+    with _settled(folder / shard.file) as unfinished:
         try:
-            for outcome in outcomes:
-                if isinstance(outcome, Record):
-                    writer.write(outcome.example)
-                    records.append((outcome.id, outcome.label))
-                else:
-                    rejected.append(outcome)
-                yield outcome
-        finally:
-            writer.close()
+            writer = ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS)
+            try:
+                for outcome in outcomes:
+                    if isinstance(outcome, Record):
+                        writer.write(outcome.example)
+                        records.append((outcome.id, outcome.label))
+                    else:
+                        rejected.append(outcome)
+                    yield outcome
+            finally:
+                writer.close()
+        except RuntimeError as error:  # of ArrayRecord
+            written = OSError(f"'{unfinished}' could not be written: {error}")
+            raise machine.behind(error, unfinished) or written from error
         assert len(records) + len(rejected) == len(shard.rows), 'every row has an outcome'
-        _settle(unfinished, folder / shard.file)
-    except RuntimeError as error:  # of ArrayRecord
-        written = OSError(f"'{unfinished}' could not be written: {error}")
-        raise machine.behind(error, unfinished) or written from error
+        size = unfinished.stat().st_size
+    sources = [() if row.reason == GIVEN_UP else _signature(row) for row in rejected]
+    with _settled(folder / f'{shard.file}.json') as unfinished:
+        unfinished.write_text(json.dumps(Written(shard.fingerprint, size, records, rejected, sources)))
+
+
+@contextmanager
+def _settled(path: AnyPath) -> Iterator[Path]:
+    """Yields a local file to write, which gets that name once all of it is on the disk, or in the bucket.
+
+    So that a loss of power cannot leave half of it; it is one of its own, for two may be at one shard, on a cluster.
+    """
+    if is_remote(path):
+        with written_whole(path) as unfinished:
+            yield unfinished
+        return
+    unfinished = path.with_name(f'.{uuid.uuid4().hex}-{path.name}')
+    try:
+        yield unfinished
+        with unfinished.open('rb') as file:
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
-    sources = [() if row.reason == GIVEN_UP else _signature(row) for row in rejected]
-    size = (folder / shard.file).stat().st_size
-    told = json.dumps(Written(shard.fingerprint, size, records, rejected, sources))
-    unfinished.write_text(told)
-    _settle(unfinished, folder / f'{shard.file}.json')
 
 
-def _settle(unfinished: Path, path: Path) -> None:
-    """Gives a file its name once all of it is on the disk, so that a loss of power cannot leave half of it."""
-    with unfinished.open('rb') as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+def check(shards: Sequence[Shard], folder: AnyPath) -> Iterator[Written]:
+    """What became of shards that have just been written, once more from where they lie."""
+    paths = [folder / shard.file for shard in shards]
+    counts = (len(index.begins) - 1 for index in read_indices(paths)) if is_remote(folder) else map(_count, paths)
+    with ThreadPoolExecutor(AT_ONCE if is_remote(folder) else 1) as threads:
+        read = threads.map(lambda shard: _read(shard, folder), shards)
+        for shard, written in zip(shards, read, strict=True):
+            assert written is not None and written.fingerprint == shard.fingerprint, f'{shard.file} is gone'
+            records = next(counts)
+            assert records == len(written.records), f'{shard.file} holds {records} records, not {len(written.records)}'
+            yield written
 
 
-def check(shard: Shard, folder: Path) -> Written:
-    """What became of a shard that has just been written, once more from the disk."""
-    written = _read(shard, folder)
-    assert written is not None and written.fingerprint == shard.fingerprint, f'{shard.file} is gone'
-    reader = ArrayRecordReader(str(folder / shard.file))
+def _count(path: Path) -> int:
+    reader = ArrayRecordReader(str(path))
     records = reader.num_records()
     reader.close()
-    assert records == len(written.records), f'{shard.file} holds {records} records, {len(written.records)} were written'
-    return written
+    return records

@@ -6,19 +6,21 @@ import errno
 import itertools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
 
-from dnr_jax.data import builder_class, inventory, metadata, shards
+from dnr_jax.data import builder_class, inventory, metadata, ranges, shards
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
+from dnr_jax.data.cache import Cache, cache_folder
 from dnr_jax.data.video import machine
 from dnr_jax.data.video.decoding import Reason, VideoError
-from dnr_jax.files import AnyPath, as_path
+from dnr_jax.files import AnyPath, as_path, is_remote
 from dnr_jax.registry import choose
 
 KINDS = {'video': bytes, 'frame_ends': np.ndarray, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
@@ -48,7 +50,8 @@ class VideoSource:
       fingerprint: hash of ids and labels of the whole split.
     """
 
-    def __init__(self, folder: AnyPath, split: str):
+    def __init__(self, folder: AnyPath, split: str, cache: int = 0):
+        """`cache`: bytes of this disk for records of a bucket, of all processes of this host together."""
         builder, found, rejected = metadata.read(folder)
         info = builder.info
         self.name, self.split = f'{info.full_name} {split}', split
@@ -59,8 +62,11 @@ class VideoSource:
         if not self._shards:
             raise ValueError(f"Split '{split}' of {info.full_name} holds no record.")
         self._ends = list(itertools.accumulate(shard.take for shard in self._shards))
-        self._records = builder.as_data_source(split)
-        self._check_shards()
+        self._ranges = self._read_ends(cache) if is_remote(folder) else None
+        if self._ranges is None:
+            self._records = builder.as_data_source(split)
+            self._check_shards()
+        self._features = info.features
         counts = [found['splits'][part] for part in parts]
         self.frame_step = found['frame_step']
         self.fingerprint = '+'.join(count['fingerprint'] for count in counts)
@@ -77,7 +83,7 @@ class VideoSource:
         if not 0 <= index < len(self):
             raise IndexError(f'{self.name} has {len(self)} records, got index {index}.')
         try:  # ArrayRecord checks a hash of every record
-            record = self._records[index]
+            record = self._records[index] if self._ranges is None else self._decoded(self._ranges[index])
             record |= {key: record[key].decode() for key in ('id', 'parameters')}
             self._expect_video(record)
             record['label'] = self._label(record['label'])
@@ -87,10 +93,17 @@ class VideoSource:
             raise machine.behind(error, self._file_of(index)) or self.damaged(index, error) from error
         return record
 
+    def ahead(self, batch: Hashable, positions: Iterable[int]) -> None:
+        """Begins to fetch the records of a batch that is read soon, where they lie in a bucket; see `ranges`."""
+        if self._ranges is not None:
+            self._ranges.ahead(batch, positions)
+
     @property
     def labels(self) -> np.ndarray:
         """Those of all records, [N], -1 where one is not known. No record is read for them, but what stands beside."""
-        taken = ((shards.recorded(as_path(of.filename)), slice(of.skip, of.skip + of.take)) for of in self._shards)
+        with ThreadPoolExecutor(ranges.AT_ONCE) as threads:
+            recorded = threads.map(shards.recorded, [as_path(of.filename) for of in self._shards])
+        taken = zip(recorded, map(_part, self._shards), strict=True)
         return np.array([self._label(label) for records, part in taken for _, label in records[part]])
 
     def _label(self, own: int) -> int:
@@ -136,6 +149,22 @@ class VideoSource:
             )
         return parts
 
+    def _decoded(self, record: bytes) -> dict[str, Any]:
+        return self._features.deserialize_example_np(record)
+
+    def _read_ends(self, cache: int) -> ranges.Records:
+        """Of every file of the split, which shows those that were cut short, and where their records are."""
+        indices, paths = [], [as_path(shard.filename) for shard in self._shards]
+        found = ranges.read_indices(paths)
+        for shard in self._shards:
+            try:
+                indices.append(next(found))
+            except ValueError as error:
+                raise _damaged(shard.filename, error) from error
+            if (count := len(indices[-1].begins) - 1) != shard.examples_in_shard:
+                raise _damaged(shard.filename, f'{shard.examples_in_shard} records expected, {count} found')
+        return ranges.Records(indices, list(map(_part, self._shards)), Cache(cache_folder(), cache))
+
     def _check_shards(self) -> None:
         """Opens every file of the split once, which shows those that were cut short."""
         for shard in self._shards:
@@ -165,23 +194,32 @@ class Part(VideoSource):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._whole[self._numbers[index]]
 
+    def ahead(self, batch: Hashable, positions: Iterable[int]) -> None:
+        self._whole.ahead(batch, (self._numbers[position] for position in positions))
+
     def damaged(self, index: int, what: object, id: str = '') -> DamagedRecord:
         return self._whole.damaged(self._numbers[index], what, id)
 
 
-def open_split(name: str, dir: str | os.PathLike, split: str) -> VideoSource:
+def _part(shard: Any) -> slice:
+    """Of the records of a shard, those that belong to the split."""
+    return slice(shard.skip, shard.skip + shard.take)
+
+
+def open_split(name: str, dir: str | os.PathLike, split: str, cache: int = 0) -> VideoSource:
     """Opens one split of a prepared data set.
 
     Args:
       name: a key of DATASETS, if need be with what it was prepared as: 'moving_shapes' or 'kinetics400/jpeg256'.
       dir: the folder of all data sets.
       split: 'train', or anything of the TFDS split language, such as 'train[:10%]'.
+      cache: bytes of this disk for records of a bucket, of all processes of this host together; 0 keeps none.
 
     Raises:
       ValueError: if there is no such data set, configuration or split, if it is not prepared, or if a file of
         it is truncated or missing. A record that is damaged inside its file raises when it is read.
     """
-    return VideoSource(find_folder(name, dir), split)
+    return VideoSource(find_folder(name, dir), split, cache)
 
 
 def find_folder(name: str, dir: str | os.PathLike) -> AnyPath:

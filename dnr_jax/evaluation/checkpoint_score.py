@@ -50,7 +50,9 @@ class Scorer:
         found = trained_model.load(self._workdir, which, self._adapt, mesh)
         config = found.config
         multi_view.expect(config.test, 'test')
-        source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
+        source = of_classes(
+            open_split(config.data.name, config.data.dir, config.test.split, config.data.cache), found.label_names
+        )
         folder = absolute(as_path(self._out) if self._out else self._workdir / folder_name(which, found, source))
         expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
         expect_replaceable(folder)
@@ -98,7 +100,7 @@ def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_mode
     expect_sets(config, mesh)
     if not config.run.precise_batches:
         return found
-    train = open_split(config.data.name, config.data.dir, config.data.train_split)
+    train = open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache)
     if found.fingerprints.get(train.split, train.fingerprint) != train.fingerprint:
         raise ValueError(
             f'Precise statistics are of the videos that a model was trained on, and {train.name} holds others: give '

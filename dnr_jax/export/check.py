@@ -38,7 +38,7 @@ def clips_of(config: ConfigDict, wanted: int) -> tuple[np.ndarray, str]:
         shape = RANDOM_CLIPS, config.clip.frames, size, size, 3
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8), f'{RANDOM_CLIPS} random clips'
     try:
-        source = open_split(config.data.name, config.data.dir, config.test.split)
+        source = open_split(config.data.name, config.data.dir, config.test.split, config.data.cache)
     except ValueError:
         clips, _ = clips_of(config, 0)
         return clips, f'{RANDOM_CLIPS} random clips, for there is no {config.data.name} in {config.data.dir}'

@@ -19,6 +19,7 @@ from dnr_jax.files.paths import (
     make_folder,
     removed,
     scheme_of,
+    signature,
 )
 from dnr_jax.files.scratch import local_copy, scratch_folder
 from dnr_jax.files.whole import expect_writable, folder_written_whole, written_whole
@@ -41,5 +42,6 @@ __all__ = [
     'removed',
     'scheme_of',
     'scratch_folder',
+    'signature',
     'written_whole',
 ]

@@ -83,6 +83,15 @@ def listed(folder: AnyPath) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
 
 
+def signature(path: str | os.PathLike) -> tuple[int, int]:
+    """Bytes of a file, and when it was written: those of another one at that place differ. OSError if there is none."""
+    if os.fspath(path).partition('://')[0] in PACKAGES:
+        about = as_path(path).stat()
+        return about.length, int(about.mtime)
+    about = os.stat(path)
+    return about.st_size, about.st_mtime_ns
+
+
 def removed(path: AnyPath) -> None:
     """Removes a file, if it is there."""
     if is_remote(path):

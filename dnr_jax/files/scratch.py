@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from dnr_jax.files import buckets
 from dnr_jax.files.paths import AnyPath, is_remote
@@ -22,15 +23,14 @@ _LOCK = '.lock'
 def scratch_folder() -> Iterator[Path]:
     """An empty folder of this process, for the block; those that killed processes have left are taken away."""
     above = Path(tempfile.gettempdir()) / f'dnr_jax-{os.getuid()}'
-    above.mkdir(mode=0o700, exist_ok=True)
-    _clear(above)
-    folder = Path(tempfile.mkdtemp(dir=above))
-    with (folder / _LOCK).open('w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder, lock = _begun(above)
+    with lock:
         try:
-            yield _made(folder / 'files')
+            yield folder / 'files'
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # others are in it
+                above.rmdir()
 
 
 @contextmanager
@@ -44,9 +44,19 @@ def local_copy(path: AnyPath) -> Iterator[Path]:
         yield folder / path.name
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+def _begun(above: Path) -> tuple[Path, TextIO]:
+    """A folder with `files` in it, and its lock, which is held while that is open."""
+    while True:
+        above.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # taken away, before it was locked, by another who came or went
+            _clear(above)
+            folder = Path(tempfile.mkdtemp(dir=above))
+            lock = (folder / _LOCK).open('w')
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if (folder / _LOCK).exists():
+                (folder / 'files').mkdir()
+                return folder, lock
+            lock.close()
 
 
 def _clear(above: Path) -> None:

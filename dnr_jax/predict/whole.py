@@ -20,6 +20,7 @@ from scipy.special import softmax
 from dnr_jax import parallel
 from dnr_jax.data import pipeline, storage
 from dnr_jax.data.annotations.clips import clips
+from dnr_jax.data.far import fetched, found_in
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
 from dnr_jax.data.video.decoding import FILMED, Reason, VideoError
@@ -55,6 +56,7 @@ class Files(VideoSource):
     """
 
     name, split, frame_step = 'files', '', 1
+    _ranges = None  # of no bucket
 
     def __init__(self, paths: Sequence[AnyPath]):
         self.paths, self.errors = paths, {}
@@ -76,7 +78,11 @@ class Files(VideoSource):
 
 def read(path: AnyPath) -> dict[str, Any]:
     """The record of a file or a folder of frames, see `storage`; VideoError, with its reason, if it cannot be read."""
-    return storage.store(path, AS_IT_IS, FILMED)
+    try:
+        with fetched(path) as file:
+            return storage.store(file, AS_IT_IS, FILMED)
+    except FileNotFoundError as error:  # of a bucket
+        raise VideoError(f"there is no '{path}'.", Reason.MISSING) from error
 
 
 def find(paths: Sequence[str | AnyPath]) -> list[AnyPath]:
@@ -89,7 +95,7 @@ def find(paths: Sequence[str | AnyPath]) -> list[AnyPath]:
         raise ValueError('Expected videos to predict, files or folders, got none.')
     found = {}
     for path in map(as_path, paths):
-        inside = clips(path) if path.is_dir() else [path]
+        inside = found_in(path, clips) if path.is_dir() else [path]
         if not inside:
             raise ValueError(f"Expected videos or frames in the folder '{path}', got none.")
         found |= dict.fromkeys(inside)

@@ -14,7 +14,7 @@ from dnr_jax import parallel
 from dnr_jax.runs.identity import differences
 
 # Of a config: what each machine may have by itself.
-OF_MACHINE = ('config.data.dir', 'config.run.workers', 'config.run.prefetch')
+OF_MACHINE = ('config.data.dir', 'config.data.cache', 'config.run.workers', 'config.run.prefetch')
 
 
 @contextmanager

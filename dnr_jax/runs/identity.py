@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 # Sections and keys that may change between one run in a work folder and its continuation.
-CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.damaged')
+CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.cache', 'data.damaged')
 # Keys that configs of earlier versions have not, and what was done without them.
 ADDED = {
+    'data': {'cache': 0},
     'optimizer': {'name': 'sgd', 'second_momentum': 0.999, 'epsilon': 1e-8},
     'train': {'balanced_sampling': 0.0, 'class_weights': 0.0},
     'run': {'self_inclusive': 0},

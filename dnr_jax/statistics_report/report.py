@@ -88,7 +88,9 @@ def read(
 
     Videos that cannot be read, or have no label, are not among them.
     """
-    source = of_classes(open_split(config.data.name, config.data.dir, config.validation.split), label_names)
+    source = of_classes(
+        open_split(config.data.name, config.data.dir, config.validation.split, config.data.cache), label_names
+    )
     batch_size = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
     reading = {'batch_size': batch_size, 'workers': config.run.workers}
     batches = centre_views(source, config, 'validation', **reading)

@@ -45,7 +45,9 @@ def load(
     """
     found = trained_model.load(workdir, which, adapt, mesh)
     config = found.config
-    source = of_classes(open_split(config.data.name, config.data.dir, config.test.split), found.label_names)
+    source = of_classes(
+        open_split(config.data.name, config.data.dir, config.test.split, config.data.cache), found.label_names
+    )
     return as_scored(found, mesh), source
 
 

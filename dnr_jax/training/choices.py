@@ -80,7 +80,7 @@ def look_at(config: ConfigDict) -> Data:
             f'{name} has no videos with a label to train on, only {there}. It is there to score a model on: python '
             f'eval.py --workdir=... --config.data.name={name} --config.test.split={next(iter(labelled))}'
         )
-    train = open_split(name, dir, split or 'train')
+    train = open_split(name, dir, split or 'train', config.data.cache)
     places = range(0, len(train), max(1, len(train) // SAMPLED))
     frames = round(median(train[place]['num_frames'] for place in places))
     return Data(labelled, len(train), frames, train.frame_step)

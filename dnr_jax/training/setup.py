@@ -93,7 +93,9 @@ def prepare(config: ConfigDict) -> Setup:
     mesh = parallel.make_mesh()
     expect_sound(config, mesh)
     splits = (config.data.train_split, config.validation.split, config.test.split)
-    train, validation, test = (open_split(config.data.name, config.data.dir, split) for split in splits)
+    train, validation, test = (
+        open_split(config.data.name, config.data.dir, split, config.data.cache) for split in splits
+    )
     expect_labels(train)
     expect_clips(config, train.label_names)
     parts = assemble(config, mesh, len(train.label_names), epoch_of(config, train), weights_of_classes(config, train))

@@ -71,7 +71,7 @@ def test_what_is_written_is_written_once_and_all_rows_are_accounted_for(tmp_path
     assert set(write(planned, tmp_path)) == {row.id for shard in planned[2:] for row in shard.rows}
     assert files(tmp_path) | content == files(tmp_path)
 
-    found = [shards.check(shard, tmp_path) for shard in planned]
+    found = list(shards.check(planned, tmp_path))
     ids = [id for one in found for id, _ in one.records] + [row.id for one in found for row in one.rejected]
     assert sorted(ids) == [row.id for row in ROWS]
     assert sum(len(one.rejected) for one in found) == 10
@@ -96,7 +96,7 @@ def test_two_at_one_shard_do_not_hurt_each_other(tmp_path):
     next(one)
     assert len(list(other)) == 5
     assert len(list(one)) == 4
-    assert len(shards.check(shard, tmp_path).records) == 5 and len(files(tmp_path)) == 2
+    assert [len(written.records) for written in shards.check([shard], tmp_path)] == [5] and len(files(tmp_path)) == 2
 
 
 def test_what_could_become_a_record_now(tmp_path, monkeypatch):

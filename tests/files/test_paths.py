@@ -56,6 +56,7 @@ ALLOWED = {  # what makes a local path of something else than text of a user, wi
     'data/annotations/rows.py': 'where links lead',
     'data/annotations/ucf101.py': 'names within lists',
     'data/builders/moving_shapes.py': 'no path',
+    'data/cache.py': 'a cache folder of this user',
     'data/workers.py': 'the program that is run',
     'export/alone.py': 'stands alone, without the package',
     'export/check.py': 'a temporary folder',

@@ -8,6 +8,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+from dnr_jax.files import AnyPath
+
 MISSING = 'missing'
 DUPLICATE_ID = 'duplicate id'
 UNKNOWN_LABEL = 'unknown label'
@@ -21,7 +23,7 @@ class Row(NamedTuple):
 
     split: str  # 'train', 'validation' or 'test'
     id: str  # unique within its split
-    path: Path  # file, or folder of frame images
+    path: AnyPath  # file, or folder of frame images
     label: str | None  # class name; None where the split has no labels
 
 

@@ -9,18 +9,19 @@ which videos are stored: 'original', 'split1-jpeg256'.
 import errno
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 
 from dnr_jax.data import storage
 from dnr_jax.data.annotations import diving48, folders, hmdb51, jester, kinetics, listing, something, ucf101
-from dnr_jax.data.annotations.rows import Annotated, Row, outside, some
+from dnr_jax.data.annotations.rows import Annotated, Rejected, Row, outside, some
 from dnr_jax.data.builders.video import VideoBuilder
+from dnr_jax.data.far import Near, fetched
 from dnr_jax.data.storage import Storage, store
 from dnr_jax.data.video.decoding import Limits, Reason, VideoError
 from dnr_jax.data.video.machine import MachineError
+from dnr_jax.files import AnyPath
 from dnr_jax.registry import choose
 
 FEWEST_FRAMES = 2
@@ -29,12 +30,21 @@ FEWEST_FRAMES = 2
 class Origin(NamedTuple):
     """Where a data set comes from and how its videos are stored."""
 
-    source: Path  # folder of the videos
-    annotations: Path  # folder of the official files
+    source: AnyPath  # folder of the videos
+    annotations: AnyPath  # folder of the official files
     storage: Storage
     limits: Limits
-    lists: Mapping[str, Path]  # of Videos: split to list file; empty reads class folders
-    labels: Path | None  # of Videos: class names, one a line
+    lists: Mapping[str, AnyPath]  # of Videos: split to list file; empty reads class folders
+    labels: AnyPath | None  # of Videos: class names, one a line
+
+    def near(self, near: Near) -> 'Origin':
+        """The same on this disk."""
+        return self._replace(
+            source=near.of(self.source),
+            annotations=near.of(self.annotations),
+            lists={split: near.of(path) for split, path in self.lists.items()},
+            labels=self.labels and near.of(self.labels),
+        )
 
 
 class RecordedBuilder(VideoBuilder):
@@ -58,14 +68,17 @@ class RecordedBuilder(VideoBuilder):
 
     def list_rows(self) -> Annotated:
         """Rows of the annotations, with a note of videos that lie elsewhere."""
-        annotated = self.read_annotations()
-        found = outside(annotated.rows, self._origin.source)
-        note = f'{len(found):,} videos lie outside the source folder, where links lead: {some(found)}'
-        return annotated._replace(notes=(*annotated.notes, note)) if found else annotated
+        with Near() as near:
+            origin = self._origin.near(near)
+            annotated = self.read_annotations(origin)
+            if found := outside(annotated.rows, origin.source):
+                note = f'{len(found):,} videos lie outside the source folder, where links lead: {some(found)}'
+                annotated = annotated._replace(notes=(*annotated.notes, note))
+            return as_they_lie(annotated, near)
 
-    def read_annotations(self) -> Annotated:
+    def read_annotations(self, origin: Origin) -> Annotated:
         """Rows of the official files."""
-        return self.reader(self._origin.source, annotations=self._origin.annotations, **self._reading)
+        return self.reader(origin.source, annotations=origin.annotations, **self._reading)
 
     def maker(self, *, thorough: bool = False) -> Callable[[Row], dict]:
         """Stores the video of a row."""
@@ -78,10 +91,20 @@ class RecordedBuilder(VideoBuilder):
         return {'storage': storage._asdict(), 'limits': limits._asdict(), 'frame_step': storage.frame_step}
 
 
+def as_they_lie(annotated: Annotated, near: Near) -> Annotated:
+    """With the paths of a bucket in the place of those on this disk."""
+    rows = tuple(row._replace(path=near.far(row.path)) for row in annotated.rows)
+    rejected = tuple(Rejected(*map(near.told, row)) for row in annotated.rejected)
+    return annotated._replace(rows=rows, rejected=rejected, notes=tuple(map(near.told, annotated.notes)))
+
+
 def store_row(row: Row, *, storage: Storage, limits: Limits, groups: int) -> dict:
     """The features of a row's video; MachineError where its folder, which was there, is gone."""
     try:
-        record = store(row.path, storage, limits, groups=groups)
+        with fetched(row.path) as path:
+            record = store(path, storage, limits, groups=groups)
+    except FileNotFoundError as error:  # of a bucket
+        raise VideoError(f"there is no '{row.path}'.", Reason.MISSING) from error
     except VideoError as error:
         if error.reason == Reason.MISSING and not row.path.parent.exists():
             raise MachineError(errno.ENOENT, 'its folder is gone', str(row.path)) from error
@@ -177,7 +200,7 @@ class Videos(RecordedBuilder):
         self.variants = {variant: {}}
         super().__init__(origin=origin, variant=variant, **kwargs)
 
-    def read_annotations(self) -> Annotated:
+    def read_annotations(self, origin: Origin) -> Annotated:
         """Rows of the list files, or of the folders where there are none."""
-        source, lists, labels = self._origin.source, self._origin.lists, self._origin.labels
+        source, lists, labels = origin.source, origin.lists, origin.labels
         return listing.read(source, lists=lists, label_names=labels) if lists else folders.read(source)

@@ -21,12 +21,13 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dnr_jax.command.bars import bar
+from dnr_jax.command.terminal import tell
 from dnr_jax.data import inventory, shards
 from dnr_jax.data.annotations.rows import Annotated, Rejected, Row
 from dnr_jax.data.shards import Record
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.data.workers import GivenUp, guarded_map
-from dnr_jax.files import as_path
+from dnr_jax.files import AnyPath, as_path, is_remote, listed, marks, removed, scratch_folder, written_whole
 
 Example = dict[str, Any]
 VERSION = '1.1.0'  # of the features and of the order on disk
@@ -125,6 +126,8 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             row has become a record.
         """
         folder = as_path(self.data_dir)
+        if is_remote(folder):
+            return self._prepare_in_bucket(folder, effort)
         unfinished = folder.with_name(f'incomplete.{folder.name}')
         unfinished.mkdir(parents=True, exist_ok=True)
         with _alone(unfinished):
@@ -141,6 +144,22 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             for path in leftover:
                 if path.name not in kept:
                     path.unlink()
+        return found
+
+    def _prepare_in_bucket(self, folder: AnyPath, effort: Effort) -> dict[str, Any]:
+        """Likewise, but where its objects are to be, for they cannot be renamed: the inventory goes first, comes last.
+
+        Without it they are no data set, so one that is refreshed is none meanwhile.
+        """
+        with marks.held(folder / _LOCK, f"The data set '{folder}'", patient=False, tell=tell):
+            planned = self._plan()
+            removed(folder / inventory.INVENTORY)
+            self._write(planned, folder, effort)
+            found = self._finish(planned, folder, effort.strict)
+            kept = {f'{shard.file}{suffix}' for shard in planned for suffix in ('', '.json')}
+            for name in listed(folder):
+                if '.array_record-' in name and name not in kept:
+                    removed(folder / name)
         return found
 
     def changes(self, rejected: Iterable[Rejected]) -> tuple[list[Row], list[Rejected]]:
@@ -184,7 +203,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         told = json.dumps([ids, self.annotated.label_names])
         return {**self.about(), 'annotations': hashlib.sha256(told.encode()).hexdigest()}
 
-    def _write(self, planned: Sequence[shards.Shard], folder: Path, effort: Effort) -> None:
+    def _write(self, planned: Sequence[shards.Shard], folder: AnyPath, effort: Effort) -> None:
         if effort.strict and self.annotated.rejected:
             raise _refused(self.annotated.rejected[0])
         convert = functools.partial(self.converter(), workers=effort.workers, seconds=effort.seconds)
@@ -192,19 +211,18 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             from dnr_jax.data import beam
 
             return beam.write(planned, folder, functools.partial(convert, workers=1), effort.beam)
-        done = sum(len(shard.rows) for shard in planned if shards.find(shard, folder))
         total = sum(len(shard.rows) for shard in planned)
+        done = total - sum(len(shard.rows) for shard in shards.missing_of(planned, folder))
         with bar(total, self.info.full_name, ' clips', leave=True, done=done) as progress:
             for outcome in shards.write_missing(planned, folder, convert):
                 progress.update()
                 if effort.strict and isinstance(outcome, Rejected):
                     raise _refused(outcome)
 
-    def _finish(self, planned: Sequence[shards.Shard], folder: Path, strict: bool) -> dict[str, Any]:
+    def _finish(self, planned: Sequence[shards.Shard], folder: AnyPath, strict: bool) -> dict[str, Any]:
         """Writes what tells of the shards."""
         records, lengths, sizes, lost = {}, {}, {}, list(self.annotated.rejected)
-        for shard in planned:
-            written = shards.check(shard, folder)
+        for shard, written in zip(planned, shards.check(planned, folder), strict=True):
             records.setdefault(shard.split, []).extend(written.records)
             lengths.setdefault(shard.split, []).append(len(written.records))
             sizes[shard.split] = sizes.get(shard.split, 0) + written.file_size
@@ -224,7 +242,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         inventory.write(folder, found, lost)
         return found
 
-    def _tell_tfds(self, folder: Path, lengths: Mapping[str, Sequence[int]], sizes: Mapping[str, int]) -> None:
+    def _tell_tfds(self, folder: AnyPath, lengths: Mapping[str, Sequence[int]], sizes: Mapping[str, int]) -> None:
         splits = [
             tfds.core.SplitInfo(
                 name=split,
@@ -239,7 +257,11 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         info = self._info()  # a new one: `self.info` is that of the data set that is there already, if one is
         info.set_file_format(tfds.core.FileFormat.ARRAY_RECORD)
         info.set_splits(tfds.core.splits.SplitDict(splits))
-        info.write_to_directory(folder)
+        with scratch_folder() as told:
+            info.write_to_directory(told)
+            for name in listed(told):
+                with written_whole(folder / name) as file:
+                    shutil.copyfile(told / name, file)
         kept = tuple(tfds.builder_from_directory(folder).info.features['label'].names)
         assert kept == self.annotated.label_names, f'{kept} read, {self.annotated.label_names} written'
 
@@ -287,7 +309,7 @@ _LOCK, _REPLACED = '.lock', '.replaced'
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: AnyPath) -> Iterator[None]:
     """Holds the folder for this process; the lock ends with the process, however it ends."""
     with (folder / _LOCK).open('w') as file:
         try:
@@ -299,7 +321,7 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def _share(folder: Path, unfinished: Path) -> None:
+def _share(folder: AnyPath, unfinished: Path) -> None:
     """Gives shards a second name in another folder, where they are not there yet; the disk holds them once."""
     for path in folder.glob('*.array_record-*'):
         with contextlib.suppress(OSError):  # it is there; or the disk knows no second names, and it is written again
