@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -139,3 +140,14 @@ def test_the_scripts_do_what_they_say(installed):
     assert 'top-1' in installed('dnr-eval', '--workdir=run')
     assert 'clip.mp4' in installed('dnr-predict', '--workdir=run', 'clip.mp4')
     assert installed('python', '-c', ASK).split() == ['8', '(16,)']
+
+
+def test_a_container_is_made_of_what_is_there():
+    """Its files, its targets of make, and the environment that those make."""
+    dockerfile, makefile = ((ROOT / name).read_text() for name in ('Dockerfile', 'Makefile'))
+    copied = re.search(r'^COPY (.*) \./$', dockerfile, re.MULTILINE)[1].split()
+    assert {'Makefile', 'requirements.txt'} == set(copied) and all((ROOT / name).is_file() for name in copied)
+    assert 'RUN make .venv/installed' in dockerfile and '%/installed: requirements.txt' in makefile
+    assert 'CMD ["make", "demo"]' in dockerfile and re.search('^demo:', makefile, re.MULTILINE)
+    ignored = set((ROOT / '.dockerignore').read_text().split())
+    assert {'.git', '.venv*', 'runs'} <= ignored and not ignored & {'dnr_jax', 'configs', 'Makefile'}
