@@ -9,6 +9,7 @@ told; one that is scored already is passed over. The end comes with the last che
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -34,11 +35,10 @@ def watch(workdir: str | AnyPath, adapt: Callable[[ConfigDict], ConfigDict]) -> 
     workdir = as_path(workdir)
     scorer = Scorer(workdir, adapt, out=None)
     tell(f'scores the checkpoints of {workdir}; results go to {workdir}/test-step=N, curves to {workdir}/{FOLDER}')
-    with Reporter(
-        workdir / FOLDER, max(recorded(workdir / FOLDER), default=0), writes=parallel.is_leader()
-    ) as reporter:
-        best = None
+    with ExitStack() as stack:
+        reporter = best = None
         for step in coming(workdir / 'checkpoints', workdir / '.lock'):
+            reporter = reporter or stack.enter_context(reporter_of(workdir / FOLDER))
             results = score_or_tell(scorer, workdir / 'checkpoints', step)
             if results is None:
                 continue
@@ -51,6 +51,11 @@ def watch(workdir: str | AnyPath, adapt: Callable[[ConfigDict], ConfigDict]) -> 
             tell(f'step {step:>6}  {scores.in_short(results)}{mark}{scores.notes(results)}')
         if best:
             tell(f'the training is finished; the best of what was scored is of step {best[1]:,}')
+
+
+def reporter_of(folder: AnyPath) -> Reporter:
+    """Goes on with the curves in a folder; made once there is something to tell, for a folder may be named wrongly."""
+    return Reporter(folder, max(recorded(folder), default=0), writes=parallel.is_leader())
 
 
 def score_or_tell(scorer: Scorer, folder: AnyPath, step: int) -> dict[str, Any] | None:

@@ -78,6 +78,14 @@ def test_where_the_end_is_not_known_it_waits(training, capsys):
     assert capsys.readouterr().out == f'waits for a checkpoint after step 10 in {training.folder}. Ctrl-C ends it\n'
 
 
+def test_while_it_waits_nothing_is_made(training, tmp_path):
+    """Of a work folder that may be another one than was meant."""
+    training.plan = [lambda: (_ for _ in ()).throw(KeyboardInterrupt)]
+    with pytest.raises(KeyboardInterrupt):
+        watching.watch(tmp_path / 'run', lambda config: config)
+    assert not (tmp_path / 'run').exists()
+
+
 class FakeScorer(Scorer):
     """Scores by a table, without a network."""
 
