@@ -116,6 +116,7 @@ def frame_rate(video: bytes, limits: Limits) -> Fraction | None:
     with _opened(video, pixels=limits.pixels) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
     low, high = FRAME_RATES
+    rate = Fraction(rate) if rate else None  # PyAV 19 has a class of its own
     return rate.limit_denominator(10_000) if rate and low <= rate <= high else None
 
 
