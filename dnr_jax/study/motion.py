@@ -166,7 +166,7 @@ def draw_curves(axis, values: np.ndarray, ends: Sequence[np.ndarray], names: Seq
     """Values [R J], hop by hop; with low and high `ends` [R J], side by side at each hop, a line between these."""
     for number, (name, curve) in enumerate(zip(names, values, strict=True)):
         style = figures.style(number, len(names))
-        places = np.arange(1, len(curve) + 1) + figures.apart(number, len(names), BESIDE if len(ends) else 0)
+        places = np.arange(1, len(curve) + 1) + figures.apart(number, len(names), BESIDE if len(ends) else 0.0)
         axis.plot(places, curve, label=name, linewidth=1.2, markersize=5, **style)
         if len(ends):
             low, high = ends
