@@ -6,7 +6,7 @@
 
 Each run is one training of configs/grid_words.py by `train.py`, which scores its test once, and a line of
 experiments/records/real_video.jsonl. Started again, it goes on with what is missing, a stopped training from its last
-checkpoint. Rates are chosen on validation alone.
+checkpoint; started several times, each takes what the others have not. Rates are chosen on validation alone.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks import records
 from dnr_jax.evaluation import predictions
 from dnr_jax.registry import choose
+from dnr_jax.runs.lock import Busy, held
 
 RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
@@ -75,7 +76,14 @@ class Part(NamedTuple):
 
 
 # What docs/real_video.md is made of.
-PAGE = (Part(('batch', 'dnr', 'clock', 'clock, relay along layers', 'conditional'), seeds=3),)
+PAGE = (
+    Part(('batch', 'dnr', 'clock', 'clock, relay along layers', 'conditional'), seeds=2),
+    Part(('dnr', 'clock, relay along layers', 'batch'), seeds=1, timings=('moved', 'paced')),
+    Part(('residual', 'layer'), seeds=2),
+    Part(('dnr', 'clock, relay along layers'), seeds=2, timings=('moved', 'paced')),
+    Part(('batch', 'dnr', 'clock, relay along layers'), seeds=3),
+    Part(('batch', 'dnr'), seeds=2, backbones=('tsm_resnet18',)),
+)
 
 
 def plan(parts: Sequence[Part]) -> list[Run]:
@@ -119,19 +127,29 @@ def command_of(run: Run, workdir: Path, data_dir: str) -> list[str]:
 
 
 def carry_out(runs: Sequence[Run], folder: Path, data_dir: str, keep: bool) -> None:
-    """Trains and records each of the runs."""
+    """Trains and records each of the runs, but those that another process has taken."""
+    folder.mkdir(parents=True, exist_ok=True)
     for number, run in enumerate(runs):
-        workdir = folder / '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
-        began = time.perf_counter()
-        subprocess.run(command_of(run, workdir, data_dir), check=True)
-        seconds = round(time.perf_counter() - began, 1)
-        measured = scores(workdir)
-        records.add(RECORDS, {**run._asdict(), 'seconds': seconds, **measured})
-        print(
-            f'{number + 1}/{len(runs)} {" ".join(map(str, run))}: {measured["top1"]:.1%} ({seconds:.0f} s)', flush=True
-        )
-        if not keep:
-            shutil.rmtree(workdir / 'checkpoints')
+        name = '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
+        try:
+            with held(folder / f'{name}.lock', name):
+                if run not in map(key, records.read(RECORDS)):
+                    measured = train(run, folder / name, data_dir, keep)
+                    told = f'{measured["top1"]:.1%} ({measured["seconds"]:.0f} s)'
+                    print(f'{number + 1}/{len(runs)} {" ".join(map(str, run))}: {told}', flush=True)
+        except Busy as taken:
+            print(taken, flush=True)
+
+
+def train(run: Run, workdir: Path, data_dir: str, keep: bool) -> dict[str, Any]:
+    """Trains, and records what the network knows."""
+    began = time.perf_counter()
+    subprocess.run(command_of(run, workdir, data_dir), check=True)
+    measured = {**run._asdict(), 'seconds': round(time.perf_counter() - began, 1), **scores(workdir)}
+    records.add(RECORDS, measured)
+    if not keep:
+        shutil.rmtree(workdir / 'checkpoints')
+    return measured
 
 
 def scores(workdir: Path) -> dict[str, Any]:

@@ -8,11 +8,15 @@ are the published ones at width 64 and scale with it: the width multiplier is wi
 Norms: cross-layer after the first convolution, cross-temporal after the depthwise one. The expanded width is six times
 that of the *input*, so the first block of a stage differs from the others: the carry of a stage has the width of its
 repeated blocks, and where a cross-layer norm would stand at another width stands the plain norm over the same
-statistics. Stages of a single block, the first and the last, thus have no cross-layer norm. Cells over expanded
-channels are larger than all else here: preset dnr has eight times the parameters of batch.
+statistics. Stages of a single block, the first and the last, thus have no cross-layer norm.
+
+A cell over expanded channels as wide inside as elsewhere would be 36 times that over the channels of its block, and
+all of them six times the rest of the network. Here they are narrower inside by as much, down to a few units.
 
 Source: Sandler et al., "MobileNetV2", CVPR 2018, in the form of torchvision.
 """
+
+from functools import partial
 
 import flax.linen as nn
 from jax import Array
@@ -20,11 +24,13 @@ from jaxtyping import Float
 
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv
 from dnr_jax.models.network import Block, Input, Network, Output
-from dnr_jax.norms.relay import Carry, zero_carry
+from dnr_jax.norms.relay import Carry, RelayCell, zero_carry
 from dnr_jax.norms.words import is_cross_layer, norm_slots, plain
 from dnr_jax.operations import Video
 
 STEM, LAST = 32, 1280
+EXPANSION = 6
+FEWEST_HIDDEN = 6  # units of a cell, where there are as many without this
 # Blocks, features and first stride of every stage at width 64.
 BLOCKS = (1, 2, 3, 4, 3, 3, 1)
 FEATURES = (16, 24, 32, 64, 96, 160, 320)
@@ -37,11 +43,11 @@ class InvertedBlock(Block):
     @staticmethod
     def widths(features: int) -> tuple[int, ...]:
         """Channels after each convolution of a repeated block."""
-        return 6 * features, 6 * features, features
+        return EXPANSION * features, EXPANSION * features, features
 
     @nn.compact
     def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
-        y = SpatialConv(6 * x.shape[-1], 1, 1, self.dtype, name='conv1')(x)
+        y = SpatialConv(EXPANSION * x.shape[-1], 1, 1, self.dtype, name='conv1')(x)
         y, carry = self.norm_at(0, y, carry, train)
         return self.project(x, nn.relu6(y), carry, train)
 
@@ -58,7 +64,8 @@ class InvertedBlock(Block):
         word = self.norms[slot]
         if is_cross_layer(word) and y.shape[-1] != carry[0].shape[-1]:
             word = plain(word)
-        return self.norm(word, cell=self.cell, name=f'norm{slot + 1}')(y, carry, train)
+        reduction = reduction_over(y.shape[-1], self.norm.keywords['reduction'])
+        return self.norm(word, cell=self.cell, name=f'norm{slot + 1}', reduction=reduction)(y, carry, train)
 
 
 class UnexpandedBlock(InvertedBlock):
@@ -67,6 +74,18 @@ class UnexpandedBlock(InvertedBlock):
     @nn.compact
     def __call__(self, x: Input, carry: Carry, train: bool) -> tuple[Output, Carry]:
         return self.project(x, x, carry, train)
+
+
+def reduction_over(expanded: int, reduction: int) -> int:
+    """How much narrower than so many channels a cell over them is inside, where it is `reduction` elsewhere."""
+    as_elsewhere = expanded // reduction
+    hidden = max(expanded // (EXPANSION**2 * reduction), min(FEWEST_HIDDEN, as_elsewhere))
+    return expanded // hidden if hidden else reduction  # which the cell refuses
+
+
+def cell_over(expanded: int, *, reduction: int, name: str) -> RelayCell:
+    """The cell of a stage over so many channels."""
+    return RelayCell(expanded, reduction_over(expanded, reduction), name=name)
 
 
 def scaled(channels: int, width: int) -> int:
@@ -98,9 +117,10 @@ class MobileNetV2(Network):
         return nn.relu6(self.plain_norm(x, f'norm_{name}', train))
 
 
-def mobilenet(*, norms, **settings) -> MobileNetV2:
+def mobilenet(*, norms, relay_cell, **settings) -> MobileNetV2:
     """`norms` is a preset's name or one word per convolution of a block."""
-    return MobileNetV2(blocks=BLOCKS, norms=norm_slots(norms, 3), **settings)
+    cell = partial(cell_over, **relay_cell.keywords)
+    return MobileNetV2(blocks=BLOCKS, norms=norm_slots(norms, 3), relay_cell=cell, **settings)
 
 
 MOBILENETS = {'mobilenet_v2': mobilenet}

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import NORM, classifier, network, normal, parameters, shapes
 
 from dnr_jax.models.layers import DepthwiseConv
-from dnr_jax.models.mobilenet import InvertedBlock, UnexpandedBlock, scaled
+from dnr_jax.models.mobilenet import InvertedBlock, UnexpandedBlock, reduction_over, scaled
 from dnr_jax.norms.relay import zero_carry
 from dnr_jax.norms.words import make_norm
 
@@ -19,7 +19,9 @@ STAGES = ((16, 1), (24, 2), (32, 3), (64, 4), (96, 3), (160, 3), (320, 1))
 
 
 def relay_cell(c):
-    return 5 * c * c // 2 + 17 * c // 2
+    """Two of c -> hidden -> 4 c with biases; six hidden units, of the published widths that 144 does not leave more."""
+    hidden = max(6, c // 144)
+    return 2 * (c * hidden + hidden + hidden * 4 * c + 4 * c)
 
 
 def expected_parameters(preset):
@@ -45,6 +47,18 @@ def test_parameter_count(preset):
 
 def test_parameter_count_of_the_published_model():
     assert expected_parameters('batch') + classifier(1280, 1000) == 3_504_872
+
+
+def test_relays_keep_a_light_network_light():
+    assert parameters('mobilenet_v2', 'dnr') < 1.3 * parameters('mobilenet_v2', 'batch')
+
+
+def test_how_narrow_cells_are_inside():
+    """Of expanded channels, elsewhere a quarter: not fewer than six, or than all there would be."""
+    assert [channels // reduction_over(channels, 4) for channels in (1440, 960, 96, 24, 16)] == [10, 6, 6, 6, 4]
+    assert reduction_over(8, 16) == 16
+    with pytest.raises(ValueError, match='reduction ratio from 1 to 8, got 64'):
+        shapes(network('mobilenet_v2', 'dnr', reduction=64, width=16), jnp.zeros((1, 2, 32, 32, 3)))
 
 
 def test_widths():

@@ -1,0 +1,115 @@
+"""Why does the demo's network not tell turns apart? The same training, with one thing changed at a time.
+
+    python -m experiments.turns
+    python -m experiments.turns --cases='as it is;TSM' --seeds=3
+
+A turn begins at any angle, so neither what is seen at one time nor a sum over times with weights for each says which
+way it goes: that takes a product of what is seen at two times. A clock has only weights. Where all turns pass the same
+angle in their middle, what is seen first and last tells them apart, and weights are enough. Each run is a line of
+experiments/records/turns.jsonl; started again, it goes on with what is missing.
+"""
+
+import argparse
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from benchmarks import records
+from configs import moving_shapes
+from dnr_jax.data.builders import shapes
+from dnr_jax.registry import choose
+from experiments.pairs import bits
+from experiments.short_training import Clips, Trainer
+
+RECORDS = Path(__file__).parent / 'records/turns.jsonl'
+TRAIN, TEST = 4096, 512  # clips
+SPREAD = 30  # degrees that turns may be off the angle in their middle, where they all pass one
+
+
+class Case(NamedTuple):
+    """A network, and the videos that it learns."""
+
+    model: str = 'resnet18,dnr'
+    changes: dict[str, Any] = {}
+    any_angle: bool = True  # turns begin at any angle; else they pass one in their middle
+
+
+CASES = {
+    'as it is': Case(),
+    'one angle': Case(any_angle=False),
+    'one angle, a clock': Case('resnet18,batch,hopwise', any_angle=False),
+    'one angle, batch norm': Case('resnet18,batch', any_angle=False),
+    'three times as long': Case(changes={'train.epochs': 12}),
+    'a hop for every frame': Case(changes={'model.norm.stride': 1}),
+    'twice the width': Case(changes={'model.width': 16}),
+    'TSM': Case('tsm_resnet18,dnr'),
+    'TSM, batch norm': Case('tsm_resnet18,batch'),
+}
+
+
+def draw(case: Case, split: str, count: int, config) -> tuple[np.ndarray, np.ndarray]:
+    """Clips as the network sees them, uint8 [N T H W 3], in an order that has nothing to do with the classes; labels."""
+    clips, labels = [], []
+    for index in np.random.default_rng(0).permutation(count):
+        parameters = shapes.draw_parameters(shapes.SEED, split, int(index))
+        if not case.any_angle and shapes.LABEL_NAMES[parameters['label']].startswith('turn'):
+            parameters = passing_one_angle(parameters, np.random.default_rng(int(index)))
+        frames = shapes.render(parameters)[:: config.clip.stride][: config.clip.frames]
+        size = (config.augment.size, config.augment.size)
+        clips.append([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+        labels.append(parameters['label'])
+    return np.array(clips), np.array(labels, np.int32)
+
+
+def passing_one_angle(parameters: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """The same turn, its middle within SPREAD of upright."""
+    start, end = parameters['start'], parameters['end']
+    off = rng.uniform(-SPREAD, SPREAD) - (start['angle'] + end['angle']) / 2
+    return {**parameters, 'start': start | {'angle': start['angle'] + off}, 'end': end | {'angle': end['angle'] + off}}
+
+
+def run(name: str, seed: int) -> dict[str, Any]:
+    """Trains; what is to be recorded: top-1 of all classes, and of the turns."""
+    case = choose(CASES, name, 'case')
+    config = moving_shapes.get_config(case.model)
+    config.update_from_flattened_dict(case.changes)
+    config.seed = seed
+    clips = Clips(*draw(case, 'train', TRAIN, config), *draw(case, 'test', TEST, config))
+    trainer = Trainer(config, len(shapes.LABEL_NAMES), TRAIN // config.train.batch_size)
+    measured = trainer.run(seed, clips)
+    turns = np.array([name.startswith('turn') for name in shapes.LABEL_NAMES])[clips.test_labels]
+    of_turns = bits(measured['right']['running'], TEST)[turns].mean()
+    kept = {key: measured[key] for key in ('steps', 'seconds', 'loss')}
+    return {'case': name, 'seed': seed, 'top1': measured['top1']['running'], 'turns': round(float(of_turns), 4), **kept}
+
+
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """Top-1 of all and of turns, by case, as a table of Markdown."""
+    rows = ['| training | seeds | steps | all eight | turns |', '| --- | ---: | ---: | ---: | ---: |']
+    for name in CASES:
+        if of := [record for record in found if record['case'] == name]:
+            shares = (', '.join(f'{record[key]:.1%}' for record in of) for key in ('top1', 'turns'))
+            rows.append(f'| {name} | {len(of)} | {of[0]["steps"]:,} | {" | ".join(shares)} |')
+    return '\n'.join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m experiments.turns', description=__doc__.split('\n')[0])
+    parser.add_argument('--cases', default=';'.join(CASES))
+    parser.add_argument('--seeds', type=int, default=2, help='how many, from 0')
+    options = parser.parse_args()
+    done = {(record['case'], record['seed']) for record in records.read(RECORDS)}
+    for seed, name in itertools.product(range(options.seeds), options.cases.split(';')):
+        if (name, seed) not in done:
+            measured = run(name, seed)
+            records.add(RECORDS, measured)
+            print(f'{name}, seed {seed}: all {measured["top1"]:.1%}, turns {measured["turns"]:.1%}', flush=True)
+    print(table(records.read(RECORDS)))
+
+
+if __name__ == '__main__':
+    main()
