@@ -52,7 +52,7 @@ CASES = {
 
 
 def draw(case: Case, split: str, count: int, config) -> tuple[np.ndarray, np.ndarray]:
-    """Clips as the network sees them, uint8 [N T H W 3], in an order that has nothing to do with the classes; labels."""
+    """Clips as the network sees them, uint8 [N T H W 3], in an order without classes, and their labels."""
     clips, labels = [], []
     for index in np.random.default_rng(0).permutation(count):
         parameters = shapes.draw_parameters(shapes.SEED, split, int(index))

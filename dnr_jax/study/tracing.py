@@ -96,7 +96,7 @@ def observe(
     model: nn.Module, variables: Mapping[str, Any], clip: Float[Array, 'B T H W 3']
 ) -> tuple[Float[Array, 'B *features'], dict[str, LayerTrace], list[Relay]]:
     """What the model returns, the trace, and the relays in the order of the network."""
-    relays = {}
+    relays, paths = {}, {}
 
     def keep(call: Callable, arguments: tuple, settings: dict[str, Any], context: nn.module.InterceptorContext):
         result, module = call(*arguments, **settings), context.module
@@ -105,6 +105,7 @@ def observe(
             h_before, c_before = handed_to(module, carry, h, c)
             sow(module, pooled=pooled, h=h, c=c, h_before=h_before, c_before=c_before)
             relay = relay_of(module)
+            paths[layer_of(module)] = '/'.join(module.path)
             before = relays.get(relay.path, relay._replace(layers=()))
             relays[relay.path] = relay._replace(layers=before.layers + relay.layers)
         if context.method_name == '__call__' and isinstance(module, STATISTICS):
@@ -118,7 +119,7 @@ def observe(
     layers = {}
     for relay in relays.values():
         for layer in relay.layers:
-            of = {name: kept[f'{layer}/transform/{name}'] for name in ('pooled', 'h', 'c', 'h_before', 'c_before')}
+            of = {name: kept[f'{paths[layer]}/{name}'] for name in ('pooled', 'h', 'c', 'h_before', 'c_before')}
             decided = dict(zip(GATES, gates(relay, variables, of['pooled'], of['h_before']), strict=True))
             statistics = {
                 name: jnp.broadcast_to(kept[f'{layer}/statistics/{name}'], of['h'].shape) for name in ('mean', 'var')
@@ -142,8 +143,9 @@ def handed_to(transform: nn.Module, carry: Carry, h: Array, c: Array) -> tuple[A
 
 
 def layer_of(part: nn.Module) -> str:
-    """The path of the norm that a statistics or a transform is part of."""
-    return '/'.join(part.path[:-1])
+    """The path of the norm that a statistics or a transform is part of, where it is added to another as well."""
+    names = [name if name not in ('statistics', 'transform') else '' for name in part.path]
+    return '/'.join(part.path[: names.index('')])
 
 
 def relay_of(transform: nn.Module) -> Relay:

@@ -52,6 +52,27 @@ def test_a_scale_with_a_gain_is_that_many_times_the_state_which_the_next_hop_rea
         np.testing.assert_allclose(of.c[:, 1:], remembered + (of.input * of.cell)[:, 1:], rtol=1e-4, atol=1e-5)
 
 
+def test_a_relay_that_is_added_to_a_static_norm_is_traced_and_ablated_like_others(random_variables, network):
+    _, _, clip = network
+    model = short('resnet18', 'cross_layer_residual,cross_temporal_residual', reduction=1)
+    variables = random_variables(model, clip, train=False)
+    logits, traced = jax.jit(lambda variables, clip: observe(model, variables, clip)[:2])(variables, clip)
+    relays = find_relays(model, variables, clip.shape)
+    assert {layer.rpartition('/')[2] for layer in traced} == {'norm1', 'norm2'}
+    assert {relay.name.rpartition('/')[2] for relay in relays if relay.over == 'frames'} == {'norm2'}
+    for of in traced.values():
+        np.testing.assert_allclose(of.h, of.output * jax.nn.sigmoid(of.c), rtol=1e-4, atol=1e-5)
+    settings = {'means': means_of(traced), 'keys': jax.random.split(jax.random.key(0), 2)}
+    chosen = matching(traced, '')
+    without = ablated(model, variables, clip, ablation='zero', chosen=chosen, **settings)
+    alone = jax.tree_util.tree_map_with_path(
+        lambda path, of: jnp.zeros_like(of) if 'share' in jax.tree_util.keystr(path) else of, variables['params']
+    )
+    static = model.apply({**variables, 'params': alone}, clip, train=False)
+    np.testing.assert_allclose(without, static, rtol=1e-4, atol=1e-5)
+    assert abs(logits - static).max() > 1e-3
+
+
 def test_the_trace_of_a_clip_does_not_depend_on_the_others(network, traced):
     model, variables, clip = network
     alone = jax.jit(jax.vmap(lambda one: trace(model, variables, one[None])))(clip)
