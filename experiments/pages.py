@@ -1,4 +1,4 @@
-"""Writes docs/findings.md and docs/runs.md, and their pictures, from the records: no figure in them is typed by hand.
+"""Writes docs/findings.md, docs/runs.md and docs/real_video.md from the records: no figure in them is typed by hand.
 
 python -m experiments.pages
 """
@@ -14,7 +14,7 @@ from benchmarks.tables import wrapped
 from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
 from dnr_jax.data.builders.moving_shapes import SIZES
 from dnr_jax.files import written_whole
-from experiments import captions, families, pictures, small_batch, tables
+from experiments import captions, families, pictures, real_video, real_video_page, small_batch, tables, turns
 from experiments.pairs import compare
 from experiments.tables import FEW, GLOBAL, MANY, METHODS, TEST_CLIPS, WAYS, Groups, Records, grouped
 
@@ -153,7 +153,12 @@ def main() -> None:
     pictures.draw_accuracies(runs, pictures.AFTER_900, DOCS / PICTURES / 'after_900.png')
     pictures.draw_accuracies(runs, pictures.AFTER_300, DOCS / PICTURES / 'after_300.png')
     pictures.draw_gains(runs, DOCS / PICTURES / 'gains.png')
-    pages = {'findings.md': findings_page(runs), 'runs.md': runs_page(runs, of_families)}
+    of_real, of_turns = (records.read(path) for path in (real_video.RECORDS, turns.RECORDS))
+    pages = {
+        'findings.md': findings_page(runs),
+        'runs.md': runs_page(runs, of_families),
+        'real_video.md': real_video_page.page(of_real, runs, of_turns),
+    }
     for name, text in pages.items():
         with written_whole(DOCS / name) as unfinished:
             unfinished.write_text(text)
