@@ -20,8 +20,6 @@ from dnr_jax.models.resnet import RESNETS, BottleneckBlock
 from dnr_jax.norms.words import PRESETS, norm_slots
 from dnr_jax.registry import choose
 from dnr_jax.runs import config_ranges, trained_model, transfer
-from dnr_jax.runs.checkpoints import LEAST_KEPT, Checkpoints
-from dnr_jax.runs.state import TrainState
 from dnr_jax.runs.transfer import Entry
 
 REMEDY = 'Nothing was written. The network is that of --config=FILE:BACKBONE,NORMS with --config.clip.frames.'
@@ -74,7 +72,8 @@ def convert(
     expect_keys_of(source, [name for name, _ in found.values()], config, str(file))
     label_names = names_of_classes(classes, label_names)
     variables, entries = fit(found, config, len(label_names), scheme, str(file))
-    save(variables, {'config': config.to_dict(), 'label_names': label_names}, out)
+    about = {'config': config.to_dict(), 'label_names': label_names, 'fingerprints': {}}
+    trained_model.save(variables, about, out)
     lines = [f'{file} as {config.model.backbone}, norms {config.model.norms}:', transfer.to_text(entries)]
     if others := [name for name in sets if name != taken]:
         lines.append(f"beside '{taken}', the file holds {', '.join(others)}: --key={others[0]} takes that")
@@ -165,22 +164,6 @@ def described(entry: Entry, found: Mapping[str, tuple[str, np.ndarray]], arrays:
     repeated = entry.kind == 'loaded' and array.ndim == 4 and arrays[entry.name].ndim == 5
     how = f'a 2D kernel, repeated over {len(arrays[entry.name])} frames' if repeated else entry.why
     return Entry(entry.kind, key, how)
-
-
-def save(variables: dict, about: dict, out: AnyPath) -> None:
-    """As a training would that has not taken a step."""
-    zero = jnp.zeros((), jnp.int32)
-    state = TrainState(
-        step=zero,
-        params=variables['params'],
-        average={},
-        batch_stats=variables.get('batch_stats', {}),
-        opt_state={},
-        skipped=zero,
-        damaged=zero,
-    )
-    with Checkpoints(out / 'checkpoints', LEAST_KEPT) as checkpoints:
-        checkpoints.save(state, about | {'fingerprints': {}, 'unreported': []}, None)
 
 
 def to_torch(workdir: str | AnyPath, which: str, file: str | AnyPath) -> str:

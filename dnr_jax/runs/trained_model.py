@@ -15,6 +15,7 @@ from dnr_jax import models, parallel
 from dnr_jax.files import AnyPath, as_path
 from dnr_jax.runs import checkpoints, config_ranges
 from dnr_jax.runs.identity import CHANGEABLE, differences
+from dnr_jax.runs.state import TrainState
 
 # What may differ from the config of the checkpoint when the model is used.
 USE = (*CHANGEABLE, 'clip', 'data.name')
@@ -56,6 +57,25 @@ def load(workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], Confi
     before, now = (flatten_dict(of, sep='.') for of in (about['config'], config.to_dict()))
     changes = {key: value for key, value in now.items() if value != before[key]}
     return Trained(model, variables, config, tuple(about['label_names']), about['fingerprints'], found.step, changes)
+
+
+def save(variables: Mapping[str, Any], about: Mapping[str, Any], workdir: AnyPath) -> None:
+    """Makes a work folder of variables alone, as of a training that has not taken a step.
+
+    `about` has config, label_names and fingerprints, see `Checkpoints.save`.
+    """
+    zero = jnp.zeros((), jnp.int32)
+    state = TrainState(
+        step=zero,
+        params=variables['params'],
+        average={},
+        batch_stats=variables.get('batch_stats', {}),
+        opt_state={},
+        skipped=zero,
+        damaged=zero,
+    )
+    with checkpoints.Checkpoints(workdir / 'checkpoints', checkpoints.LEAST_KEPT) as kept:
+        kept.save(state, {**about, 'unreported': []}, None)
 
 
 def network_of(found: checkpoints.Checkpoint) -> tuple[nn.Module, dict[str, Any]]:

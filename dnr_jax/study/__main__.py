@@ -4,6 +4,7 @@ trace      what every relayed layer does with a clip:     python -m dnr_jax.stud
 motion     how scale and shift move, and for whom:        python -m dnr_jax.study motion --workdir=runs/dnr
 influence  how far back a relay remembers:                python -m dnr_jax.study influence --workdir=runs/dnr
 ablate     what it costs to take the relay away:          python -m dnr_jax.study ablate --workdir=runs/dnr
+distill    the same network with its relay as a clock:    python -m dnr_jax.study distill --workdir=runs/dnr
 order      whether the order of frames is seen:  python -m dnr_jax.study order --workdir=runs/dnr --workdir=runs/batch
 
 Text is printed; pictures, JSON and arrays go to WORKDIR/study. --config.data.dir=DIR says where the data are, and what
@@ -25,7 +26,7 @@ from dnr_jax.study.asking import Asked
 flags.DEFINE_multi_string('workdir', None, 'Folder of a training; order takes several.', required=True)
 flags.DEFINE_string('checkpoint', 'last', "Which one: 'last', 'best' or a step.")
 flags.DEFINE_string('out', None, 'Folder to write to; default WORKDIR/study, of the first one.')
-flags.DEFINE_integer('clips', 1024, 'All but trace: clips of the test split, at most; they are held in memory.')
+flags.DEFINE_integer('clips', 1024, 'All but trace: clips of the test split (distill: of training), at most.')
 flags.DEFINE_string('label', None, 'trace, motion: class of the clip, the first one of it; default: the first clip.')
 flags.DEFINE_string('id', None, 'trace, motion: id of the clip.')
 flags.DEFINE_string('relay', None, "motion: the relay to draw, 'stage1/block1/norm2'; default: where most is seen.")
@@ -47,6 +48,7 @@ QUESTIONS = {
     'motion': Question(commands.show_motion, ('clips', 'label', 'id', 'relay')),
     'influence': Question(commands.measure_influence, ('clips',)),
     'ablate': Question(commands.ablate, ('clips', 'layers', 'ablations')),
+    'distill': Question(commands.distill, ('clips',)),
     'order': Question(commands.see_order, ('clips',)),
 }
 

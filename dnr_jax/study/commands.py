@@ -4,6 +4,7 @@
     motion     how scale and shift move: a clip, its reverse, classes     motion.npz, motion.json, motion_*.png
     influence  how strongly a hop of a relay hears of an earlier one      influence.json, influence_*.png
     ablate     what it costs to take the relay away                       ablate.json, ablate.png
+    distill    the network with its relay along frames as a clock         clock/, a work folder
     order      whether the order of frames is seen, network by network    order.json, order.png
 
 What is wrong with what is asked is refused before anything is computed. Files are written whole; `ablate`, which takes
@@ -20,11 +21,13 @@ import jax
 import numpy as np
 
 from dnr_jax import parallel
+from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import metrics
 from dnr_jax.files import AnyPath, as_path
 from dnr_jax.registry import choose
+from dnr_jax.runs import trained_model
 from dnr_jax.runs.transfer import in_order
-from dnr_jax.study import ablation, clips, memory, motion, order, tracing
+from dnr_jax.study import ablation, clips, distillation, memory, motion, order, tracing
 from dnr_jax.study.asking import Asked, Study, about, begin, save_arrays, save_json, sentence, told
 from dnr_jax.study.tracing import FRAMES, LAYERS, Relay
 
@@ -221,6 +224,32 @@ def found_before(path: AnyPath, results: Mapping[str, Any]) -> dict[tuple[str, s
     except (FileNotFoundError, ValueError, TypeError, LookupError, AttributeError, RecursionError):  # none of ours
         return {}
     return {(of.layers, of.ablation): of for of in costs} if before == results else {}
+
+
+def distill(asked: Asked) -> str:
+    """The network as a clock, see `distillation`, by the means over training clips; `clock` is a work folder."""
+    study = begin(asked)
+    found, config = study.found, study.found.config
+    train = clips.of_classes(
+        open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache), found.label_names
+    )
+    several = clips.draw(train, config, asked.clips)
+
+    def handed_out(variables, clip, number):
+        return {layer: ablation.Means(of.h, of.c) for layer, of in tracing.trace(found.model, variables, clip).items()}
+
+    of_clips = study.over_clips(handed_out)(found.variables, several.clip, 'what relays hand out')
+    means = jax.tree.map(lambda of: of.mean(axis=0), of_clips)
+    words, variables = distillation.as_clock(found, study.relays, means)
+    stored = config.to_dict()
+    stored['model']['norms'] = ','.join(words)
+    about = {'config': stored, 'label_names': found.label_names, 'fingerprints': found.fingerprints}
+    out = asked.folder / 'clock'
+    trained_model.save(variables, about, out)
+    return (
+        f'{study.title}: its relay along frames is a clock now, of the means over {len(several.label):,} clips of '
+        f'{train.split}. To score it: python eval.py --workdir={out}'
+    )
 
 
 def see_order(asked: Asked) -> str:

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,10 +11,13 @@ import pytest
 from configs import moving_shapes
 from dnr_jax import models, parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
+from dnr_jax.data.source import open_split
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints
+from dnr_jax.runs import checkpoints, trained_model
 from dnr_jax.runs.state import TrainState
-from dnr_jax.study import clips, commands
+from dnr_jax.study import ablated, clips, commands, trace
+from dnr_jax.study.ablation import Means, matching
 from dnr_jax.study.asking import Asked
 
 CLIPS = 8
@@ -172,3 +176,31 @@ def test_clips_are_spread_over_the_split(ask):
     assert len(clips.draw(source, config, 10**6).label) == len(source)
     chosen = clips.choose_clip(source, config, None, ids[5])
     assert chosen.id.tolist() == [ids[5]] and chosen.label[0] == source[5]['label']
+
+
+def test_a_distilled_network_says_what_the_ablated_one_does(ask, tmp_path):
+    """By the means over training clips, in place of those over the clips that are asked; it may be given again."""
+    asked = ask('dnr', out=str(tmp_path / 'out'))
+    assert 'python eval.py --workdir=' in commands.distill(asked) == commands.distill(asked)
+    mesh = parallel.make_mesh()
+    clock = trained_model.load(tmp_path / 'out/clock', 'last', asked.adapt, mesh)
+    assert clock.model.norms == ('cross_layer', 'hopwise') and clock.label_names == tuple(LABEL_NAMES)
+    found = trained_model.load(asked.workdirs[0], 'last', asked.adapt, mesh)
+    train = clips.draw(open_split('moving_shapes/tiny', found.config.data.dir, 'train', 0), found.config, CLIPS)
+    pixels = normalize_pixels(jnp.asarray(train.clip), **found.config.pixels)
+    means = {layer: Means(of.h.mean(axis=0), of.c.mean(axis=0))
+             for layer, of in trace(found.model, found.variables, pixels).items()}  # fmt: skip
+    chosen = matching(means, 'norm2')
+    keys = jax.random.split(jax.random.key(0), CLIPS)
+    expected = ablated(
+        found.model, found.variables, pixels, ablation='mean_per_hop', chosen=chosen, means=means, keys=keys
+    )
+    logits = clock.model.apply(clock.variables, pixels, train=False)
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
+    assert abs(logits - found.model.apply(found.variables, pixels, train=False)).max() > 1e-3
+
+
+def test_a_network_without_a_relay_along_frames_is_not_distilled(ask, tmp_path):
+    with pytest.raises(ValueError, match="Expected a network with 'cross_temporal' norms.*got cross_layer, batch"):
+        commands.distill(ask('dnr_layer', out=str(tmp_path / 'out')))
+    assert not (tmp_path / 'out/clock').exists()
