@@ -1,5 +1,7 @@
 """The page of real video says what its records say."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -52,4 +54,7 @@ def test_only_networks_that_were_scored_in_every_way_stand_side_by_side():
 def test_the_page_is_written_from_the_records():
     of_real, of_shapes, of_turns = (read(module.RECORDS) for module in (real_video, small_batch, turns))
     page = (ROOT / 'docs/real_video.md').read_text()
+    of_two = counted(of_shapes)  # a row of the first page is a cell of this
+    first = re.search(r'counted into its set of 2 \| (.*?) \|', (ROOT / 'README.md').read_text()).group(1)
+    assert any(row.startswith('| `tsm_resnet18` | batch | 2 |') and first in row for row in of_two.splitlines())
     assert page == real_video_page.page(of_real, of_shapes, of_turns)
