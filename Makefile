@@ -4,7 +4,8 @@
 # all claims of the tour, a killed training, several processes that stop or stall together, and the commands of the
 # pages, typed.
 # make test-ahead: what compilers for TPUs and NVIDIA GPUs make of training steps, on any machine without either.
-# make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; these three have
+# make test-buckets: trainings, data and readers in gs:// and s3://, over emulators.
+# make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; these four have
 # virtual environments of their own.
 PYTHON ?= python3
 VENV ?= .venv
@@ -12,7 +13,7 @@ RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo tour test test-every test-ahead test-beam test-torch
+.PHONY: demo tour test test-every test-ahead test-buckets test-beam test-torch
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -41,6 +42,10 @@ test-ahead: $(VENV)-ahead/installed-tests
 	$(VENV)-ahead/bin/pip install --no-deps jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version nvidia-nvvm \
 	    nvidia-cuda-nvcc
 	$(VENV)-ahead/bin/python -m pytest -n 2 tests/ahead_of_time/compilers --durations=10
+
+test-buckets: $(VENV)-buckets/installed-tests
+	$(VENV)-buckets/bin/pip install gcsfs s3fs gcp-storage-emulator "moto[server]"
+	$(VENV)-buckets/bin/python -m pytest tests/buckets --durations=10
 
 # Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
 test-beam: $(VENV)-beam/installed-tests

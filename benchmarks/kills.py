@@ -1,9 +1,11 @@
 """A training killed again and again, against one left alone: no sealed step may be lost, and no bit may differ.
 
     python -m benchmarks.kills --kills=20 --workdir=/tmp/kills
+    python -m benchmarks.kills --kills=20 --workdir=/tmp/kills --bucket=gs://BUCKET/kills
 
 Half of the kills come at a random moment after the first step; of the others every second one waits for a save to
-begin, every second for one to await its seal. What was going on is told from the folder the dead process left.
+begin, every second for one to await its seal. What was going on is told from the folder the dead process left. With a
+bucket, that is where the killed training lies, against one on this disk.
 """
 
 import argparse
@@ -27,7 +29,9 @@ import numpy as np
 from benchmarks.corruption import load_alone
 from dnr_jax.command.bars import bar
 from dnr_jax.data import prepare
+from dnr_jax.files import AnyPath, absolute, as_path, is_remote, listed, removed
 from dnr_jax.runs import manifest
+from dnr_jax.runs.copies import Copies, seals
 
 ROOT = Path(__file__).parent.parent
 SETTINGS = [
@@ -75,29 +79,34 @@ class Life:
         return int(re.search(r'steps (\d+) to', self._log.read_text())[1])
 
 
-def command(workdir: Path, data_dir: Path, cache: Path, epochs: int) -> list[str]:
+def command(workdir: AnyPath, data_dir: AnyPath, cache: Path, epochs: int) -> list[str]:
     """The command that trains in this folder."""
     settings = [f'--config.data.dir={data_dir}', f'--compilation_cache={cache}']
     return [sys.executable, 'train.py', *SETTINGS, *settings, f'--config.train.epochs={epochs}', f'--workdir={workdir}']
 
 
-def step_folders(workdir: Path) -> list[Path]:
+def step_folders(workdir: AnyPath) -> list[AnyPath]:
     """By step."""
-    paths = (path for path in (workdir / 'checkpoints').glob('*') if path.name.isdigit())
-    return sorted(paths, key=lambda path: int(path.name))
+    folder = workdir / 'checkpoints'
+    names = seals(folder) if is_remote(folder) else [path.name for path in folder.glob('*')]
+    return [folder / name for name in sorted(filter(str.isdigit, names), key=int)]
 
 
-def newest_sealed(workdir: Path) -> int:
+def newest_sealed(workdir: AnyPath) -> int:
     """The step of the newest checkpoint that is whole, 0 if there is none."""
-    return max((int(path.name) for path in step_folders(workdir) if not manifest.damage(path)), default=0)
+    with Copies() as copies:
+        whole = (int(path.name) for path in step_folders(workdir) if not manifest.damage(copies.of(path)))
+        return max(whole, default=0)
 
 
-def saving(workdir: Path) -> bool:
-    """Whether Orbax is writing a checkpoint."""
+def saving(workdir: AnyPath) -> bool:
+    """Whether a checkpoint is being written, by Orbax or to the bucket."""
+    if is_remote(workdir):
+        return not all(seals(workdir / 'checkpoints').values())
     return any('tmp' in path.name for path in (workdir / 'checkpoints').glob('*'))
 
 
-def committed(workdir: Path) -> bool:
+def committed(workdir: AnyPath) -> bool:
     """Whether the newest checkpoint awaits its seal."""
     return any(not (path / manifest.NAME).exists() for path in step_folders(workdir)[-1:])
 
@@ -105,30 +114,31 @@ def committed(workdir: Path) -> bool:
 MOMENTS = (None, saving, None, committed)  # what to wait for before a kill, after the random time
 
 
-def phase(workdir: Path) -> str:
+def phase(workdir: AnyPath) -> str:
     """What the folder of a dead process shows to have been going on."""
     if saving(workdir):
         return 'inside a save'
     if committed(workdir):
         return 'after commit, before seal'
-    removing = any(manifest.damage(path) for path in step_folders(workdir))
+    with Copies() as copies:
+        removing = any(manifest.damage(copies.of(path)) for path in step_folders(workdir))
     return 'while an old one is removed' if removing else 'between saves'
 
 
-def whole(workdir: Path, train: list[str]) -> float:
+def whole(train: list[str], log: Path) -> float:
     """Trains without a kill; returns the seconds from the first step to the end."""
-    life = Life(train, workdir.with_suffix('.log'))
+    life = Life(train, log)
     started = time.monotonic()
     life.finish()
     return time.monotonic() - started
 
 
-def killed(workdir: Path, train: list[str], kills: int, longest: float, seed: int) -> list[dict]:
+def killed(workdir: AnyPath, train: list[str], logs: Path, kills: int, longest: float, seed: int) -> list[dict]:
     """Trains with so many kills, or until it is done, each at most so many seconds after a first step or a save."""
     rng, records, sealed = random.Random(seed), [], 0
     with bar(kills, 'kills', 'kill', leave=True) as progress:
         for number, moment in zip(range(kills + 1), itertools.cycle(MOMENTS), strict=False):
-            life = Life(train, workdir.with_suffix(f'.{number}.log'))
+            life = Life(train, logs / f'killed.{number}.log')
             if records:
                 records[-1] |= {'resumed': life.first_step, 'lost': sealed - life.first_step}
             if number == kills:
@@ -146,34 +156,47 @@ def killed(workdir: Path, train: list[str], kills: int, longest: float, seed: in
     return records
 
 
-def digest(workdir: Path) -> str:
+def digest(workdir: AnyPath) -> str:
     """sha256 of all arrays of the last checkpoint."""
     path = step_folders(workdir)[-1]
-    loaded = load_alone(path)
+    with Copies() as copies:
+        loaded = load_alone(copies.of(path))
     hashed = hashlib.sha256(path.name.encode())
     for name, leaf in jax.tree.leaves_with_path({part: loaded[part] for part in ('variables', 'progress')}):
         hashed.update(f'{jax.tree_util.keystr(name)} {leaf.dtype} {leaf.shape}'.encode() + np.asarray(leaf).tobytes())
     return hashed.hexdigest()
 
 
-def lines(workdir: Path) -> list[dict]:
+def lines(workdir: AnyPath) -> list[dict]:
     """What was reported, without the pace."""
     read = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
     return [{key: value for key, value in line.items() if key not in PACE} for line in read]
 
 
-def measure(folder: Path, data_dir: Path, kills: int, epochs: int, seed: int, longest: float | None = None) -> dict:
+def measure(
+    folder: Path,
+    data_dir: AnyPath,
+    kills: int,
+    epochs: int,
+    seed: int,
+    longest: float | None = None,
+    bucket: AnyPath | None = None,
+) -> dict:
     """Trains twice in a folder, once with kills; returns the record of both.
 
-    `longest` is of the seconds to a kill; by default such that the run lasts for all of them.
+    `longest` is of the seconds to a kill; by default such that the run lasts for all of them. In a bucket, the killed
+    one lies there.
     """
-    folders = {name: folder / name for name in ('whole', 'killed')}
+    folders = {'whole': folder / 'whole', 'killed': (bucket or folder) / 'killed'}
     for path in folders.values():
-        shutil.rmtree(path, ignore_errors=True)
+        for name in listed(path):
+            removed(path / name)
+        if not is_remote(path):
+            shutil.rmtree(path, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     trains = {name: command(path, data_dir, folder / 'cache', epochs) for name, path in folders.items()}
-    seconds = whole(folders['whole'], trains['whole'])
-    records = killed(folders['killed'], trains['killed'], kills, longest or 1.5 * seconds / max(kills, 1), seed)
+    seconds = whole(trains['whole'], folder / 'whole.log')
+    records = killed(folders['killed'], trains['killed'], folder, kills, longest or 1.5 * seconds / max(kills, 1), seed)
     return {
         'seconds': seconds,
         'steps': int(step_folders(folders['whole'])[-1].name),
@@ -210,14 +233,16 @@ def main() -> int:
     parser.add_argument('--seed', type=int, default=0, help='of the moments; default: %(default)s')
     parser.add_argument('--longest', type=float, help='seconds to a kill; default: so that the run lasts for all')
     parser.add_argument('--workdir', type=Path, required=True, help='folder for the runs and their logs')
-    parser.add_argument('--data_dir', type=Path, help='folder of data sets; default: WORKDIR/data')
+    parser.add_argument('--bucket', help='URL: where the killed training lies, and its data')
+    parser.add_argument('--data_dir', help='folder of data sets; default: WORKDIR/data, or BUCKET/data')
     parser.add_argument('--out', type=Path, help='JSON file to write the record to')
     options = parser.parse_args()
     folder = options.workdir.absolute()
-    data_dir = (options.data_dir or folder / 'data').absolute()
+    bucket = as_path(options.bucket) if options.bucket else None
+    data_dir = absolute(as_path(options.data_dir) if options.data_dir else (bucket or folder) / 'data')
     if status := prepare.main(['moving_shapes', '--variant=tiny', f'--out={data_dir}', '--workers=0']):
         return status
-    record = measure(folder, data_dir, options.kills, options.epochs, options.seed, options.longest)
+    record = measure(folder, data_dir, options.kills, options.epochs, options.seed, options.longest, bucket)
     print(as_table(record))
     if options.out:
         options.out.write_text(json.dumps(record, indent=2) + '\n')

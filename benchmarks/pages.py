@@ -6,7 +6,7 @@ Of records of the same thing on the same device, the last one counts.
 import argparse
 from collections.abc import Iterator
 
-from benchmarks import ahead_table, records, sections, speed
+from benchmarks import ahead_table, records, scaling, sections, speed
 from benchmarks.tables import device, latest
 
 DOCS = records.ROOT / 'docs'
@@ -54,7 +54,9 @@ SECTIONS = {
     'Roofline': sections.roofline,
     'End to end': sections.end_to_end,
     'Reading clips': sections.loading,
+    'Reading clips of a bucket': sections.bucket,
     'Accelerators, by their compilers': ahead_table.section,
+    'Scaling plan': scaling.section,
     'Earlier': sections.earlier,
 }
 

@@ -315,6 +315,22 @@ def loading() -> Iterator[str]:
     yield from sources(found.values())
 
 
+def bucket() -> Iterator[str]:
+    """Reading clips of a bucket."""
+    for record in latest('bucket'):
+        rows = [
+            [row['way'], f'{row["clips_per_second"]:.1f}', f'{row["waited"]:.1%}', f'{row["bytes"] / 1000:,.0f}']
+            for row in record['rows']
+        ]
+        told = f'{record["videos"]} drawn videos as `{record["form"]}`, {record["workers"]} loader processes'
+        yield f'{told}; an emulator on the same cores that holds every'
+        yield f'request for {1000 * record["latency"]:.0f} ms. `waited` is the share of its time that a model waits'
+        yield 'which takes 1.25 times as long for a batch as the loader takes on the disk; bytes came over the network.'
+        yield ''
+        yield from table('read of | clips/s | waited | kB a clip', rows)
+        yield from sources([record])
+
+
 def earlier() -> Iterator[str]:
     """Of scripts that are not kept."""
     found = latest('earlier')

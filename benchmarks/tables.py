@@ -19,6 +19,7 @@ KEYS = {
     'pytorch': ('backbone', 'norms', 'dtype', 'clips', 'frames', 'size'),
     'end_to_end': ('data', 'backbone', 'norms', 'workers', 'clips', 'frames', 'size'),
     'loading': ('measured',),
+    'bucket': ('form', 'latency', 'workers'),
     'ahead': ('accelerator', 'backbone', 'norms', 'pass', 'dtype', 'clips', 'frames', 'size', 'width'),
     'earlier': ('what',),
 }

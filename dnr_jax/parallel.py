@@ -179,11 +179,6 @@ def place_ahead(
     yield from placed
 
 
-def local(tree: PyTree) -> PyTree:
-    """Arrays that are whole on every device, as they lie on one of this process."""
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), tree)
-
-
 def to_host(rows: jax.Array) -> np.ndarray:
     """The rows that lie on this process's devices, in order."""
     shards = sorted(rows.addressable_shards, key=lambda shard: shard.index[0].start or 0)

@@ -18,7 +18,7 @@ from dnr_jax.command.bars import bar
 from dnr_jax.data.sampling import as_taken
 from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.export import check, programs
-from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
+from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_together
 from dnr_jax.registry import choose
 from dnr_jax.runs import trained_model
 
@@ -65,7 +65,7 @@ def export_checkpoint(
             'sha256': hashlib.sha256(serialized).hexdigest(),
         }
         make_folder(out.parent)
-        with written_whole(out) as file, written_whole(out.with_name(f'{out.name}.json')) as beside:
+        with written_together(out, out.with_name(f'{out.name}.json')) as (file, beside):
             file.write_bytes(serialized)
             beside.write_text(json.dumps(about))
             expected = check.logits_of_checkpoint(found, clips, stream, horizon)

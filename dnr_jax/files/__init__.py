@@ -22,7 +22,7 @@ from dnr_jax.files.paths import (
     signature,
 )
 from dnr_jax.files.scratch import local_copy, scratch_folder
-from dnr_jax.files.whole import expect_writable, folder_written_whole, written_whole
+from dnr_jax.files.whole import expect_writable, folder_written_whole, written_together, written_whole
 
 __all__ = [
     'AnyPath',
@@ -43,5 +43,6 @@ __all__ = [
     'scheme_of',
     'scratch_folder',
     'signature',
+    'written_together',
     'written_whole',
 ]

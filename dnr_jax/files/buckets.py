@@ -161,13 +161,34 @@ def _in_a_line(error: Exception) -> str:
     return ' '.join(f'{type(error).__name__}: {error}'.split())[:300]
 
 
+class _Unwritten(io.BytesIO):
+    """An object that is put when it is closed, but not after an error; for libraries, JAX's cache among them."""
+
+    def __init__(self, file_system: Any, path: str):
+        super().__init__()
+        self._file_system, self._path = file_system, path
+
+    def __exit__(self, kind: type | None, *error: Any) -> None:
+        if kind is not None:
+            super().close()
+        self.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            data = self.getvalue()
+            super().close()
+            self._file_system.pipe_file(self._path, data)
+
+
 class Patient:
     """Of a file system of fsspec: every request is tried again, and writing goes by whole objects only."""
 
     def _open(self, path: str, mode: str = 'rb', **options: Any) -> io.BytesIO:
-        if mode != 'rb':
-            raise io.UnsupportedOperation(f"{path}: objects are written whole, not opened with '{mode}'")
-        return io.BytesIO(self.cat_file(path))
+        if mode == 'rb':
+            return io.BytesIO(self.cat_file(path))
+        if mode == 'wb':
+            return _Unwritten(self, path)
+        raise io.UnsupportedOperation(f"{path}: objects are written whole, not opened with '{mode}'")
 
     async def _exists(self, path: str, **options: Any) -> bool:
         """As fsspec has these three, a network that is away looks like an empty bucket."""

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from dnr_jax.files import buckets
@@ -33,6 +33,19 @@ def written_whole(path: AnyPath) -> Iterator[Path]:
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_together(*paths: AnyPath) -> Iterator[tuple[Path, ...]]:
+    """`written_whole` of files of one folder, side by side in the meantime too; the first one takes its place last."""
+    with ExitStack() as stack:
+        if not is_remote(paths[0]):
+            yield tuple(stack.enter_context(written_whole(path)) for path in paths)
+            return
+        folder = stack.enter_context(scratch_folder())
+        yield tuple(folder / path.name for path in paths)
+        for path in reversed(paths):
+            buckets.upload(folder / path.name, path)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ With --features, what the network makes of each video before its last layer is w
 With --stream, VIDEO is predicted while it goes on, and may be a pipe (-), a camera or an address.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -122,7 +121,7 @@ def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
 
     for folder in filter(None, (given.annotate, given.maps)):
         expect_writable(as_path(folder))
-    above = os.path.commonpath([absolute(path).parent for path in paths])
+    above = above_all([absolute(path) for path in paths])
 
     def into(folder, draw, prediction):
         target = as_path(folder) / absolute(prediction.path).relative_to(above)
@@ -137,6 +136,14 @@ def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
     if given.maps:
         draws.append(partial(into, given.maps, pictures.mapping(found, layer=given.layer, label=given['class'].value)))
     return draws
+
+
+def above_all(paths: Sequence[AnyPath]) -> AnyPath:
+    """The folder that all of these paths lie below."""
+    folder = paths[0].parent
+    while not all(path.is_relative_to(folder) for path in paths):
+        folder = folder.parent
+    return folder
 
 
 def print_streams(

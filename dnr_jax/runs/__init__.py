@@ -14,6 +14,7 @@ __all__ = [
     'agreement',
     'checkpoints',
     'config_ranges',
+    'copies',
     'identity',
     'lock',
     'manifest',

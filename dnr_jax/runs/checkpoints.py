@@ -108,11 +108,11 @@ class Checkpoints:
         """
         self.wait()
         self._expect_room_for(state)
-        step, parts = int(state.step), _parts(state)
+        step = int(state.step)
         with _by_itself(self._remote):
             saving = self._checkpointer.save_checkpointables_async(
                 step,
-                parallel.local(parts) if self._remote else parts,
+                _parts(state),
                 force=True,
                 overwrite=True,
                 metrics=metrics,
@@ -178,7 +178,14 @@ def _by_itself(remote: bool) -> AbstractContextManager:
     if remote and parallel.has_peers():
         context.multiprocessing.primary_host = None
         context.array.saving.use_replica_parallel = False
+        context.asynchronous.create_directories_asynchronously = False  # one host does not see those of another
+        logging.get_absl_logger().addFilter(_of_concern)
     return context
+
+
+def _of_concern(record: Any) -> bool:
+    """Whether a line of Orbax is for users: this one comes with every save."""
+    return 'primary_host=None' not in record.getMessage()
 
 
 def expect_enough_kept(keep: int) -> None:

@@ -30,7 +30,11 @@ class Reporter:
         self._mirror = Mirror(workdir)
         self._path, there = self._mirror.root / METRICS, workdir / METRICS
         if there.exists():
-            kept = [line for line in there.read_text(errors='replace').splitlines() if _step_of(line) <= start_step]
+            kept = [
+                line
+                for line in there.read_bytes().decode(errors='replace').splitlines()
+                if _step_of(line) <= start_step
+            ]
             with written_whole(self._path) as path:
                 path.write_text(''.join(f'{line}\n' for line in kept))
         self._tensorboard = SummaryWriter(str(self._mirror.root / 'tensorboard'), purge_step=start_step + 1)
@@ -95,7 +99,7 @@ def settings(config: ConfigDict) -> dict[str, Any]:
 def recorded(folder: AnyPath) -> set[int]:
     """The steps that stand in metrics.jsonl of a folder; empty where there is none."""
     path = folder / 'metrics.jsonl'
-    steps = map(_step_of, path.read_text(errors='replace').splitlines()) if path.exists() else ()
+    steps = map(_step_of, path.read_bytes().decode(errors='replace').splitlines()) if path.exists() else ()
     return {step for step in steps if step < sys.maxsize}
 
 

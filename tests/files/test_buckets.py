@@ -5,7 +5,15 @@ import asyncio
 import pytest
 from bucket import ASKED, FAULTS, OBJECTS
 
-from dnr_jax.files import buckets, expect_writable, folder_written_whole, listed, local_copy, written_whole
+from dnr_jax.files import (
+    buckets,
+    expect_writable,
+    folder_written_whole,
+    listed,
+    local_copy,
+    written_together,
+    written_whole,
+)
 
 
 def test_an_object_is_written_and_read_whole(bucket):
@@ -18,7 +26,24 @@ def test_an_object_is_written_and_read_whole(bucket):
         raise RuntimeError
     assert OBJECTS == {'bucket/a.txt': b'hello'} and not file.parent.exists()
     with pytest.raises(OSError, match='objects are written whole'):
-        (bucket / 'b.txt').write_text('b')
+        (bucket / 'a.txt').open('a')
+
+
+def test_what_libraries_write_is_put_whole_too(bucket):
+    (bucket / 'a').write_text('hello')
+    with pytest.raises(RuntimeError), (bucket / 'b').open('wb') as file:
+        file.write(b'half')
+        raise RuntimeError
+    assert OBJECTS == {'bucket/a': b'hello'} and ASKED['pipe'] == 1
+
+
+def test_files_that_belong_together_lie_side_by_side(bucket, tmp_path):
+    for folder in (bucket, tmp_path):
+        with written_together(folder / 'a', folder / 'a.json') as (file, beside):
+            assert beside == file.with_name(f'{file.name}.json')
+            file.write_text('1'), beside.write_text('2')
+            assert not (folder / 'a.json').exists()
+        assert [(folder / name).read_text() for name in ('a', 'a.json')] == ['1', '2']
 
 
 def test_the_last_file_of_a_folder_goes_first_and_comes_last(bucket, monkeypatch):

@@ -29,6 +29,7 @@ OTHERS = {
     'echo',
     'ffmpeg',
     'gcloud',
+    'git',
     'grep',
     'kill',
     'sleep',
@@ -36,6 +37,9 @@ OTHERS = {
     'while',
     'cd',
     'ruff',
+    'srun',
+    'tensorboard',
+    'until',
     'mkdir',
     'mount',
 }
@@ -180,7 +184,8 @@ def test_flags_that_are_named_alone_exist(page):
     defined = re.compile(r"""(?:DEFINE_\w+|add|add_argument)\(\s*'(?:--)?([\w-]+)'""")
     sources = [path for folder in ('dnr_jax', 'benchmarks', 'experiments') for path in (ROOT / folder).rglob('*.py')]
     known = {name for path in [*sources, *ROOT.glob('*.py')] for name in defined.findall(path.read_text())}
-    others = {'config', 'help', 'shm-size', 'logdir'}  # of a file, of absl, of Docker, of TensorBoard
+    # Of a file, of absl, of Docker, of TensorBoard; of SLURM.
+    others = {'config', 'help', 'shm-size', 'logdir'} | {'dependency', 'requeue', 'signal'}
     assert flags(page) <= known | others
 
 

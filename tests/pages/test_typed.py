@@ -25,6 +25,7 @@ NEEDED = {
     r'^make test': 'as long as the tests that this is one of',
     r'--topology|test-ahead|benchmarks\.ahead': 'compilers of accelerators: make test-ahead',
     r'--coordinator': 'several machines or terminals: tests/training/test_distributed.py',
+    r'gs://|s3://|gcloud|srun': 'a bucket, a pod or a cluster: make test-buckets has buckets',
     r'rtsp:|/dev/video0': 'a camera',
     r'\bkinetics400\b': 'Kinetics-400: tests/data/annotations has its readers',
     r'VIDEO\.\.\.': 'videos by their names: those of docs/predict.md are typed',

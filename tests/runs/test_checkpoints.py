@@ -280,7 +280,7 @@ with checkpoints.Checkpoints(sys.argv[1], keep=2) as there:
 def test_read_while_a_training_saves(tmp_path):
     """Whatever is read has all arrays, of its own step."""
     shapes, read = like(make_state(1).variables), []
-    paths = os.pathsep.join(map(str, (Path(__file__).parent, Path(__file__).parents[2])))
+    paths = os.pathsep.join(map(str, (Path(__file__).parent, *Path(__file__).parents[1:3])))
     command = [sys.executable, '-c', TRAINING, tmp_path / 'run']
     env = os.environ | {'PYTHONPATH': paths}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as trainer:

@@ -34,6 +34,22 @@ def test_a_continued_run_drops_what_lies_after_its_start(tmp_path):
     assert list((tmp_path / 'tensorboard').glob('events*'))
 
 
+def test_of_a_folder_in_a_bucket(bucket):
+    """All that was recorded is there when asked for, and at the end."""
+    folder = bucket / 'run'
+    with Reporter(folder, 0, writes=True) as reporter:
+        for step in (10, 20):
+            reporter.scalars(step, 'train', {'loss': step / 10})
+        reporter.flush()
+        assert steps(folder) == [10, 20] and recorded(folder) == {10, 20}
+        reporter.scalars(30, 'train', {'loss': 3.0})
+    assert steps(folder) == [10, 20, 30]
+    with Reporter(folder, 20, writes=True) as reporter:
+        reporter.scalars(25, 'train', {'loss': 2.5})
+    assert steps(folder) == [10, 20, 25]
+    assert len(list((folder / 'tensorboard').iterdir())) == 2
+
+
 def test_as_time():
     assert [as_time(seconds) for seconds in (0.0, 61.4, 3599.6, 7325.0)] == ['0:00', '1:01', '1:00:00', '2:02:05']
 

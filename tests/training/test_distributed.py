@@ -28,12 +28,19 @@ PATIENCE = 120  # seconds for what takes some twenty
 
 
 @contextmanager
-def started(workdir, tiny_dir, processes, devices, *arguments, slurm=False, own=()):
+def started(workdir, tiny_dir, processes, devices, *arguments, slurm=False, own=(), at=None):
     """That many processes of one training, with a log each; under SLURM they find each other by their environment.
 
-    `own` are arguments of the last one alone.
+    `own` are arguments of the last one alone. `at` is the work folder where that is not beside the logs.
     """
-    command = [sys.executable, 'train.py', *arguments, *RUN, f'--config.data.dir={tiny_dir}', f'--workdir={workdir}']
+    command = [
+        sys.executable,
+        'train.py',
+        *arguments,
+        *RUN,
+        f'--config.data.dir={tiny_dir}',
+        f'--workdir={at or workdir}',
+    ]
     if slurm:
         command += ['--coordinator=auto']
     elif processes > 1:

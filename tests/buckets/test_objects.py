@@ -1,0 +1,99 @@
+"""What is asked of a bucket, of one that tells as Google's does and of one that tells as Amazon's does."""
+
+import threading
+
+import pytest
+
+from dnr_jax.files import (
+    Busy,
+    as_path,
+    buckets,
+    expect_writable,
+    folder_written_whole,
+    listed,
+    local_copy,
+    marks,
+    removed,
+    signature,
+    written_whole,
+)
+
+
+def test_files_and_folders(url, tmp_path):
+    folder = as_path(f'{url}/files')
+    expect_writable(folder)
+    with written_whole(folder / 'a' / 'b.json') as file:
+        file.write_text('hello')
+    assert (folder / 'a' / 'b.json').read_text() == 'hello' and signature(folder / 'a' / 'b.json')[0] == 5
+    assert buckets.read(folder / 'a' / 'b.json', 1, 3) == b'el'
+    assert folder.is_dir() and (folder / 'a').is_dir() and (folder / 'a' / 'b.json').is_file()
+    assert [path.name for path in folder.glob('*/b*')] == ['b.json']
+    for names in (('seal', 'x'), ('seal', 'y')):
+        with folder_written_whole(folder / 'test', last='seal') as new:
+            for name in names:
+                (new / name).write_text(name)
+    assert listed(folder) == {'a/b.json': 5, 'test/seal': 4, 'test/y': 1}
+    buckets.copy(folder / 'test' / 'y', folder / 'z')
+    removed(folder / 'test' / 'y'), removed(folder / 'test' / 'y')
+    assert sorted(listed(folder)) == ['a/b.json', 'test/seal', 'z']
+    assert sorted(path.name for path in folder.iterdir()) == ['a', 'test', 'z']
+    assert listed(folder / 'none') == {} and not (folder / 'none').exists()
+
+
+def test_a_large_object_goes_in_parts(url, tmp_path):
+    data = bytes(range(256)) * 2**18  # 64 MiB
+    (tmp_path / 'large').write_bytes(data)
+    path = as_path(f'{url}/large')
+    buckets.upload(tmp_path / 'large', path)
+    with local_copy(path) as file:
+        assert file.read_bytes() == data
+    removed(path)
+
+
+def test_what_is_not_there_is_named(url):
+    with pytest.raises(FileNotFoundError, match=f"'{url}/none'"):
+        as_path(f'{url}/none').read_text()
+    nowhere = f'{url.partition("://")[0]}://nobucket/a'
+    with pytest.raises(ValueError, match=f'Expected a folder that can be written to, got {nowhere}: .*nobucket'):
+        expect_writable(as_path(nowhere))
+
+
+def test_one_of_many_gets_the_lock(url, monkeypatch):
+    for name, seconds in (('BEAT', 0.2), ('SILENCE', 2.0), ('SETTLED', 0.5)):
+        monkeypatch.setattr(marks, name, seconds)
+    path, ready, found = as_path(f'{url}/.lock'), threading.Event(), []
+
+    def come():
+        try:
+            with marks.held(path, 'it', patient=False, tell=lambda _: None):
+                found.append('held')
+                ready.wait(3)
+        except Busy:
+            found.append('busy')
+            ready.set()
+
+    threads = [threading.Thread(target=come) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ['busy', 'held'] and listed(path) == {}
+
+
+def test_a_server_that_is_away_is_told_with_the_object(url, monkeypatch):
+    monkeypatch.setattr(buckets, 'PAUSES', (0.05, 0.05))
+    scheme = url.partition('://')[0]
+    away = buckets.CLASSES[scheme]()
+    settings = {'endpoint_url': 'http://127.0.0.1:1'}
+    file_system = away(**settings, skip_instance_cache=True)
+    with pytest.raises(buckets.BucketError, match=f'^{url}/a: .*, tried 3 times$'):
+        file_system.cat_file(f'{url}/a')
+
+
+def test_missing_credentials_are_told_at_once(s3, monkeypatch):
+    for name in ('AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY'):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv('AWS_EC2_METADATA_DISABLED', 'true')
+    file_system = buckets.CLASSES['s3']()(skip_instance_cache=True)
+    with pytest.raises(buckets.BucketError, match=f'^{s3}/a: no right to it .*NoCredentialsError.*; sign in with aws'):
+        file_system.pipe_file(f'{s3}/a', b'a')

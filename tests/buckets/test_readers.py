@@ -1,0 +1,91 @@
+"""All that reads a trained model reads one in a bucket, with its data there, and writes beside it."""
+
+import json
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numbered_videos import make_video
+
+import dnr_jax
+from configs import moving_shapes
+from dnr_jax import models
+from dnr_jax.compare import comparison
+from dnr_jax.convert import conversion
+from dnr_jax.data import prepare
+from dnr_jax.data.builders.shapes import LABEL_NAMES
+from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
+from dnr_jax.evaluation.predictions import read
+from dnr_jax.export import artefact
+from dnr_jax.files import as_path, buckets, listed
+from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.runs import checkpoints
+from dnr_jax.runs.state import TrainState
+from dnr_jax.study import commands
+from dnr_jax.study.asking import Asked
+
+
+def unchanged(config):
+    return config
+
+
+@pytest.fixture(scope='module', autouse=True)
+def resnet2():
+    """A backbone of one block, which compiles fast."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
+        yield
+
+
+@pytest.fixture(scope='module')
+def workdir(url, random_variables):
+    """A work folder with a network of random variables, and the data set of its config, in a bucket."""
+    assert prepare.main(['moving_shapes', '--variant=tiny', f'--out={url}/data', '--workers=0']) == 0
+    config = moving_shapes.get_config('resnet2,dnr')
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': f'{url}/data', 'cache': 10**7})
+    config.model.width, config.model.norm.reduction, config.clip.frames, config.test.batch_size = 4, 1, 4, 8
+    config.run.workers = 0
+    model = models.build(**config.model.to_dict(), classes=8)
+    variables = random_variables(model, jnp.zeros((1, 4, 32, 32, 3)), train=False)
+    zero = jnp.int32(0)
+    state = TrainState(step=jnp.int32(7), average={}, opt_state={}, skipped=zero, damaged=zero, **variables)
+    with checkpoints.Checkpoints(as_path(f'{url}/run/checkpoints'), keep=2) as saved:
+        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
+    return as_path(f'{url}/run')
+
+
+def test_a_score(workdir):
+    for out in (None, f'{workdir}/again'):
+        results = evaluate_checkpoint(workdir, 'last', unchanged, out)
+    assert results['videos'] == 32 and json.loads((workdir / 'test' / 'results.json').read_text()) == results
+    assert sorted(listed(workdir / 'test')) == sorted(listed(workdir / 'again'))
+    found = comparison.match(*(read(f'{workdir}/{name}') for name in ('test', 'again')))
+    comparison.write(workdir / 'compared', found, ('a', 'b'))
+    assert sorted(listed(workdir / 'compared')) == ['classes.csv', 'classes.png', 'flips.csv']
+
+
+def test_predictions_of_videos(workdir):
+    videos = workdir.parent / 'videos'
+    buckets.put(videos / 'a.mp4', make_video(frames=8))
+    model = dnr_jax.load(str(workdir), test={'clips': 1, 'crops': 1})
+    predicted = model.predict(f'{videos}/a.mp4')
+    assert sorted(predicted) == sorted(LABEL_NAMES) and sum(predicted.values()) == pytest.approx(1)
+
+
+def test_a_study_and_an_export(workdir):
+    settings = {'label': None, 'id': None, 'relay': None, 'layers': (), 'ablations': (), 'out': None}
+    commands.trace(Asked((str(workdir),), 'last', adapt=unchanged, clips=8, **settings))
+    assert sorted(listed(workdir / 'study')) >= ['trace.json', 'trace.npz']
+    about = artefact.export_checkpoint(
+        workdir, 'last', unchanged, f'{workdir}/dnr.stablehlo', platforms=('cpu',), stream=False, horizon=None,
+        check_clips=0,
+    )  # fmt: skip
+    assert listed(workdir)['dnr.stablehlo'] == about['bytes']
+
+
+def test_weights_there_and_back(workdir, monkeypatch):
+    monkeypatch.setattr(conversion, 'expect_released', lambda config: None)
+    conversion.to_torch(workdir, 'last', f'{workdir}/weights.npz')
+    arrays = np.load((workdir / 'weights.npz').open('rb'))
+    assert len(arrays.files) > 10
