@@ -47,7 +47,7 @@ def test_of_a_folder_in_a_bucket(bucket):
     with Reporter(folder, 20, writes=True) as reporter:
         reporter.scalars(25, 'train', {'loss': 2.5})
     assert steps(folder) == [10, 20, 25]
-    assert len(list((folder / 'tensorboard').iterdir())) == 2
+    assert any(path.name.startswith('events') for path in (folder / 'tensorboard').iterdir())
 
 
 def test_as_time():
