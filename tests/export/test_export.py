@@ -226,7 +226,8 @@ def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random
     train.name, train.split, train.fingerprint = 'moving_shapes', 'train', 'of these videos'
     monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: train)
     monkeypatch.setattr(scoring, 'training_batches', lambda *_, **__: (n for n in range(9)))
-    monkeypatch.setattr(scoring, 'statistics_by', lambda observe, variables, batches, mesh: list(batches))
+    monkeypatch.setattr(scoring, 'of_every_hop', lambda observe, variables, batches, mesh: list(batches))
+    monkeypatch.setattr(scoring, 'as_running', lambda per_hop, running: per_hop)
     assert checkpoint_score.as_scored(found, mesh).variables == {**found.variables, 'batch_stats': [0, 1, 2, 3]}
 
 
