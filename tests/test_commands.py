@@ -111,6 +111,9 @@ def test_mistakes_of_every_command(tiny_dir, tmp_path):
     assert_refused(attempt('-m', 'dnr_jax.study', 'trace'), 'study: expected --workdir')
     small = [*SMALL, f'--config.data.dir={tiny_dir}', f'--workdir={tmp_path / "run"}']
     assert_refused(run('train.py', *small, JAX_PLATFORMS='cuda'), 'no device of JAX_PLATFORMS=cuda')
+    for url, words in (('hdfs://a/b', 'gs://BUCKET'), ('gs:/a/b', 'gs://BUCKET')):
+        assert_refused(attempt('train.py', *small[:-1], f'--workdir={url}'), words, url)
+        assert not (ROOT / url.partition('/')[0]).exists()
     (tmp_path / 'config.py').write_text('from nowhere import nothing')
     assert_refused(
         attempt('train.py', f'--config={tmp_path / "config.py"}'), 'config.py, line 1: ModuleNotFoundError: '

@@ -17,6 +17,7 @@ from dnr_jax.command import compiled
 from dnr_jax.command.config_table import flat
 from dnr_jax.command.signals import Stopped, ending_as_asked
 from dnr_jax.command.terminal import tell
+from dnr_jax.files import as_path
 from dnr_jax.registry import nearest
 
 HERE = Path(__file__).parent.parent  # the package
@@ -110,9 +111,19 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def at_home(argument: str) -> str:
-    """--flag=~/path with the home folder in the place of ~, other arguments as they are."""
+    """--flag=~/path with the home folder in the place of ~, other arguments as they are.
+
+    URLs that cannot be reached from here are refused, whatever the flag is for.
+    """
     flag, equals, value = argument.partition('=')
-    return f'{flag}={os.path.expanduser(value)}' if equals and flag.startswith('-') else argument
+    if not equals or not flag.startswith('-'):
+        return argument
+    if '://' in value:
+        try:
+            as_path(value)
+        except ValueError as error:
+            refuse(f'{flag}: {error}')
+    return f'{flag}={os.path.expanduser(value)}'
 
 
 def expect_no_more(arguments: list[str]) -> None:

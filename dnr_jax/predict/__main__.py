@@ -18,7 +18,7 @@ from absl import flags
 
 from dnr_jax import command
 from dnr_jax.command.terminal import tell
-from dnr_jax.files import AnyPath, as_path
+from dnr_jax.files import AnyPath, as_path, expect_writable, is_remote, make_folder, written_whole
 
 
 def main(arguments: list[str]) -> None:
@@ -67,9 +67,15 @@ def open_json(file: str | None, stack: ExitStack) -> TextIOBase | None:
     """Where lines of JSON go."""
     if file == '-':
         return sys.stdout
+    if not file:
+        return None
     try:
-        return stack.enter_context(open(file, 'w')) if file else None
-    except OSError as error:
+        path = as_path(file)
+        if is_remote(path):
+            expect_writable(path.parent)
+            path = stack.enter_context(written_whole(path))
+        return stack.enter_context(path.open('w'))
+    except (OSError, ValueError) as error:
         command.refuse(f'--json is a file to write: {error}')
 
 
@@ -95,7 +101,6 @@ def print_videos(found, paths: Sequence[AnyPath], output, draws: Sequence, mesh)
 def write_features(found, paths: Sequence[AnyPath], output, file: AnyPath, mesh) -> int:
     """Writes the features of every video to `file`; returns how many videos could not be read."""
     from dnr_jax.command.bars import bar
-    from dnr_jax.files import expect_writable, make_folder
     from dnr_jax.predict import features
 
     expect_writable(file.parent)
@@ -116,7 +121,7 @@ def write_features(found, paths: Sequence[AnyPath], output, file: AnyPath, mesh)
 
 def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
     """What is drawn of each prediction, into folders that are like those of the videos."""
-    from dnr_jax.files import absolute, expect_writable, make_folder
+    from dnr_jax.files import absolute
     from dnr_jax.predict import pictures
 
     for folder in filter(None, (given.annotate, given.maps)):

@@ -70,3 +70,30 @@ def test_the_configs_of_several_checkpoints_can_be_changed_one_after_the_other()
 def test_what_is_wrong_with_flags(error, words):
     told = running.of_flags(error)
     assert words in told and '\\n' not in told
+
+
+@pytest.mark.parametrize(
+    ('argument', 'words'),
+    [
+        ('--workdir=hdfs://a/b', '--workdir: Expected a local path, or gs://BUCKET/FOLDER or s3://BUCKET/FOLDER, got'),
+        ('--out=gs://a/b', "--out: 'gs://a/b' takes gcsfs, which is not installed: pip install 'dnr_jax[gcs]'"),
+        ('--config.init_from=s3://a/b', "--config.init_from: 's3://a/b' takes s3fs"),
+    ],
+)
+def test_urls_that_cannot_be_reached_are_refused_whatever_they_are_for(argument, words, monkeypatch, capsys):
+    monkeypatch.setattr('dnr_jax.files.paths.find_spec', lambda name: None)
+    with pytest.raises(SystemExit):
+        running.at_home(argument)
+    told = capsys.readouterr().err
+    assert words in told and told.count('\n') == 1
+
+
+def test_paths_of_flags(monkeypatch, bucket):
+    monkeypatch.setenv('HOME', '/home/a')
+    for argument, expected in (
+        ('--workdir=~/runs', '--workdir=/home/a/runs'),
+        ('--workdir=gs://a/b', '--workdir=gs://a/b'),
+        ('rtsp://camera', 'rtsp://camera'),
+        ('~/a', '~/a'),
+    ):
+        assert running.at_home(argument) == expected

@@ -79,7 +79,38 @@ def test_after_that_the_object_is_named(bucket):
         buckets.read(bucket / 'a', 0, 3)
 
 
-@pytest.mark.parametrize('error', [PermissionError('no'), type('NoCredentialsError', (Exception,), {})('none')])
+class Answer(Exception):
+    """As gcsfs tells an answer of the server."""
+
+    def __init__(self, code):
+        super().__init__(f'answer {code}')
+        self.code = code
+
+
+EXPIRED = OSError('An error occurred (ExpiredToken): The provided token has expired')
+RIGHTS = [
+    PermissionError('no'),
+    type('NoCredentialsError', (Exception,), {})('none'),
+    Answer(401),
+    Answer('403'),
+    EXPIRED,
+]
+
+
+@pytest.mark.parametrize('code', [408, 429, 500, 503])
+def test_a_server_that_is_busy_is_asked_again(bucket, code):
+    OBJECTS['bucket/a'] = b'hello'
+    FAULTS[:] = [Answer(code)]
+    assert buckets.read(bucket / 'a') == b'hello' and ASKED['cat'] == 2
+
+
+def test_what_a_server_refuses_is_told_at_once(bucket):
+    FAULTS[:] = [Answer(400)]
+    with pytest.raises(buckets.BucketError, match='^gs://bucket/a: Answer: answer 400$'):
+        buckets.read(bucket / 'a')
+
+
+@pytest.mark.parametrize('error', RIGHTS)
 def test_missing_rights_are_told_at_once(bucket, error):
     FAULTS[:] = [error]
     with pytest.raises(ValueError, match='written to, got gs://bucket/run: gs://bucket/run/.trial-.*; sign in with'):

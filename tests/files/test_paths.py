@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 import dnr_jax
+from dnr_jax.compare import __main__ as compare
+from dnr_jax.data import check, prepare
 from dnr_jax.files import absolute, as_path, expect_local, is_remote, listed, make_folder, removed
 
 PACKAGE = Path(dnr_jax.__file__).parent
@@ -45,6 +47,28 @@ def test_folders_of_a_bucket_are_named_and_not_made(bucket, tmp_path, monkeypatc
         removed(folder / 'nothing')
         assert listed(folder) == {}
     assert [path.as_posix() for path in Path().rglob('*')] == ['a', 'a/b']
+
+
+@pytest.mark.parametrize(
+    ('main', 'arguments'),
+    [
+        (prepare.main, ['moving_shapes', '--out=hdfs://a/b']),
+        (prepare.main, ['videos', '--variant=v', '--source=hdfs://a/b']),
+        (prepare.main, ['videos', '--variant=v', '--source=.', '--annotations=hdfs://a/b']),
+        (prepare.main, ['videos', '--variant=v', '--source=.', '--list=train=hdfs://a/b']),
+        (prepare.main, ['videos', '--variant=v', '--source=.', '--list=train=a', '--labels=hdfs://a/b']),
+        (check.main, ['moving_shapes', '--out=hdfs://a/b']),
+        (check.main, ['moving_shapes', '--failures=hdfs://a/b']),
+        (compare.main, ['hdfs://a/b', 'b']),
+        (compare.main, ['a', 'b', '--out=hdfs://a/b']),
+    ],
+)
+def test_every_option_of_a_path_is_refused_in_a_line(main, arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert 'Expected a local path, or gs://' in told and 'hdfs://a/b' in told and told.count('\n') == 1
+    assert not list(tmp_path.iterdir())
 
 
 ALLOWED = {  # what makes a local path of something else than text of a user, with its reason
