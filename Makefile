@@ -45,7 +45,7 @@ test-ahead: $(VENV)-ahead/installed-tests
 
 test-buckets: $(VENV)-buckets/installed-tests
 	$(VENV)-buckets/bin/pip install gcsfs s3fs gcp-storage-emulator "moto[server]"
-	$(VENV)-buckets/bin/python -m pytest tests/buckets --durations=10
+	$(VENV)-buckets/bin/python -m pytest -W default tests/buckets --durations=10
 
 # Apache Beam wants an older protobuf, of which TFDS uses names that are deprecated.
 test-beam: $(VENV)-beam/installed-tests

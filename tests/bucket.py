@@ -42,8 +42,9 @@ class Memory(AsyncFileSystem):
 
     async def _get_file(self, rpath, lpath, **_):
         self._asked('get', rpath)
+        data = self._object(rpath)
         with open(lpath, 'wb') as file:
-            file.write(self._object(rpath))
+            file.write(data)
 
     async def _cp_file(self, path1, path2, **_):
         self._asked('cp', path1)

@@ -15,12 +15,6 @@ if not (find_spec('gcsfs') and find_spec('s3fs')):
 PATIENCE = 60  # seconds for an emulator to start
 
 
-def pytest_collection_modifyitems(items):
-    """gcsfs and aiohttp warn of what is theirs."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings('default'))
-
-
 def free_port():
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
+from test_commands import environment
 from training.test_distributed import ONE_EPOCH, PATIENCE, started, wait_until, without_pace
 
 from benchmarks import kills
@@ -13,6 +14,7 @@ from dnr_jax.data import prepare
 from dnr_jax.files import as_path, listed
 from dnr_jax.runs.copies import Copies
 
+ONE_BLOCK = ONE_EPOCH[0]
 TRAIN = [*ONE_EPOCH, '--config.train.epochs=4', '--config.run.checkpoint_every_steps=2']
 
 
@@ -48,3 +50,12 @@ def test_two_processes_that_are_killed(data, gs, tiny_dir, tmp_path, monkeypatch
     results = [json.loads((workdir / 'test' / 'results.json').read_text()) for workdir in (near, far)]
     assert results[0] == results[1]
     assert not [name for name in listed(far) if 'lock' in name or 'trial' in name or 'damaged' in name]
+
+
+def test_kills_lose_no_sealed_step(data, gs, tmp_path, monkeypatch):
+    """See `benchmarks/kills.py`; a few of the twenty that docs/reliability.md tells of."""
+    monkeypatch.setattr(kills, 'SETTINGS', [ONE_BLOCK, *kills.SETTINGS[1:]])
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    record = kills.measure(tmp_path, data, kills=3, epochs=4, seed=0, longest=1.0, bucket=as_path(f'{gs}/kills'))
+    assert kills.is_same(record), kills.as_table(record)
