@@ -108,6 +108,17 @@ def test_a_late_video_is_taken_in(bucket, source, capsys):
     assert inventory['splits']['train']['records'] == 3
 
 
+def test_one_that_is_refreshed_is_none_meanwhile(bucket, source, capsys, monkeypatch):
+    put(source, 'gs://bucket/videos')
+    assert prepared('gs://bucket/videos', 'gs://bucket/out') == 0
+    OBJECTS['bucket/videos/train/run/broken.mp4'] = OBJECTS['bucket/videos/train/run/b.mp4']
+    monkeypatch.setattr(buckets, 'upload', lambda file, path: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepared('gs://bucket/videos', 'gs://bucket/out', '--refresh')
+    with pytest.raises(ValueError, match='No prepared data set videos'):
+        open_split('videos', 'gs://bucket/out', 'train')
+
+
 def test_a_network_that_is_away_is_told_in_a_line(bucket, source, capsys):
     FAULTS[:] = [ConnectionError('away')] * 10**4
     assert prepared(source, 'gs://bucket/out') == 2
