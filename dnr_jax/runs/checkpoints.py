@@ -9,10 +9,9 @@ as it was: Orbax itself restores flipped bits without a word. This file alone sp
 import dataclasses
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -26,12 +25,11 @@ from dnr_jax.runs import manifest, transfer
 from dnr_jax.runs.copies import Copies, drop, push, seals, set_aside
 from dnr_jax.runs.identity import completed
 from dnr_jax.runs.state import TrainState, byte_count
+from dnr_jax.runs.taken_away import Gone, gone_if_not_there, is_going, while_there
 
 PyTree = Any
 policies = ocp.training.preservation_policies
 
-TRIES = 20  # to read a checkpoint of a training that goes on, and takes the old ones away
-GOING = 0.2  # seconds that this may take
 UNSEALED = 'unsealed'  # the one name that all unfinished checkpoints are set aside by, so that they cannot pile up
 LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there to fall back to
 
@@ -210,7 +208,7 @@ def last_step(folder: AnyPath, step: int) -> int | None:
     try:
         with Copies() as copies:
             return _describe(copies.of(folder / str(step))).about.get('last_step')
-    except (ValueError, _Gone):
+    except (ValueError, Gone):
         return None
 
 
@@ -226,7 +224,7 @@ def find(folder: AnyPath, which: str) -> Checkpoint:
         with Copies() as copies:
             return _find(folder, which, copies)
 
-    return _while_there(read, folder)
+    return while_there(read, folder)
 
 
 def load(folder: AnyPath, which: str, like: Callable[[Checkpoint], PyTree]) -> tuple[Checkpoint, PyTree]:
@@ -242,7 +240,7 @@ def load(folder: AnyPath, which: str, like: Callable[[Checkpoint], PyTree]) -> t
         with Copies() as copies:
             found = _find(folder, which, copies)
             path = copies.of(folder / str(found.step))
-            with _gone_if_not_there(path):
+            with gone_if_not_there(path):
                 entries, _ = manifest.read(path)
                 config = found.about.get('config')
                 if not shaped or shaped[-1][0] != config:
@@ -250,10 +248,10 @@ def load(folder: AnyPath, which: str, like: Callable[[Checkpoint], PyTree]) -> t
                 with _by_itself(is_remote(folder)):
                     variables = load_variables(path.parent, found.step, shaped[-1][1])
                 if not manifest.still_there(path, entries):
-                    raise _Gone
+                    raise Gone
             return found, variables
 
-    return _while_there(read, folder)
+    return while_there(read, folder)
 
 
 def expect_described(found: Checkpoint) -> None:
@@ -300,44 +298,6 @@ def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape) for path, leaf in leaves}
 
 
-class _Gone(Exception):
-    """A checkpoint was taken away while it was read."""
-
-
-def _while_there(read: Callable[[], Any], folder: AnyPath) -> Any:
-    """What `read` reads, as soon as nothing of it was taken away meanwhile."""
-    for _ in range(TRIES):
-        try:
-            return read()
-        except _Gone:
-            continue
-    raise ValueError(
-        f'The checkpoints of {folder} were taken away {TRIES} times while they were read: a training goes on there and '
-        'saves faster than that. Raise its config.run.keep or .checkpoint_every_steps, or take a copy of the folder.'
-    )
-
-
-@contextmanager
-def _gone_if_not_there(path: AnyPath) -> Iterator[None]:
-    """Where something goes wrong within the block, and the checkpoint is being taken away, that is the reason."""
-    try:
-        yield
-    except Exception as error:
-        if _is_going(path):
-            raise _Gone from error
-        raise
-
-
-def _is_going(path: AnyPath) -> bool:
-    """Whether a folder is gone, or is so soon; of a bucket its seal, which goes first."""
-    deadline = time.monotonic() + GOING
-    while (path / manifest.NAME if is_remote(path) else path).exists():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(GOING / 10)
-    return True
-
-
 def _find(folder: AnyPath, which: str, copies: Copies) -> Checkpoint:
     if not folder.is_dir():
         raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
@@ -346,7 +306,7 @@ def _find(folder: AnyPath, which: str, copies: Copies) -> Checkpoint:
     if not steps:
         raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
     if _is_step(which) and int(which) in steps:
-        if (found := manifest.damage(copies.of(folder / which))) and not _is_going(folder / which):
+        if (found := manifest.damage(copies.of(folder / which))) and not is_going(folder / which):
             raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
         return _describe(copies.of(folder / which))
     undamaged = map(copies.of, _undamaged(reversed(paths), copies))
@@ -386,8 +346,8 @@ def _undamaged(paths: Iterable[AnyPath], copies: Copies) -> Iterator[AnyPath]:
     for path in paths:
         if not (found := manifest.damage(copies.of(path))):
             yield path
-        elif _is_going(path):
-            raise _Gone
+        elif is_going(path):
+            raise Gone
         else:
             logging.warning('%s', printable(f'The checkpoint {path} is damaged and is not used: {found}.'))
 
@@ -418,7 +378,7 @@ def _set_aside_damaged(folder: AnyPath, copies: Copies) -> None:
 
 
 def _describe(path: AnyPath) -> Checkpoint:
-    with _gone_if_not_there(path):
+    with gone_if_not_there(path):
         try:
             about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
             metrics = about.pop('validation')
