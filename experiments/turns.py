@@ -48,6 +48,12 @@ CASES = {
     'twice the width': Case(changes={'model.width': 16}),
     'TSM': Case('tsm_resnet18,dnr'),
     'TSM, batch norm': Case('tsm_resnet18,batch'),
+    'TSM, residual': Case('tsm_resnet18,cross_layer_residual,cross_temporal_residual'),
+    'TSM, relay along frames': Case('tsm_resnet18,dnr_temporal'),
+    'TSM, relay along layers': Case('tsm_resnet18,dnr_layer'),
+    'TSM, a clock': Case('tsm_resnet18,batch,hopwise'),
+    'TSM, scale from 1': Case('tsm_resnet18,cross_layer_unit,cross_temporal_unit'),
+    'residual': Case('resnet18,cross_layer_residual,cross_temporal_residual'),
 }
 
 
