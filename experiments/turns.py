@@ -52,6 +52,7 @@ CASES = {
     'TSM, relay along frames': Case('tsm_resnet18,dnr_temporal'),
     'TSM, relay along layers': Case('tsm_resnet18,dnr_layer'),
     'TSM, a clock': Case('tsm_resnet18,batch,hopwise'),
+    'TSM, whole statistics': Case('tsm_resnet18,cross_layer,cross_temporal_whole'),
     'TSM, scale from 1': Case('tsm_resnet18,cross_layer_unit,cross_temporal_unit'),
     'residual': Case('resnet18,cross_layer_residual,cross_temporal_residual'),
 }
