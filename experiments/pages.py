@@ -160,6 +160,8 @@ def main() -> None:
         'runs.md': runs_page(runs, of_families),
         'real_video.md': real_video_page.page(of_real, counted, of_turns),
     }
+    (DOCS / 'real_video').mkdir(exist_ok=True)
+    real_video_page.draw(of_real, DOCS / 'real_video/methods.png')
     for name, text in pages.items():
         with written_whole(DOCS / name) as unfinished:
             unfinished.write_text(text)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.tables import wrapped
+from dnr_jax import figures
 from experiments import tables, turns
 from experiments.pairs import compare
 from experiments.real_video import METHODS, RATE, TIMINGS
@@ -41,14 +42,14 @@ def group(
 
 def scores(found: Records, backbone: str) -> str:
     """Top-1 of every method, by timing, and the mean over classes."""
-    rows = []
+    rows, timings = [], [of for of in TIMINGS if any(of == record['timing'] for record in found)]
     for method, norms in METHODS.items():
-        of_timings = [group(found, method, timing, backbone) for timing in TIMINGS]
+        of_timings = [group(found, method, timing, backbone) for timing in timings]
         if any(of_timings):
             cells = [tables.share([record['top1'] for record in of]) for of in of_timings]
             by_class = tables.share([record['mean_class'] for record in of_timings[0]])
             rows.append([method, f'`{norms}`', *cells, by_class])
-    header = ['method', 'norms of a block', *(f'words {timing}' for timing in TIMINGS), 'cut, mean over classes']
+    header = ['method', 'norms of a block', *(f'words {timing}' for timing in timings), 'cut, mean over classes']
     return tables.table(header, rows, left=2)
 
 
@@ -124,6 +125,23 @@ def page(found: Records, of_shapes: Records, of_turns: Records) -> str:
         'provenance': tables.provenance(found),
     }
     return wrapped(TEMPLATE.read_text().format_map(figures))
+
+
+def draw(found: Records, path: Path) -> None:
+    """Top-1 of every method on words as they are cut, a point for each seed, a bar at their mean."""
+    groups = {method: group(found, method, 'cut') for method in METHODS}
+    groups = {method: [100 * record['top1'] for record in of] for method, of in groups.items() if of}
+    groups = dict(sorted(groups.items(), key=lambda item: np.mean(item[1])))
+    figure = figures.figure(7, 0.9 + 0.42 * len(groups))
+    axis = figure.subplots()
+    for place, scores in enumerate(groups.values()):
+        axis.barh(place, np.mean(scores), height=0.6, color=figures.COLOURS[0], alpha=0.35)
+        axis.plot(scores, [place] * len(scores), 'o', color=figures.COLOURS[0])
+    axis.set_yticks(range(len(groups)), groups)
+    axis.set(xlabel='top-1, %', xlim=(0, None))
+    axis.grid(axis='x', alpha=0.3)
+    figures.title(figure, 'Words read from lips, resnet18: every norm, a point for each seed')
+    figures.save(figure, path)
 
 
 def share_of(records: Records) -> str:
