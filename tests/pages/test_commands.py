@@ -53,8 +53,11 @@ def refused():
 
 
 def stood_for(word: str) -> str:
-    """What a reader might put in the place of a number or a name that is left open."""
-    return re.sub(r'=N$', '=1', word).replace('.NAME', '.steps')
+    """What a reader might put in the place of a number or a name that is left open, or of a bucket: a local folder.
+
+    What buckets take need not be installed here.
+    """
+    return re.sub(r'\b(gs|s3)://', './', re.sub(r'=N$', '=1', word).replace('.NAME', '.steps'))
 
 
 def test_there_are_commands():
