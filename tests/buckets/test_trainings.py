@@ -57,5 +57,5 @@ def test_kills_lose_no_sealed_step(data, gs, tmp_path, monkeypatch):
     monkeypatch.setattr(kills, 'SETTINGS', [ONE_BLOCK, *kills.SETTINGS[1:]])
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    record = kills.measure(tmp_path, data, kills=3, epochs=4, seed=0, longest=1.0, bucket=as_path(f'{gs}/kills'))
+    record = kills.measure(tmp_path, data, kills=2, epochs=3, seed=0, longest=1.0, bucket=as_path(f'{gs}/kills'))
     assert kills.is_same(record), kills.as_table(record)
