@@ -504,3 +504,13 @@ def test_command(tmp_path):
     assert checkpoints.find(tmp_path / 'run' / 'checkpoints', 'last').about['label_names'] == list('abcde')
     assert_refused(attempt(*convert, '--out', tmp_path / 'b'), 'does not fit', 'params/stage')
     assert_refused(attempt(*convert), '--out', '--to-torch')
+
+
+def test_weights_in_a_bucket(bucket, tmp_path):
+    written = {'a': np.arange(3, dtype=np.float32), 'b.weight': np.ones((2, 2), np.float32)}
+    files.write('gs://bucket/weights.npz', written)
+    assert (bucket / 'weights.npz').exists() and not (tmp_path / 'gs:').exists()
+    read = files.read('gs://bucket/weights.npz')
+    assert read.keys() == written.keys() and all((read[key] == written[key]).all() for key in read)
+    with pytest.raises(ValueError, match="Expected a file of weights at 'gs://bucket/none.npz', found none"):
+        files.read('gs://bucket/none.npz')

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from test_commands import ROOT, attempt, environment
 
 from dnr_jax import models
 from dnr_jax.data.video.decoding import Reason, VideoError
-from dnr_jax.predict.__main__ import print_streams
+from dnr_jax.predict.__main__ import above_all, print_streams
 from dnr_jax.predict.output import Output
 from dnr_jax.runs import checkpoints
 from dnr_jax.runs.state import TrainState
@@ -108,3 +109,9 @@ def test_streams_are_told_as_they_go_on(make_found, video, tmp_path, capsys):
     assert print_streams(found, ['nowhere.mp4', str(video)], output, **how) == 1
     begins = [line.removeprefix(str(video))[:11] for line in capsys.readouterr().out.splitlines()]
     assert begins == ['nowhere.mp4', '  frame 15:', '  frame 23:']
+
+
+def test_the_folder_above_all_videos(bucket):
+    for top in (Path('/videos'), bucket / 'videos'):
+        assert above_all([top / 'a.mp4']) == top
+        assert above_all([top / 'x/y/a.mp4', top / 'x/b.mp4', top / 'z/c.mp4']) == top
