@@ -28,6 +28,7 @@ NEEDED = {
     r'gs://|s3://|gcloud|srun': 'a bucket, a pod or a cluster: make test-buckets has buckets',
     r'rtsp:|/dev/video0': 'a camera',
     r'\bkinetics400\b': 'Kinetics-400: tests/data/annotations has its readers',
+    r'grid_words': 'the GRID corpus: tests/experiments/test_grid_words.py',
     r'VIDEO\.\.\.': 'videos by their names: those of docs/predict.md are typed',
     r'dnr_jax\.convert|weights/|to-torch': 'PyTorch: tests/convert/test_convert.py, make test-torch',
     r'benchmarks\.(?!pages)|experiments\.(?!pages)': 'minutes to hours',

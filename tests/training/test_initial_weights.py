@@ -11,7 +11,6 @@ from conftest import make_random_variables
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
-from dnr_jax.convert import conversion
 from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.runs import trained_model, transfer
 from dnr_jax.runs.state import TrainState
@@ -44,7 +43,8 @@ def saved(folder, norms, width=4, names=NAMES):
     """Random variables, by path, of a checkpoint in a new folder."""
     config = make_config(norms, width)
     variables = make_random_variables(build(config, len(names)), jnp.zeros(CLIP), train=False)
-    conversion.save(dict(variables), {'config': config.to_dict(), 'label_names': names}, folder)
+    about = {'config': config.to_dict(), 'label_names': names, 'fingerprints': {}}
+    trained_model.save(dict(variables), about, folder)
     return transfer.flat(variables)
 
 
