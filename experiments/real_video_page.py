@@ -110,7 +110,7 @@ ASKED = (
 def page(found: Records, of_shapes: Records, of_turns: Records) -> str:
     """All of docs/real_video.md."""
     hours = sum(record['seconds'] for record in found) / 3600
-    figures = {
+    values = {
         'runs': str(len(found)),
         'hours': f'{hours:.1f}',
         'test': f'{TEST_CLIPS:,}',
@@ -124,7 +124,7 @@ def page(found: Records, of_shapes: Records, of_turns: Records) -> str:
         'turns': turns.table(of_turns),
         'provenance': tables.provenance(found),
     }
-    return wrapped(TEMPLATE.read_text().format_map(figures))
+    return wrapped(TEMPLATE.read_text().format_map(values))
 
 
 def draw(found: Records, path: Path) -> None:
