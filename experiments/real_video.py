@@ -30,7 +30,6 @@ from dnr_jax.runs.lock import Busy, held
 
 RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
-CLIPS = (2, 8, 16)  # that share statistics
 RATE = 0.1
 # Where words lie in their clips, see `grid_words`, and the variant of prepared videos that has them so.
 TIMINGS = {'cut': 'grid_words', 'moved': 'grid_moved', 'paced': 'grid_paced'}
@@ -96,14 +95,9 @@ def plan(parts: Sequence[Part]) -> list[Run]:
             range(part.seeds), part.methods, part.backbones, part.clips, part.timings, part.rates
         ):
             backbone, clips, timing, rate = of
-            found[Run(backbone, method, clips, choose_timing(timing), rate, seed)] = None
+            choose(TIMINGS, timing, 'timing')
+            found[Run(backbone, method, clips, timing, rate, seed)] = None
     return list(found)
-
-
-def choose_timing(timing: str) -> str:
-    """That timing, if there is one."""
-    choose(TIMINGS, timing, 'timing')
-    return timing
 
 
 def key(record: dict[str, Any]) -> Run:

@@ -166,7 +166,8 @@ def diagnose(top1: Mapping[str, float], layers: Sequence[Layer]) -> str:
     if best == 'self_inclusive':
         return (
             f'{loses}: there a clip is one of the few that share statistics; counted into such a set, it reaches '
-            f'{top1[best]:.1%}: try config.run.self_inclusive.'
+            f'{top1[best]:.1%}: try config.run.self_inclusive, the clips of such a set, and config.run.precise_batches '
+            'beside it.'
         )
     if best == 'precise_per_hop' and top1[best] - top1['precise'] >= NOTABLE:
         worst = max((layer for layer in layers if layer.pairs < layer.hops), key=lambda layer: layer.harm)

@@ -7,7 +7,17 @@ import pytest
 
 from benchmarks.records import ROOT, provenance, read
 from experiments import real_video, real_video_page, small_batch, turns
-from experiments.real_video_page import TEST_CLIPS, ahead, counted, counted_top1, difference, differences, scores
+from experiments.real_video_page import (
+    TEST_CLIPS,
+    ahead,
+    counted,
+    counted_top1,
+    difference,
+    differences,
+    group,
+    scores,
+    share_of,
+)
 
 
 def record(method, seed, correct, timing='cut', backbone='resnet18', rate=real_video.RATE):
@@ -55,6 +65,10 @@ def test_the_page_is_written_from_the_records():
     of_real, of_shapes, of_turns = (read(module.RECORDS) for module in (real_video, small_batch, turns))
     page = (ROOT / 'docs/real_video.md').read_text()
     of_two = counted(of_shapes)  # a row of the first page is a cell of this
-    first = re.search(r'counted into its set of 2 \| (.*?) \|', (ROOT / 'README.md').read_text()).group(1)
-    assert any(row.startswith('| `tsm_resnet18` | batch | 2 |') and first in row for row in of_two.splitlines())
+    first = re.search(r'counted into its set of 2 \| (.*?) \| (.*?) \|', (ROOT / 'README.md').read_text()).groups()
+    for method, score in zip(('batch', 'layer'), first, strict=True):
+        (row,) = (row for row in of_two.splitlines() if row.startswith(f'| `tsm_resnet18` | {method} | 2 |'))
+        assert row.endswith(f'| {score} |')
+    clock = share_of(group(of_real, 'clock, relay along layers', 'cut'))
+    assert f'(a clock with relays along layers: {clock})' in (ROOT / 'README.md').read_text()
     assert page == real_video_page.page(of_real, of_shapes, of_turns)
