@@ -47,7 +47,8 @@ def local_copy(path: AnyPath) -> Iterator[Path]:
 def _begun(above: Path) -> tuple[Path, TextIO]:
     """A folder with `files` in it, and its lock, which is held while that is open."""
     while True:
-        above.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # exist_ok would fail for one that is taken away at that moment
+            above.mkdir(mode=0o700)
         with contextlib.suppress(FileNotFoundError):  # taken away, before it was locked, by another who came or went
             _clear(above)
             folder = Path(tempfile.mkdtemp(dir=above))
