@@ -7,6 +7,7 @@
 Only what stands here knows of buckets; everything else takes what `as_path` gives.
 """
 
+from dnr_jax.files.background import repeated
 from dnr_jax.files.marks import Busy
 from dnr_jax.files.mirror import Mirror
 from dnr_jax.files.paths import (
@@ -40,6 +41,7 @@ __all__ = [
     'make_folder',
     'marks',
     'removed',
+    'repeated',
     'scheme_of',
     'scratch_folder',
     'signature',

@@ -9,10 +9,10 @@ not listened for. Two that come at once are told apart by the bucket, which make
 """
 
 import contextlib
+import itertools
 import json
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dnr_jax.files import buckets
+from dnr_jax.files.background import repeated
 from dnr_jax.files.paths import AnyPath
 
 BEAT = 10.0  # seconds from one sign of life to the next
@@ -39,29 +40,33 @@ def held(path: AnyPath, what: str, patient: bool, tell: Callable[[str], None]) -
     Busy, which begins with `what`, if another process holds it; a patient one waits instead. BucketError if it cannot
     be written.
     """
-    mark = this_process() | {'since': time.strftime('%F %T'), 'token': uuid.uuid4().hex}
+    mark = this_process() | {'token': uuid.uuid4().hex}
     while not _taken(path, mark, what, patient, tell):
         pass
-    closed = threading.Event()
-    beats = threading.Thread(target=_beat, args=(path, mark, closed), daemon=True, name='lock')
-    beats.start()
+    beats = itertools.count(1)
+
+    def beat() -> None:
+        if _is_ours(path, mark):
+            buckets.put(path, _encoded(mark | {'beats': next(beats)}))
+
     try:
-        yield
+        with repeated(beat, BEAT):
+            yield
     finally:
-        closed.set()
-        beats.join(BEAT)
         with contextlib.suppress(OSError):
             if _is_ours(path, mark):
                 buckets.remove([path])
 
 
 def this_process() -> dict[str, Any]:
-    """Who this is. A machine is one start of one kernel, and the processes that see each other on it."""
+    """Who this is. A machine is one start of one kernel, whose containers have names, and processes, of their own."""
+    host = socket.gethostname()
     try:
-        machine = Path('/proc/sys/kernel/random/boot_id').read_text().strip() + os.readlink('/proc/self/ns/pid')
+        machine, space = Path('/proc/sys/kernel/random/boot_id').read_text().strip(), os.readlink('/proc/self/ns/pid')
     except OSError:
-        machine = socket.gethostname()
-    return {'process': os.getpid(), 'started': _started(os.getpid()), 'host': socket.gethostname(), 'machine': machine}
+        machine, space = host, ''
+    process = {'process': os.getpid(), 'started': _started(os.getpid()), 'space': space}
+    return process | {'host': host, 'machine': machine, 'since': time.strftime('%F %T')}
 
 
 def told(what: str, holder: dict[str, Any]) -> str:
@@ -72,6 +77,25 @@ def told(what: str, holder: dict[str, Any]) -> str:
     return f'{what} is in use by {of}; wait for its end, or give another folder'
 
 
+def decoded(data: bytes) -> dict[str, Any]:
+    """Who has written this, {} where it does not say."""
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_heard(read: Callable[[], Any], before: Any, silence: float, beat: float) -> bool:
+    """Whether what a holder changes every `beat` seconds is another than before, within `silence` seconds."""
+    deadline = time.monotonic() + silence
+    while time.monotonic() < deadline:
+        time.sleep(beat / 5)
+        if read() != before:
+            return True
+    return False
+
+
 def _taken(path: AnyPath, mark: dict[str, Any], what: str, patient: bool, tell: Callable[[str], None]) -> bool:
     """Whether the object is ours now; False to try again."""
     there = _read(path)
@@ -79,11 +103,11 @@ def _taken(path: AnyPath, mark: dict[str, Any], what: str, patient: bool, tell: 
         with contextlib.suppress(FileExistsError):
             buckets.put(path, _encoded(mark), new=True)
         return _is_ours(path, mark)
-    holder = _decoded(there)
+    holder = decoded(there)
     if not _has_ended(holder):
         if not patient:
             tell(f'{told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
-        if _is_heard(path, there):
+        if is_heard(lambda: _read(path), there, SILENCE, BEAT):
             if not patient:
                 raise Busy(told(what, holder))
             return False
@@ -93,33 +117,14 @@ def _taken(path: AnyPath, mark: dict[str, Any], what: str, patient: bool, tell: 
     return _is_ours(path, mark)
 
 
-def _is_heard(path: AnyPath, there: bytes) -> bool:
-    """Whether the object changes, or goes, before its holder has been silent for too long."""
-    deadline = time.monotonic() + SILENCE
-    while time.monotonic() < deadline:
-        time.sleep(BEAT / 5)
-        if _read(path) != there:
-            return True
-    return False
-
-
-def _beat(path: AnyPath, mark: dict[str, Any], closed: threading.Event) -> None:
-    beats = 0
-    while not closed.wait(BEAT):
-        beats += 1
-        with contextlib.suppress(OSError):  # a network that is away for a while
-            if not _is_ours(path, mark):
-                return
-            buckets.put(path, _encoded(mark | {'beats': beats}))
-
-
 def _is_ours(path: AnyPath, mark: dict[str, Any]) -> bool:
-    return _decoded(_read(path) or b'').get('token') == mark['token']
+    return decoded(_read(path) or b'').get('token') == mark['token']
 
 
 def _has_ended(holder: dict[str, Any]) -> bool:
     """Whether it was a process of this machine, which is there no more."""
-    if holder.get('machine') != this_process()['machine']:
+    here = this_process()
+    if any(holder.get(name) != here[name] for name in ('machine', 'space')):
         return False
     return _started(holder.get('process')) != holder.get('started')
 
@@ -141,11 +146,3 @@ def _read(path: AnyPath) -> bytes | None:
 
 def _encoded(mark: dict[str, Any]) -> bytes:
     return json.dumps(mark).encode()
-
-
-def _decoded(data: bytes) -> dict[str, Any]:
-    try:
-        found = json.loads(data)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

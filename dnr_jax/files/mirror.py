@@ -4,18 +4,17 @@ They grow in a scratch folder of this disk. In the background those that have ch
 network alone for most of the time, and with `flush` all of them at once. A local folder is written to as it is.
 """
 
-import contextlib
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from dnr_jax.files import buckets
+from dnr_jax.files.background import repeated
 from dnr_jax.files.paths import AnyPath, is_remote
 from dnr_jax.files.scratch import scratch_folder
 
 LEAST_PAUSE = 10.0  # seconds from one round to the next
-SHARE = 20  # a pause is at least so many times as long as its round took
+SHARE = 20.0  # a pause is at least so many times as long as its round took
 
 
 class Mirror:
@@ -26,12 +25,10 @@ class Mirror:
     """
 
     def __init__(self, folder: AnyPath):
-        self._folder, self._stack, self._put = folder, ExitStack(), {}
-        self._closed, self._lock = threading.Event(), threading.Lock()
+        self._folder, self._stack, self._put, self._lock = folder, ExitStack(), {}, threading.Lock()
         self.root: Path = self._stack.enter_context(scratch_folder()) if is_remote(folder) else folder
-        if is_remote(folder):
-            self._rounds = threading.Thread(target=self._go_round, daemon=True, name='mirror')
-            self._rounds.start()
+        if is_remote(folder):  # what goes wrong meanwhile is told at the next `flush`, if it is not mended by then
+            self._stack.enter_context(repeated(self.flush, LEAST_PAUSE, SHARE))
 
     def flush(self) -> None:
         """Puts what has changed; BucketError if that cannot be."""
@@ -46,16 +43,5 @@ class Mirror:
 
     def close(self) -> None:
         """Puts the last of it, and ends."""
-        try:
+        with self._stack:
             self.flush()
-        finally:
-            self._closed.set()
-            self._stack.close()
-
-    def _go_round(self) -> None:
-        pause = LEAST_PAUSE
-        while not self._closed.wait(pause):
-            begun = time.monotonic()
-            with contextlib.suppress(OSError):  # told at the next `flush`, if it is not mended by then
-                self.flush()
-            pause = max(LEAST_PAUSE, SHARE * (time.monotonic() - begun))

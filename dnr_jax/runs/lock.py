@@ -11,16 +11,15 @@ in it listens until it is heard, and is refused, or has been silent for long eno
 import fcntl
 import json
 import os
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dnr_jax.command.terminal import tell
-from dnr_jax.files import AnyPath, Busy, is_remote, marks
+from dnr_jax.files import AnyPath, Busy, is_remote, marks, repeated
 
 BEAT = 5.0  # seconds from one sign of life to the next
 SILENCE = 30.0  # seconds after which a host is gone
@@ -39,18 +38,14 @@ def held(path: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
             yield
         return
     descriptor = _opened(path, what, patient)
-    closed = threading.Event()
-    beats = threading.Thread(target=_beat, args=(descriptor, closed), daemon=True, name='lock')
     try:
         _expect_silence(descriptor, what)
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_self() | {'since': time.strftime('%F %T')}).encode(), 0)
-        beats.start()
+        os.pwrite(descriptor, json.dumps(marks.this_process()).encode(), 0)
         try:
-            yield
+            with repeated(partial(os.utime, descriptor), BEAT):
+                yield
         finally:
-            closed.set()
-            beats.join(BEAT)
             path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
@@ -86,39 +81,21 @@ def _locked(descriptor: int) -> bool:
 
 def _expect_silence(descriptor: int, what: str) -> None:
     """Raises Busy if a holder on another host is heard within SILENCE."""
-    holder = _holder(descriptor)
-    heard = os.fstat(descriptor).st_mtime
-    if holder.get('machine') in (None, _self()['machine']) or time.time() - heard > LONG_AGO:
+
+    def touched() -> float:
+        return os.fstat(descriptor).st_mtime
+
+    holder, before = _holder(descriptor), touched()
+    if holder.get('machine') in (None, marks.this_process()['machine']) or time.time() - before > LONG_AGO:
         return
     tell(f'{marks.told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
-    deadline = time.monotonic() + SILENCE
-    while time.monotonic() < deadline:
-        time.sleep(BEAT / 10)
-        if os.fstat(descriptor).st_mtime != heard:
-            raise Busy(marks.told(what, holder))
+    if marks.is_heard(touched, before, SILENCE, BEAT):
+        raise Busy(marks.told(what, holder))
 
 
 def _holder(descriptor: int) -> dict[str, Any]:
     """Who has written itself into the file; {} where nobody has."""
     try:
-        found = json.loads(os.pread(descriptor, 1024, 0))
-    except (ValueError, OSError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _self() -> dict[str, Any]:
-    """Of this process. A machine is one start of one kernel: its containers share locks, whatever their names."""
-    try:
-        machine = Path('/proc/sys/kernel/random/boot_id').read_text().strip()
+        return marks.decoded(os.pread(descriptor, 1024, 0))
     except OSError:
-        machine = socket.gethostname()
-    return {'process': os.getpid(), 'host': socket.gethostname(), 'machine': machine}
-
-
-def _beat(descriptor: int, closed: threading.Event) -> None:
-    while not closed.wait(BEAT):
-        try:
-            os.utime(descriptor)
-        except OSError:
-            pass  # a disk that is away for a while
+        return {}
