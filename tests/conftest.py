@@ -90,6 +90,33 @@ def random_variables():
     return make_random_variables
 
 
+@pytest.fixture(scope='module')
+def resnet2():
+    """A backbone of one block, which compiles fast."""
+    from untrained import one_block
+
+    with one_block():
+        yield
+
+
+@pytest.fixture(scope='session')
+def save_untrained(random_variables):
+    """`save_untrained(workdir, config)`: a work folder of random variables; its model and variables."""
+    from untrained import save
+
+    from dnr_jax import models
+    from dnr_jax.runs.trained_model import clip_of
+
+    def saved(workdir, config, *, classes=8, variables=None, **settings):
+        model = models.build(**config.model.to_dict(), classes=classes)
+        drawn = random_variables(model, jax.numpy.zeros(clip_of(config).shape), train=False)
+        variables = {'batch_stats': {}} | drawn | (variables or {})
+        save(workdir, config, variables, **settings)
+        return model, variables
+
+    return saved
+
+
 def make_random_variables(module, *inputs, seed=0, **settings):
     """Variables of a Flax module, none at its initial value; from NumPy, for compiling `init` is slow."""
     rng = np.random.default_rng(seed)

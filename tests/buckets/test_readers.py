@@ -1,16 +1,13 @@
 """All that reads a trained model reads one in a bucket, with its data there, and writes beside it."""
 
 import json
-from functools import partial
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from numbered_videos import make_video
+from untrained import make_config
 
 import dnr_jax
-from configs import moving_shapes
-from dnr_jax import models
 from dnr_jax.compare import comparison
 from dnr_jax.convert import conversion
 from dnr_jax.data import prepare
@@ -19,39 +16,24 @@ from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.predictions import read
 from dnr_jax.export import artefact
 from dnr_jax.files import as_path, buckets, listed
-from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints
-from dnr_jax.runs.state import TrainState
 from dnr_jax.study import commands
 from dnr_jax.study.asking import Asked
+
+pytestmark = pytest.mark.usefixtures('resnet2')
 
 
 def unchanged(config):
     return config
 
 
-@pytest.fixture(scope='module', autouse=True)
-def resnet2():
-    """A backbone of one block, which compiles fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
-        yield
-
-
 @pytest.fixture(scope='module')
-def workdir(url, random_variables):
+def workdir(url, save_untrained):
     """A work folder with a network of random variables, and the data set of its config, in a bucket."""
     assert prepare.main(['moving_shapes', '--variant=tiny', f'--out={url}/data', '--workers=0']) == 0
-    config = moving_shapes.get_config('resnet2,dnr')
-    config.data.update({'name': 'moving_shapes/tiny', 'dir': f'{url}/data', 'cache': 10**7})
-    config.model.width, config.model.norm.reduction, config.clip.frames, config.test.batch_size = 4, 1, 4, 8
+    config = make_config('dnr', f'{url}/data')
+    config.data.cache = 10**7
     config.run.workers = 0
-    model = models.build(**config.model.to_dict(), classes=8)
-    variables = random_variables(model, jnp.zeros((1, 4, 32, 32, 3)), train=False)
-    zero = jnp.int32(0)
-    state = TrainState(step=jnp.int32(7), average={}, opt_state={}, skipped=zero, damaged=zero, **variables)
-    with checkpoints.Checkpoints(as_path(f'{url}/run/checkpoints'), keep=2) as saved:
-        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
+    save_untrained(as_path(f'{url}/run'), config)
     return as_path(f'{url}/run')
 
 

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -18,14 +17,12 @@ from jax import export
 from test_commands import attempt
 
 from configs import moving_shapes
-from dnr_jax import models, parallel
+from dnr_jax import parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.data.source import VideoSource
 from dnr_jax.evaluation import checkpoint_score, scoring
 from dnr_jax.export import ExportError, alone, artefact, check, export_checkpoint, programs
-from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints, trained_model
-from dnr_jax.runs.state import TrainState
+from dnr_jax.runs import trained_model
 
 ROOT = Path(__file__).parents[2]
 SHAPE = (4, 16, 16, 3)
@@ -118,19 +115,11 @@ def test_streams_that_are_refused(random_variables, norms, per_hop, words):
 
 
 @pytest.fixture(scope='module')
-def workdir(tmp_path_factory, random_variables):
+def workdir(tmp_path_factory, resnet2, save_untrained):
     """A checkpoint of a backbone of one block."""
-    folder, config = tmp_path_factory.mktemp('runs') / 'dnr', make_config()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
-        model = models.build(**config.model.to_dict(), classes=8)
-        state = TrainState(
-            step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), damaged=jnp.int32(0),
-            **random_variables(model, jnp.zeros((1, *SHAPE)), train=False),
-        )  # fmt: skip
-        with checkpoints.Checkpoints(folder / 'checkpoints', keep=2) as saved:
-            saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
-        yield folder
+    folder = tmp_path_factory.mktemp('runs') / 'dnr'
+    save_untrained(folder, make_config())
+    return folder
 
 
 def write(workdir, out, adapt=lambda config: config, **changed):

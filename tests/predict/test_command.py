@@ -6,18 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import normal
 from test_commands import ROOT, attempt, environment
 
-from dnr_jax import models
 from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.predict.__main__ import above_all, print_streams
 from dnr_jax.predict.output import Output
-from dnr_jax.runs import checkpoints
-from dnr_jax.runs.state import TrainState
 
 LOGITS = np.log(np.array([1, 6, 3], np.float32))
 
@@ -42,19 +37,11 @@ def test_lines_for_people_and_for_machines(capsys):
 
 
 @pytest.fixture
-def workdir(make_found, random_variables, tmp_path):
+def workdir(make_found, save_untrained, tmp_path):
     """The folder of a training that has learned nothing, of a narrow resnet18."""
-    found = make_found()
-    config, label_names = found.config, found.label_names
+    config = make_found().config
     config.model.width, config.model.norm.running_per_hop = 4, False
-    model = models.build(**config.model.to_dict(), classes=len(label_names))
-    variables = random_variables(model, normal(1, 4, 32, 32, 3), train=False)
-    state = TrainState(
-        step=jnp.int32(1), **variables, average={}, opt_state=(), skipped=jnp.int32(0), damaged=jnp.int32(0)
-    )
-    about = {'config': json.loads(config.to_json()), 'label_names': label_names, 'fingerprints': {}}
-    with checkpoints.Checkpoints(tmp_path / 'run' / 'checkpoints', keep=2) as saved:
-        saved.save(state, about, None)
+    save_untrained(tmp_path / 'run', config)
     return tmp_path / 'run'
 
 

@@ -6,16 +6,15 @@ import pytest
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
-from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.models.resnet import resnet
 from dnr_jax.models.tanet import AdaptiveBlock
 from dnr_jax.runs import checkpoints, trained_model
 from dnr_jax.runs.checkpoints import Checkpoint
 
 
 @pytest.fixture
-def load(monkeypatch):
+def load(monkeypatch, resnet2):
     """`load(config, **changes)`: a network of that config with clips of 8 frames; its variables are their shapes."""
-    monkeypatch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
     monkeypatch.setitem(models.MODELS, 'tanet5', partial(resnet, AdaptiveBlock, (1,)))
 
     def load(config, **changes):

@@ -2,41 +2,26 @@
 
 import json
 import shutil
-from functools import partial
 
-import jax
-import jax.numpy as jnp
 import pytest
+from untrained import make_config
 
 from configs import moving_shapes
-from dnr_jax import models, parallel
+from dnr_jax import parallel
 from dnr_jax.command import running
-from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints, manifest, ownership, reporting, trained_model
-from dnr_jax.runs.state import TrainState
+from dnr_jax.runs import manifest, ownership, reporting, trained_model
 from dnr_jax.study import commands
 
 DESCRIPTION = '_CHECKPOINT_METADATA'
 
-
-@pytest.fixture(scope='module', autouse=True)
-def few_blocks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
-        yield
+pytestmark = pytest.mark.usefixtures('resnet2')
 
 
 @pytest.fixture(scope='module')
-def saved(tmp_path_factory):
+def saved(tmp_path_factory, save_untrained):
     """A work folder with a checkpoint of a small network."""
-    folder, config = tmp_path_factory.mktemp('runs') / 'run', moving_shapes.get_config('resnet2,batch')
-    config.model.width = 4
-    model = models.build(**config.model.to_dict(), classes=3)
-    variables = jax.jit(partial(model.init, train=False))(jax.random.key(0), jnp.zeros((1, 2, 8, 8, 3)))
-    rest = {'average': {}, 'opt_state': (), 'skipped': jnp.int32(0), 'damaged': jnp.int32(0)}
-    about = {'config': ownership.as_json(config), 'label_names': ['a', 'b', 'c'], 'fingerprints': {}, 'unreported': []}
-    with checkpoints.Checkpoints(folder / 'checkpoints', keep=2) as kept:
-        kept.save(TrainState(step=jnp.int32(1), **variables, **rest), about, {'top1': 0.5})
+    folder, names = tmp_path_factory.mktemp('runs') / 'run', ['a', 'b', 'c']
+    save_untrained(folder, make_config('batch', None), classes=3, label_names=names, metrics={'top1': 0.5})
     return folder
 
 
@@ -47,7 +32,7 @@ def workdir(saved, tmp_path):
 
 def load(workdir):
     """As it is found by whoever sealed it last."""
-    folder = workdir / 'checkpoints' / '1'
+    folder = workdir / 'checkpoints' / '7'
     (folder / manifest.NAME).unlink()
     manifest.seal(folder)
     return trained_model.load(workdir, 'best', lambda config: config, parallel.make_mesh())
@@ -101,7 +86,7 @@ def test_a_folder_as_it_was_written(workdir):
     ],
 )
 def test_descriptions(workdir, key, value):
-    path = workdir / 'checkpoints' / '1' / DESCRIPTION
+    path = workdir / 'checkpoints' / '7' / DESCRIPTION
     told = json.loads(path.read_text())
     put(told['custom_metadata'], key, value)
     path.write_text(json.dumps(told))
@@ -111,7 +96,7 @@ def test_descriptions(workdir, key, value):
 @pytest.mark.parametrize('content', [b'', b'{', b'[]', b'\xff', b'[' * 100_000])
 @pytest.mark.parametrize('name', [DESCRIPTION, 'variables/_METADATA'])
 def test_files_that_somebody_has_sealed_again(workdir, name, content):
-    (workdir / 'checkpoints' / '1' / name).write_bytes(content)
+    (workdir / 'checkpoints' / '7' / name).write_bytes(content)
     expect_refused(workdir)
 
 

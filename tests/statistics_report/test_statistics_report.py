@@ -2,53 +2,25 @@
 
 import json
 import re
-from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import untrained
 
-from configs import moving_shapes
-from dnr_jax import models, parallel
+from dnr_jax import parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.evaluation import precise_statistics
-from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints
-from dnr_jax.runs.state import TrainState
 from dnr_jax.statistics_report import drift, report
 
-SHAPE = (1, 4, 32, 32, 3)
-
-
-@pytest.fixture(scope='module', autouse=True)
-def resnet2():
-    """A backbone of one block, which compiles fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
-        yield
+pytestmark = pytest.mark.usefixtures('resnet2')
 
 
 def make_config(tiny_dir, norms='dnr'):
     """Two batches of validation clips."""
-    config = moving_shapes.get_config(f'resnet2,{norms}')
-    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir)})
-    config.model.width, config.model.norm.running_per_hop = 4, False
-    config.clip.frames, config.train.batch_size = SHAPE[1], 16
+    config = untrained.make_config(norms, tiny_dir)
+    config.model.norm.running_per_hop, config.train.batch_size = False, 16
     return config
-
-
-def save(workdir, config, random_variables, batch_stats=None):
-    """A work folder with a checkpoint of random parameters and of those statistics, if any."""
-    model = models.build(**config.model.to_dict(), classes=8)
-    variables = {'batch_stats': {}} | random_variables(model, jnp.zeros(SHAPE), train=False)
-    if batch_stats is not None:
-        variables['batch_stats'] = batch_stats
-    state = TrainState(
-        step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), damaged=jnp.int32(0), **variables
-    )
-    with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
-        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
-    return model, variables
 
 
 def run(workdir, wanted=16):
@@ -56,10 +28,10 @@ def run(workdir, wanted=16):
 
 
 @pytest.fixture(scope='module')
-def stale(tmp_path_factory, tiny_dir, random_variables):
+def stale(tmp_path_factory, tiny_dir, save_untrained):
     """A checkpoint of random statistics: its folder, config, model, variables and report."""
     workdir, config = tmp_path_factory.mktemp('stale'), make_config(tiny_dir)
-    return workdir, config, *save(workdir, config, random_variables), run(workdir)
+    return workdir, config, *save_untrained(workdir, config), run(workdir)
 
 
 def test_written_files(stale):
@@ -77,7 +49,7 @@ def test_written_files(stale):
     assert all(line.split()[-2:] == ['-', '-'] for line in table.splitlines() if line.startswith(names[1]))
 
 
-def test_precise_statistics_have_no_drift(stale, tmp_path, random_variables):
+def test_precise_statistics_have_no_drift(stale, tmp_path, save_untrained):
     """What the report calls precise is what `precise_statistics` finds on the same clips, and evaluation uses it."""
     _, config, model, variables, before = stale
     mesh = parallel.make_mesh()
@@ -85,7 +57,7 @@ def test_precise_statistics_have_no_drift(stale, tmp_path, random_variables):
     assert len(labels) == 32 and sorted(np.bincount(labels)) == [4] * 8
     batches = [{'clip': clip[:, 0]} for clip in clips]
     found = precise_statistics.precise_statistics(model, variables, batches, pixels=config.pixels.to_dict(), mesh=mesh)
-    save(tmp_path, config, random_variables, found)
+    save_untrained(tmp_path, config, variables={'batch_stats': found})
     after = run(tmp_path)
     assert min(layer['drift_mean'] for layer in before['layers']) > 0.01
     assert max(layer[f'drift_{of}'] for layer in after['layers'] for of in ('mean', 'var')) < 1e-4
@@ -111,19 +83,19 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
     np.testing.assert_allclose(of_sets, per_hop, rtol=1e-5)
 
 
-def test_a_running_pair_for_every_hop(tiny_dir, tmp_path, random_variables):
+def test_a_running_pair_for_every_hop(tiny_dir, tmp_path, save_untrained):
     """Then precise statistics are those of every hop, and are scored once; the spread is told all the same."""
     config = make_config(tiny_dir)
     config.model.norm.running_per_hop = True
-    save(tmp_path, config, random_variables)
+    save_untrained(tmp_path, config)
     results = run(tmp_path, wanted=1)
     assert results['clips'] == 16 and 'precise_per_hop' not in results['top1']
     assert (results['layers'][-1]['hops'], results['layers'][-1]['pairs']) == (2, 2)
     assert results['layers'][-1]['spread_mean'] > 0
 
 
-def test_mistakes(stale, tiny_dir, tmp_path, random_variables):
-    save(tmp_path, make_config(tiny_dir, 'group'), random_variables)
+def test_mistakes(stale, tiny_dir, tmp_path, save_untrained):
+    save_untrained(tmp_path, make_config(tiny_dir, 'group'))
     with pytest.raises(ValueError, match='Expected a model with running statistics'):
         run(tmp_path)
     assert not (tmp_path / 'statistics').exists()

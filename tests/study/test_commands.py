@@ -1,21 +1,18 @@
 """The questions of a study, asked of a tiny network in a work folder; numbers of the answers, computed by hand."""
 
 import json
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import make_config
 
-from configs import moving_shapes
-from dnr_jax import models, parallel
+from dnr_jax import parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.data.source import open_split
 from dnr_jax.models.pixels import normalize_pixels
-from dnr_jax.models.resnet import BasicBlock, resnet
-from dnr_jax.runs import checkpoints, trained_model
-from dnr_jax.runs.state import TrainState
+from dnr_jax.runs import trained_model
 from dnr_jax.study import ablated, clips, commands, trace
 from dnr_jax.study.ablation import Means, matching
 from dnr_jax.study.asking import Asked
@@ -23,23 +20,17 @@ from dnr_jax.study.asking import Asked
 CLIPS = 8
 RELAYS = ['stage1', 'stage1/block1/norm2']
 
-
-@pytest.fixture(scope='module', autouse=True)
-def resnet2():
-    """A backbone of one block, which compiles fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
-        yield
+pytestmark = pytest.mark.usefixtures('resnet2')
 
 
 @pytest.fixture(scope='module')
-def ask(tmp_path_factory, tiny_dir, random_variables):
+def ask(tmp_path_factory, tiny_dir, save_untrained):
     """`ask(norms, **asked)` gives what is asked of a network of random variables, in a work folder of its own."""
     runs = tmp_path_factory.mktemp('runs')
 
     def workdir(norms):
         if not (runs / norms).exists():
-            save(runs / norms, norms, tiny_dir, random_variables)
+            save_untrained(runs / norms, make_config(norms, tiny_dir))
         return str(runs / norms)
 
     def asked(*norms, **given):
@@ -48,19 +39,6 @@ def ask(tmp_path_factory, tiny_dir, random_variables):
         return Asked(workdirs, 'last', adapt=lambda config: config, clips=CLIPS, **settings | given)
 
     return asked
-
-
-def save(workdir, norms, data_dir, random_variables):
-    config = moving_shapes.get_config(f'resnet2,{norms}')
-    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(data_dir)})
-    config.model.width, config.model.norm.reduction, config.clip.frames, config.test.batch_size = 4, 1, 4, CLIPS
-    model = models.build(**config.model.to_dict(), classes=8)
-    variables = random_variables(model, jnp.zeros((1, 4, 32, 32, 3)), train=False)
-    state = TrainState(
-        step=jnp.int32(7), average={}, opt_state={}, skipped=jnp.int32(0), damaged=jnp.int32(0), **variables
-    )
-    with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
-        saved.save(state, {'config': config.to_dict(), 'label_names': LABEL_NAMES, 'fingerprints': {}}, None)
 
 
 def read_json(asked, name):

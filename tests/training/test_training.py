@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import shutil
-from functools import partial
 from itertools import groupby
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ import pytest
 
 from benchmarks import kills
 from configs import moving_shapes
-from dnr_jax import models, parallel
+from dnr_jax import parallel
 from dnr_jax.command.signals import Stopped
 from dnr_jax.data import prepare
 from dnr_jax.data.builders.shapes import make_example
@@ -24,19 +23,12 @@ from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.evaluation import checkpoint_score
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.results import kept_for_results
-from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.runs import ownership
 from dnr_jax.runs.reporting import Reporter
 from dnr_jax.training import introduction, loop, setup
 from dnr_jax.training.dry_run import dry_run
 
-
-@pytest.fixture(scope='module', autouse=True)
-def resnet2():
-    """A backbone of one block, which compiles fast."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(models.MODELS, 'resnet2', partial(resnet, BasicBlock, (1,)))
-        yield
+pytestmark = pytest.mark.usefixtures('resnet2')
 
 
 def make_config(tiny_dir):
