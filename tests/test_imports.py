@@ -114,7 +114,7 @@ def test_configs_and_tests_stay_outside():
 
 def test_only_one_room_speaks_to_each_library():
     speakers = {
-        'orbax': 'runs/checkpoints.py',
+        'orbax': 'runs/stored.py',
         'tensorboardX': 'runs/reporting.py',
         'tqdm': 'command/bars.py',
         'av': 'data/',

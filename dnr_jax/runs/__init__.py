@@ -1,13 +1,13 @@
 """A work folder: what a run leaves in it, finds again in it, and is kept from losing.
 
-    checkpoints, manifest          states, sealed; an undamaged one is found again
+    checkpoints, stored, manifest  states, sealed; an undamaged one is found again
     ownership, lock, identity      one run at a time, of one training
     agreement, stopping, watchdog  processes that begin alike, stop together, and do not hang
     config_ranges, trained_model   a config that holds; the model of a checkpoint, ready to be used
     reporting                      what is told while it goes on: lines, curves
     state, transfer                what a training carries; what becomes of arrays that change networks
 
-Only `checkpoints` knows Orbax.
+Only `stored` knows Orbax.
 """
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     'reporting',
     'state',
     'stopping',
+    'stored',
     'trained_model',
     'transfer',
     'watchdog',

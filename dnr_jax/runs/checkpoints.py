@@ -1,34 +1,28 @@
-"""Checkpoints in a work folder: the training state and, sealed beside it, all that is needed to use it.
+"""Checkpoints in a work folder: which of them count, saved, sealed, found and restored.
 
 A checkpoint holds the state at one step, a description (`about`: config, class names, data set) and the
-validation metrics at that step if there are any. Saving is asynchronous and atomic; the newest ones stay, and the
-best one by validation top-1. A checkpoint counts once it is sealed (see `manifest`), and only while every byte of it is
-as it was: Orbax itself restores flipped bits without a word. This file alone speaks to Orbax.
+validation metrics at that step if there are any, see `stored`. The newest ones stay, and the best one by validation
+top-1. A checkpoint counts once it is sealed (see `manifest`), and only while every byte of it is as it was: Orbax
+itself restores flipped bits without a word.
 """
 
-import dataclasses
-import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from typing import Any
 
-import jax
 from absl import logging
-from orbax.checkpoint import v1 as ocp
 
 from dnr_jax import parallel
 from dnr_jax.command.terminal import printable
 from dnr_jax.files import AnyPath, absolute, as_path, is_remote
-from dnr_jax.runs import manifest, transfer
+from dnr_jax.runs import manifest, stored
 from dnr_jax.runs.copies import Copies, drop, push, seals, set_aside
-from dnr_jax.runs.identity import completed
 from dnr_jax.runs.state import TrainState, byte_count
+from dnr_jax.runs.stored import Checkpoint, Store, best_of, describe
 from dnr_jax.runs.taken_away import Gone, gone_if_not_there, is_going, while_there
 
 PyTree = Any
-policies = ocp.training.preservation_policies
 
 UNSEALED = 'unsealed'  # the one name that all unfinished checkpoints are set aside by, so that they cannot pile up
 LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there to fall back to
@@ -36,15 +30,6 @@ LEAST_KEPT = 2  # while the newest is being sealed, an older one must be there t
 
 class CheckpointError(Exception):
     """A checkpoint could not be saved; those before it are untouched."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Checkpoint:
-    """One saved step: where it came from and how it scored."""
-
-    step: int
-    about: dict[str, Any]
-    metrics: dict[str, float] | None
 
 
 class Checkpoints:
@@ -62,17 +47,9 @@ class Checkpoints:
         self._folder = absolute(as_path(folder))
         self._remote = is_remote(self._folder)
         self._copies = Copies()
-        self._root = self._copies.root if self._remote else self._folder  # where Orbax works
+        self._root = self._copies.root if self._remote else self._folder
         _set_aside_damaged(self._folder, self._copies)
-        with _by_itself(self._remote):
-            self._checkpointer = ocp.training.Checkpointer(
-                self._root,
-                preservation_policy=policies.AnyPreservationPolicy([
-                    policies.LatestN(keep),
-                    policies.BestN(get_metric_fn=_validation_top1, n=1, keep_checkpoints_without_metrics=False),
-                ]),
-                cleanup_tmp_directories=True,
-            )  # fmt: skip
+        self._store = Store(self._root, keep, alone=self._remote)
         self._sealer = ThreadPoolExecutor(1, thread_name_prefix='seal')
         self._sealing: Future | None = None
 
@@ -84,20 +61,19 @@ class Checkpoints:
             self.wait()
         finally:
             self._sealer.shutdown()
-            with _by_itself(self._remote):
-                self._checkpointer.close()
+            self._store.close()
             self._copies.__exit__(*error)
 
     @property
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint, None if there is none."""
-        newest = self._checkpointer.latest
-        return None if newest is None else _describe(self._root / str(newest.step))
+        steps = self._store.steps()
+        return describe(self._root / str(steps[-1])) if steps else None
 
     @property
     def best(self) -> Checkpoint | None:
         """The best one by validation top-1, the later one of equals; None if none was validated."""
-        return _best(_describe(self._root / str(saved.step)) for saved in self._checkpointer.checkpoints)
+        return best_of(describe(self._root / str(step)) for step in self._store.steps())
 
     def save(self, state: TrainState, about: dict[str, Any], metrics: dict[str, float] | None) -> None:
         """Starts to save this state under its step; returns as soon as the state is copied off the devices.
@@ -106,17 +82,8 @@ class Checkpoints:
         """
         self.wait()
         self._expect_room_for(state)
-        step = int(state.step)
-        with _by_itself(self._remote):
-            saving = self._checkpointer.save_checkpointables_async(
-                step,
-                _parts(state),
-                force=True,
-                overwrite=True,
-                metrics=metrics,
-                custom_metadata=json.loads(json.dumps(about | {'validation': metrics})),
-            )
-        self._sealing = self._sealer.submit(self._seal, step, saving.result)
+        saved = self._store.save(state, about, metrics)
+        self._sealing = self._sealer.submit(self._seal, int(state.step), saved)
 
     def check(self) -> None:
         """Raises CheckpointError if the save under way has failed; does not wait for it."""
@@ -131,14 +98,11 @@ class Checkpoints:
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state of that step, with the shapes, types and shardings of `like` (see `parallel.abstract`)."""
-        with _by_itself(self._remote):
-            loaded = self._checkpointer.load_checkpointables(step, _parts(like))
-        state = like.replace(**loaded['variables'] | loaded['progress'])
-        return state.replace(average=loaded['variables']['params']) if like.average else state
+        return self._store.restore(step, like)
 
     def unlike(self, step: int, like: TrainState) -> list[str]:
         """How the arrays saved at that step are not those of `like`, to read; empty where `restore` can give them."""
-        return _unlike(self._root / str(step), _parts(like))
+        return stored.unlike(self._root / str(step), stored.parts(like))
 
     def _seal(self, step: int, saved: Callable[[], Any]) -> None:
         try:
@@ -170,22 +134,6 @@ class Checkpoints:
             )
 
 
-def _by_itself(remote: bool) -> AbstractContextManager:
-    """Within, each process writes and reads its own copies, where they are those of a bucket."""
-    context = ocp.Context()
-    if remote and parallel.has_peers():
-        context.multiprocessing.primary_host = None
-        context.array.saving.use_replica_parallel = False
-        context.asynchronous.create_directories_asynchronously = False  # one host does not see those of another
-        logging.get_absl_logger().addFilter(_of_concern)
-    return context
-
-
-def _of_concern(record: Any) -> bool:
-    """Whether a line of Orbax is for users: this one comes with every save."""
-    return 'primary_host=None' not in record.getMessage()
-
-
 def expect_enough_kept(keep: int) -> None:
     """Raises ValueError if so few checkpoints stay that there may be none to fall back to."""
     if keep < LEAST_KEPT:
@@ -199,15 +147,14 @@ def any_in(folder: AnyPath) -> bool:
 
 def sealed(folder: AnyPath) -> list[int]:
     """The steps of finished checkpoints, in order; none where there is no such folder."""
-    paths = _step_folders(folder) if folder.is_dir() else []
-    return [int(path.name) for path in paths if (path / manifest.NAME).exists()]
+    return _sealed(_step_folders(folder)) if folder.is_dir() else []
 
 
 def last_step(folder: AnyPath, step: int) -> int | None:
     """The step at which the training of a checkpoint ends; None where it is gone, or does not say so."""
     try:
         with Copies() as copies:
-            return _describe(copies.of(folder / str(step))).about.get('last_step')
+            return describe(copies.of(folder / str(step))).about.get('last_step')
     except (ValueError, Gone):
         return None
 
@@ -245,8 +192,8 @@ def load(folder: AnyPath, which: str, like: Callable[[Checkpoint], PyTree]) -> t
                 config = found.about.get('config')
                 if not shaped or shaped[-1][0] != config:
                     shaped.append((config, like(found)))
-                with _by_itself(is_remote(folder)):
-                    variables = load_variables(path.parent, found.step, shaped[-1][1])
+                with stored.by_itself(is_remote(folder)):
+                    variables = stored.load_variables(path.parent, found.step, shaped[-1][1])
                 if not manifest.still_there(path, entries):
                     raise Gone
             return found, variables
@@ -254,78 +201,31 @@ def load(folder: AnyPath, which: str, like: Callable[[Checkpoint], PyTree]) -> t
     return while_there(read, folder)
 
 
-def expect_described(found: Checkpoint) -> None:
-    """Raises ValueError unless config, class names and fingerprints, as they were read, are of their types."""
-    config, names, prints = (found.about.get(name) for name in ('config', 'label_names', 'fingerprints'))
-    typed = isinstance(config, Mapping) and isinstance(names, list) and isinstance(prints, Mapping)
-    if not typed or not names or not all(isinstance(text, str) for text in (*names, *prints.values())):
-        raise ValueError(f'The checkpoint of step {found.step} tells no config, label_names and fingerprints.')
-
-
-def load_variables(folder: AnyPath, step: int, like: PyTree) -> PyTree:
-    """Parameters and statistics of a finished checkpoint, for `model.apply`; `like` as in `Checkpoints.restore`.
-
-    ValueError where arrays of other shapes were saved.
-    """
-    path = absolute(as_path(folder)) / str(step)
-    try:
-        if unlike := _unlike(path, {'variables': like}):
-            raise ValueError(f'arrays are not those of its config, {", ".join(unlike[:3])}')
-        return ocp.load_checkpointables(path, {'variables': like})['variables']
-    except Exception as error:  # many kinds, by what stands there
-        raise ValueError(f'{path} cannot be read: {_in_a_line(error)}') from error
-
-
-def _parts(state: TrainState) -> dict[str, PyTree]:
-    """What to use a model takes, apart from what to go on training it takes."""
-    progress = {name: getattr(state, name) for name in ('step', 'opt_state', 'skipped', 'damaged')}
-    if state.average:
-        progress['params'] = state.params
-    return {'variables': state.variables, 'progress': progress}
-
-
-def _unlike(path: AnyPath, parts: dict[str, PyTree]) -> list[str]:
-    """How the arrays of these parts of a checkpoint are others, to read."""
-    saved = ocp.checkpointables_metadata(path).metadata
-    entries = transfer.compare(
-        _shapes(parts), _shapes({name: saved.get(name, {}) for name in parts}), skip=(), fresh=()
-    )
-    return transfer.grouped(entry for entry in entries if entry.kind in transfer.MISTAKES)
-
-
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator='/'): tuple(leaf.shape) for path, leaf in leaves}
-
-
 def _find(folder: AnyPath, which: str, copies: Copies) -> Checkpoint:
     if not folder.is_dir():
         raise ValueError(f'Expected a folder of checkpoints at {folder}, found none; give the --workdir of a training.')
     paths = _step_folders(folder)
-    steps = [int(path.name) for path in paths]
+    steps, whole = [int(path.name) for path in paths], _sealed(paths)
     if not steps:
         raise ValueError(f'{folder} holds no finished checkpoint; let train.py save one there first.')
     if _is_step(which) and int(which) in steps:
         if (found := manifest.damage(copies.of(folder / which))) and not is_going(folder / which):
             raise ValueError(f'The checkpoint of step {which} in {folder} is damaged: {found}. There are {steps}.')
-        return _describe(copies.of(folder / which))
+        return describe(copies.of(folder / which))
     undamaged = map(copies.of, _undamaged(reversed(paths), copies))
     newest = next(undamaged, None)
     if newest is None:
+        if sealed(folder) != whole:  # while they were verified a newer one has come
+            raise Gone
         raise ValueError(f'{folder} holds no finished checkpoint that is undamaged, only {steps}.')
     if which == 'last':
-        return _describe(newest)
-    scored = [checkpoint for checkpoint in map(_describe, [newest, *undamaged]) if checkpoint.metrics]
+        return describe(newest)
+    scored = [checkpoint for checkpoint in map(describe, [newest, *undamaged]) if checkpoint.metrics]
     if which == 'best' and scored:
-        return _best(scored)
+        return best_of(scored)
     raise ValueError(
         f"Expected 'last', 'best' (of {len(scored)} validated ones) or one of the steps {steps}, got '{which}'."
     )
-
-
-def _best(found: Iterable[Checkpoint]) -> Checkpoint | None:
-    scored = (checkpoint for checkpoint in found if checkpoint.metrics)
-    return max(scored, key=lambda checkpoint: (_validation_top1(checkpoint.metrics), checkpoint.step), default=None)
 
 
 def _step_folders(folder: AnyPath) -> list[AnyPath]:
@@ -335,6 +235,10 @@ def _step_folders(folder: AnyPath) -> list[AnyPath]:
     else:
         found = [path for path in folder.iterdir() if _is_step(path.name) and path.is_dir()]
     return sorted(found, key=lambda path: int(path.name))
+
+
+def _sealed(paths: Iterable[AnyPath]) -> list[int]:
+    return [int(path.name) for path in paths if is_remote(path) or (path / manifest.NAME).exists()]
 
 
 def _is_step(name: str) -> bool:
@@ -375,23 +279,3 @@ def _set_aside_damaged(folder: AnyPath, copies: Copies) -> None:
             if _is_step(name) and not whole:
                 drop(folder / name)
     parallel.barrier('damaged checkpoints are set aside')
-
-
-def _describe(path: AnyPath) -> Checkpoint:
-    with gone_if_not_there(path):
-        try:
-            about = dict(ocp.checkpointables_metadata(path.absolute()).custom_metadata)
-            metrics = about.pop('validation')
-            if isinstance(about.get('config'), Mapping):
-                about['config'] = completed(about['config'])
-            return Checkpoint(int(path.name), about, metrics and {name: float(of) for name, of in metrics.items()})
-        except Exception as error:  # many kinds, by what stands there
-            raise ValueError(f'{path} is described as no training does it, {_in_a_line(error)}') from error
-
-
-def _in_a_line(error: Exception) -> str:
-    return ' '.join(f'{type(error).__name__}: {error}'.removeprefix('ValueError: ').split())[:300]
-
-
-def _validation_top1(metrics: dict[str, float]) -> float:
-    return metrics['top1']

@@ -30,7 +30,10 @@ def damage(folder: Path) -> str | None:
         return f'{NAME} cannot be read ({error})'
     if of_files != fingerprint_of(entries):
         return f'{NAME} has changed'
-    there = files(folder)
+    try:
+        there = files(folder)
+    except OSError as error:  # it is being taken away
+        return f'its files cannot be listed ({error})'
     for name in sorted({*entries, *there}):
         if name not in entries:
             return f'{name} was added'

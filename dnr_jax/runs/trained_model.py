@@ -16,6 +16,7 @@ from dnr_jax.files import AnyPath, as_path
 from dnr_jax.runs import checkpoints, config_ranges
 from dnr_jax.runs.identity import CHANGEABLE, differences
 from dnr_jax.runs.state import TrainState
+from dnr_jax.runs.stored import Checkpoint, expect_described
 
 # What may differ from the config of the checkpoint when the model is used.
 USE = (*CHANGEABLE, 'clip', 'data.name')
@@ -44,7 +45,7 @@ def load(workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], Confi
     """
     model = config = None
 
-    def like(found: checkpoints.Checkpoint) -> Any:
+    def like(found: Checkpoint) -> Any:
         nonlocal model, config
         model, shapes = network_of(found)
         stored = found.about['config']
@@ -78,9 +79,9 @@ def save(variables: Mapping[str, Any], about: Mapping[str, Any], workdir: AnyPat
         kept.save(state, {**about, 'unreported': []}, None)
 
 
-def network_of(found: checkpoints.Checkpoint) -> tuple[nn.Module, dict[str, Any]]:
+def network_of(found: Checkpoint) -> tuple[nn.Module, dict[str, Any]]:
     """The network that a checkpoint was trained as, and the shapes of its variables; ValueError if there is none."""
-    checkpoints.expect_described(found)
+    expect_described(found)
     try:
         stored = ConfigDict(found.about['config'])
         config_ranges.expect(stored)

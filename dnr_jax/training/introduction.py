@@ -10,8 +10,8 @@ from dnr_jax import parallel
 from dnr_jax.evaluation import metrics
 from dnr_jax.evaluation.results import describe
 from dnr_jax.files import AnyPath
-from dnr_jax.runs.checkpoints import Checkpoint
 from dnr_jax.runs.state import parameter_count
+from dnr_jax.runs.stored import Checkpoint
 from dnr_jax.training import optimizers
 from dnr_jax.training.setup import Parts, Setup
 

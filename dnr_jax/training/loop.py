@@ -26,7 +26,7 @@ from dnr_jax.evaluation.batches import training_batches, training_shape, views_s
 from dnr_jax.evaluation.results import account, kept_for_results, write
 from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs.agreement import all_or_none, expect_alike
-from dnr_jax.runs.checkpoints import Checkpoint, Checkpoints, expect_described
+from dnr_jax.runs.checkpoints import Checkpoints
 from dnr_jax.runs.identity import code_version
 from dnr_jax.runs.ownership import (
     as_json,
@@ -40,6 +40,7 @@ from dnr_jax.runs.ownership import (
 from dnr_jax.runs.reporting import Reporter, place
 from dnr_jax.runs.state import TrainState
 from dnr_jax.runs.stopping import StopRequest
+from dnr_jax.runs.stored import Checkpoint, expect_described
 from dnr_jax.runs.watchdog import Watchdog
 from dnr_jax.training import initial_weights
 from dnr_jax.training.introduction import conclude, introduce

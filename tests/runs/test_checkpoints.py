@@ -18,7 +18,7 @@ from data.test_workers import wait_until
 
 from benchmarks import corruption
 from dnr_jax import parallel
-from dnr_jax.runs import checkpoints, manifest
+from dnr_jax.runs import checkpoints, manifest, stored
 from dnr_jax.runs.state import TrainState
 
 
@@ -85,7 +85,7 @@ def test_no_folder_and_no_checkpoint(tmp_path):
 def test_restore_is_bit_exact_and_laid_out(folder):
     saved = make_state(3, seed=3)
     with checkpoints.Checkpoints(folder, keep=2) as there:
-        assert there.latest == checkpoints.Checkpoint(4, {'config': {'scales': [1.0, 0.5]}}, None)
+        assert there.latest == stored.Checkpoint(4, {'config': {'scales': [1.0, 0.5]}}, None)
         assert_same(there.restore(3, like(saved)), saved)
 
 
@@ -95,13 +95,13 @@ def test_averages_are_what_is_used_and_parameters_come_back_too(tmp_path):
         there.save(saved, {}, None)
         there.wait()
         assert_same(there.restore(1, like(saved)), saved)
-    variables = checkpoints.load_variables(tmp_path, 1, like(saved.variables))
+    variables = stored.load_variables(tmp_path, 1, like(saved.variables))
     assert_same(variables['params'], saved.average)
 
 
 def test_variables_alone(folder):
     saved = make_state(2, seed=2)
-    variables = checkpoints.load_variables(folder, 2, like(saved.variables))
+    variables = stored.load_variables(folder, 2, like(saved.variables))
     np.testing.assert_array_equal(variables['params']['conv']['kernel'], saved.params['conv']['kernel'])
     assert variables.keys() == {'params', 'batch_stats'}
 
@@ -119,7 +119,7 @@ def test_the_same_step_again(tmp_path):
         there.save(again, {'more': True}, {'top1': 0.5})
         there.wait()
         assert_same(there.restore(1, like(again)), again)
-    assert checkpoints.find(tmp_path, 'best') == checkpoints.Checkpoint(1, {'more': True}, {'top1': 0.5})
+    assert checkpoints.find(tmp_path, 'best') == stored.Checkpoint(1, {'more': True}, {'top1': 0.5})
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_what_is_no_step(copy, name):
 
 def rotating(monkeypatch, happens, before=True):
     """Lets something happen before or after every load; returns the steps that were loaded."""
-    load, steps = checkpoints.load_variables, []
+    load, steps = stored.load_variables, []
 
     def load_variables(folder, step, like):
         steps.append(step)
@@ -216,7 +216,7 @@ def rotating(monkeypatch, happens, before=True):
             happens(folder, step)
         return loaded
 
-    monkeypatch.setattr(checkpoints, 'load_variables', load_variables)
+    monkeypatch.setattr(stored, 'load_variables', load_variables)
     return steps
 
 
@@ -264,6 +264,20 @@ def test_the_step_asked_for_is_taken_away(copy, monkeypatch):
     rotating(monkeypatch, take_away(only_once=True))
     with pytest.raises(ValueError, match=r"one of the steps \[2, 3\], got '4'"):
         checkpoints.load(copy, '4', lambda found: like(make_state(1).variables))
+
+
+def test_one_that_is_sealed_while_all_others_go(copy, monkeypatch):
+    """What was listed is damaged in the end, but for the newest, which had no seal yet."""
+    for step in ('2', '3', '4'):
+        (copy / step / manifest.NAME).unlink()
+
+    def late(path):
+        if path.name == '2':
+            manifest.seal(copy / '4')
+        return False
+
+    monkeypatch.setattr(checkpoints, 'is_going', late)
+    assert checkpoints.find(copy, 'last').step == 4
 
 
 TRAINING = """

@@ -34,6 +34,14 @@ def test_a_seal_covers_all_files_and_can_be_renewed(folder):
     assert {path.name for path in folder.iterdir()} == {'arrays', 'metadata', 'manifest.json'}
 
 
+def test_a_folder_that_goes_while_it_is_read_is_damaged(sealed, monkeypatch):
+    def files(folder):
+        raise FileNotFoundError('arrays')
+
+    monkeypatch.setattr(manifest, 'files', files)
+    assert manifest.damage(sealed) == 'its files cannot be listed (arrays)'
+
+
 @pytest.mark.parametrize(
     ('harm', 'words'),
     [

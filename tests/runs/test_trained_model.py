@@ -9,7 +9,7 @@ from dnr_jax import models, parallel
 from dnr_jax.models.resnet import resnet
 from dnr_jax.models.tanet import AdaptiveBlock
 from dnr_jax.runs import checkpoints, trained_model
-from dnr_jax.runs.checkpoints import Checkpoint
+from dnr_jax.runs.stored import Checkpoint
 
 
 @pytest.fixture

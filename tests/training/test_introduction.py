@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dnr_jax.runs.checkpoints import Checkpoint
+from dnr_jax.runs.stored import Checkpoint
 from dnr_jax.training import introduction
 
 
