@@ -85,7 +85,6 @@ ALLOWED = {  # what makes a local path of something else than text of a user, wi
     'export/alone.py': 'stands alone, without the package',
     'export/check.py': 'a temporary folder',
     'runs/identity.py': 'the sources of the package',
-    'runs/lock.py': 'the kernel',
 }
 
 
