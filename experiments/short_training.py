@@ -33,7 +33,7 @@ from dnr_jax.files import written_whole
 from dnr_jax.runs.state import create_state
 from dnr_jax.statistics_report import drift
 from dnr_jax.training import optimizers, train_step
-from dnr_jax.training.checks import clips_per_statistic
+from dnr_jax.training.train_step import clips_per_statistic
 
 PRECISE_BATCHES = 16
 LOSSES_TOLD = 12  # means over as many parts of the training

@@ -18,13 +18,14 @@ from dnr_jax.ahead_of_time.hlo import Program
 from dnr_jax.ahead_of_time.largest import largest
 from dnr_jax.command.terminal import tell
 from dnr_jax.data.source import open_split
-from dnr_jax.evaluation.batches import training_shape, views_shape
+from dnr_jax.evaluation.batches import steps_per_epoch, training_shape, views_shape
 from dnr_jax.runs.reporting import as_time
 from dnr_jax.runs.state import parameter_count
-from dnr_jax.training.checks import expect_sound, expect_warmed_up
-from dnr_jax.training.choices import open_keys
+from dnr_jax.training.checks import expect_sound, expect_videos
+from dnr_jax.training.choices import open_keys, resolved
 from dnr_jax.training.introduction import notes, notes_of_a_step
-from dnr_jax.training.setup import Parts, assemble, epoch_of, resolved
+from dnr_jax.training.parts import Parts
+from dnr_jax.training.setup import assemble
 
 # Where in a program an operation comes from, the first that is found; what is outside the gradient is the update. What
 # is fused stands under one of its names: that of the convolution where there is one.
@@ -51,13 +52,11 @@ def estimate(config: ConfigDict, accelerators: str, classes: int | None, largest
     mesh = parallel.make_mesh(topology.devices)
     config, chosen = resolved(config, mesh, {}) if open_keys(config) else (config, [])
     expect_sound(config, mesh)
-    classes, steps_per_epoch = of_data(config, classes)
-    parts = assemble(config, mesh, classes, steps_per_epoch or EPOCH)
-    if steps_per_epoch:
-        expect_warmed_up(config, parts.total_steps)
+    classes, steps = of_data(config, classes)
+    parts = assemble(config, mesh, classes, steps or EPOCH)
     yield "estimates of XLA's compilers; nothing is run"
     yield from chosen
-    yield from introduction(config, parts, classes, steps_per_epoch)
+    yield from introduction(config, parts, classes, steps)
     memory = usable(topology)
     trained = ask(partial(parallel.compiled, parts.train_step, parts.shapes(), training_shape(config), mesh))
     yield compiles_line('training', trained)
@@ -86,7 +85,8 @@ def of_data(config: ConfigDict, classes: int | None) -> tuple[int, int | None]:
     found = len(train.label_names)
     if classes not in (None, found):
         raise ValueError(f'--classes is for data that is not prepared: {train.name} has {found}, got {classes}.')
-    return found, epoch_of(config, train)
+    expect_videos(config, train)
+    return found, steps_per_epoch(config, len(train))
 
 
 def usable(topology: topologies.Topology) -> int:
@@ -95,10 +95,10 @@ def usable(topology: topologies.Topology) -> int:
     return int(topology.memory * float(told or TAKEN[topology.platform]))
 
 
-def introduction(config: ConfigDict, parts: Parts, classes: int, steps_per_epoch: int | None) -> Iterator[str]:
+def introduction(config: ConfigDict, parts: Parts, classes: int, steps: int | None) -> Iterator[str]:
     """What is to be trained on what, and where it leaves the recipe."""
     batch_size = config.train.batch_size
-    epoch = f'{steps_per_epoch:,} steps an epoch' if steps_per_epoch else 'steps an epoch are not known without data'
+    epoch = f'{steps:,} steps an epoch' if steps else 'steps an epoch are not known without data'
     yield (
         f'network    {config.model.backbone}, norms {config.model.norms}: {parameter_count(parts.shapes().params):,} '
         f'parameters, {config.model.dtype}, {classes} classes'
@@ -107,7 +107,7 @@ def introduction(config: ConfigDict, parts: Parts, classes: int, steps_per_epoch
         f'devices    {parallel.describe(parts.mesh)}: {batch_size} clips a step, {batch_size // parts.mesh.size} per '
         f'device, {parts.clips_per_statistic} per statistic; {epoch}'
     )
-    yield from notes(config, parts) if steps_per_epoch else notes_of_a_step(config, parts)
+    yield from notes(config, parts) if steps else notes_of_a_step(config, parts)
 
 
 def compiles_line(name: str, answer: Answer) -> str:

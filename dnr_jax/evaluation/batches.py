@@ -1,8 +1,9 @@
-"""Batches of clips as the sections of a config ask for them, each process its own share; and their shapes.
+"""Batches of clips as the sections of a config ask for them, each process its own share; their shapes and number.
 
 Axes: B clips or videos, V views, T frames, H W space.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -12,6 +13,8 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource
+
+SCORED = ('validation', 'test')  # sections of the config that say how a score is taken
 
 
 def training_shape(config: ConfigDict) -> tuple[int, ...]:
@@ -24,6 +27,11 @@ def views_shape(config: ConfigDict, section: str) -> tuple[int, ...]:
     """Of the clips of a step that scores by that section, over all devices, [B V T H W C]."""
     of = config[section]
     return of.batch_size, of.clips * of.crops, config.clip.frames, of.size, of.size, 3
+
+
+def steps_per_epoch(config: ConfigDict, videos: int) -> int:
+    """Steps in which each of so many training videos is read as often as config.augment.repeats says."""
+    return math.ceil(videos * config.augment.repeats / config.train.batch_size)
 
 
 def training_batches(config: ConfigDict, source: VideoSource, mesh: parallel.Mesh, start_step: int) -> pipeline.Batches:

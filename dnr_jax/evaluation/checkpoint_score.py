@@ -10,7 +10,7 @@ from dnr_jax.command.terminal import tell
 from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.evaluation import multi_view
 from dnr_jax.evaluation.eval_step import make_predict
-from dnr_jax.evaluation.precise_statistics import compile_observe, expect_sets, observed_model, scored_model
+from dnr_jax.evaluation.precise_statistics import expect_sets, make_observe, scored_model
 from dnr_jax.evaluation.results import expect_replaceable, folder_name, kept_for_results, results_in, write
 from dnr_jax.evaluation.scoring import evaluate, with_precise_statistics
 from dnr_jax.files import AnyPath, absolute, as_path
@@ -96,7 +96,6 @@ def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_mode
     Raises ValueError if the videos to take them of are not those that the model was trained on.
     """
     config, variables = found.config, found.variables
-    counted = config.run.self_inclusive
     expect_sets(config, mesh)
     if not config.run.precise_batches:
         return found
@@ -106,8 +105,8 @@ def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_mode
             f'Precise statistics are of the videos that a model was trained on, and {train.name} holds others: give '
             'those with --config.data.name and --config.data.dir, or take config.run.precise_batches=0.'
         )
-    observe = compile_observe(observed_model(found.model, counted), variables, config.pixels.to_dict(), mesh)
+    observe = make_observe(config, found.model, variables, mesh)
     return found._replace(
-        model=scored_model(found.model, counted),
+        model=scored_model(found.model, config.run.self_inclusive),
         variables=with_precise_statistics(observe, variables, train, config, mesh, before_batch=lambda: None),
     )

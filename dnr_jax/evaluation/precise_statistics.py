@@ -83,6 +83,15 @@ def compile_observe(
     return parallel.compile_eval_step(partial(observe, model=model, pixels=pixels), mesh)
 
 
+def make_observe(
+    config: ConfigDict, model: nn.Module, variables: Mapping[str, PyTree], mesh: parallel.Mesh
+) -> Callable | None:
+    """`compile_observe` of what that config scores with; None where it takes no precise statistics."""
+    if not config.run.precise_batches:
+        return None
+    return compile_observe(observed_model(model, config.run.self_inclusive), variables, config.pixels.to_dict(), mesh)
+
+
 def of_whole_batches(model: nn.Module) -> nn.Module:
     """The model with statistics of all clips of a batch, however it is trained: the same on any number of devices."""
     return model.clone(norm=partial(model.norm, statistics_scope='global'))

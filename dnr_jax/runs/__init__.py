@@ -2,7 +2,8 @@
 
     checkpoints, stored, manifest  states, sealed; an undamaged one is found again
     ownership, lock, identity      one run at a time, of one training
-    agreement, stopping, watchdog  processes that begin alike, stop together, and do not hang
+    agreement                      processes that begin alike
+    guards, stopping, watchdog     that stop together, and do not hang
     config_ranges, trained_model   a config that holds; the model of a checkpoint, ready to be used
     reporting                      what is told while it goes on: lines, curves
     state, transfer                what a training carries; what becomes of arrays that change networks
@@ -15,6 +16,7 @@ __all__ = [
     'checkpoints',
     'config_ranges',
     'copies',
+    'guards',
     'identity',
     'lock',
     'manifest',

@@ -35,7 +35,7 @@ WORKDIR = flags.DEFINE_string('workdir', None, 'Folder for checkpoints, logs and
 def main(arguments: list[str]) -> None:
     command.expect_no_more(arguments)
     if SHOW.value:
-        from dnr_jax.training.setup import shown
+        from dnr_jax.training.choices import shown
 
         return tell(table(shown(CONFIG.value), KEYS.read_text()))
     CONNECT()

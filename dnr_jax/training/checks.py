@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 
+import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
@@ -12,11 +13,10 @@ from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.transforms import train_transform
 from dnr_jax.evaluation import multi_view, precise_statistics
-from dnr_jax.norms.statistics import clips_of_scope
+from dnr_jax.evaluation.batches import SCORED, steps_per_epoch, training_shape, views_shape
 from dnr_jax.registry import choose
 from dnr_jax.runs import config_ranges
-
-SCORED = ('validation', 'test')  # sections of the config that say how a score is taken
+from dnr_jax.training.parts import Parts
 
 
 def expect_sound(config: ConfigDict, mesh: parallel.Mesh) -> None:
@@ -27,6 +27,19 @@ def expect_sound(config: ConfigDict, mesh: parallel.Mesh) -> None:
     for section in SCORED:
         multi_view.expect(config[section], section)
     precise_statistics.expect_sets(config, mesh)
+
+
+def expect_videos(config: ConfigDict, train: VideoSource) -> None:
+    """Raises ValueError for videos that nothing can be learned of like that: labels, clips, length of the training."""
+    expect_labels(train)
+    expect_clips(config, train.label_names)
+    expect_warmed_up(config, steps_per_epoch(config, len(train)) * config.train.epochs)
+
+
+def expect_fitting(config: ConfigDict, parts: Parts) -> None:
+    """Raises ValueError for what fits no layer of the model, or not the clips of a step."""
+    expect_frozen(config.model.norm.frozen_statistics, parts.shapes().batch_stats)
+    expect_steps_that_fit(config, parts)
 
 
 def expect_labels(train: VideoSource) -> None:
@@ -69,14 +82,15 @@ def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
         )
 
 
-def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
-    """How many clips share batch statistics; ValueError if devices or micro-batches cannot be divided like that."""
-    on_device = config.train.batch_size // mesh.size
-    parts = config.train.micro_batches
-    if on_device % parts:
-        raise ValueError(
-            f'config.train.micro_batches divides the {on_device} clips of a device: expected a divisor, got {parts}.'
-        )
-    scope = config.model.norm.statistics_scope
-    clips = clips_of_scope(scope, on_device // parts)
-    return clips * mesh.size if scope == 'global' else clips
+def expect_steps_that_fit(config: ConfigDict, parts: Parts) -> None:
+    """Traces all steps over the shapes that they are to take; what does not fit is a ValueError."""
+    state, batch = parts.shapes(), parallel.batch_shapes(training_shape(config))
+    jax.eval_shape(parts.train_step, state, batch)
+    variables = state.variables
+    if parts.observe:
+        _, of_devices = jax.eval_shape(parts.observe, variables, batch)
+        per_hop = jax.tree.map(lambda of: jax.ShapeDtypeStruct(of.shape[1:], of.dtype), of_devices)
+        variables = {**variables, 'batch_stats': per_hop}
+    for section in SCORED:
+        batch = parallel.batch_shapes(views_shape(config, section))
+        jax.eval_shape(parts.predict[section], variables, batch)

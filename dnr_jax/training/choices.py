@@ -15,8 +15,9 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.data import inventory
 from dnr_jax.data.source import find_folder, open_split
+from dnr_jax.evaluation.batches import steps_per_epoch
 from dnr_jax.runs import config_ranges
-from dnr_jax.training.checks import clips_per_statistic
+from dnr_jax.training.train_step import clips_per_statistic
 
 HELD_BACK = 20  # percent of the training videos, to validate on where no split is there for it
 STEPS, EPOCHS = 480, 30  # of a training, at least
@@ -44,6 +45,25 @@ class Data(NamedTuple):
 def open_keys(config: ConfigDict) -> list[str]:
     """The dotted keys that have no value."""
     return [key for key, value in flatten_dict(config.to_dict(), sep='.').items() if value is None]
+
+
+def resolved(config: ConfigDict, mesh: parallel.Mesh, begun: Mapping[str, Any]) -> tuple[ConfigDict, list[str]]:
+    """The config with the full name of its data, lest it become ambiguous, and a value for every key.
+
+    With what was chosen, to read; see `choose`. ValueError if there is no such data set.
+    """
+    config = config.copy_and_resolve_references()
+    folder = find_folder(config.data.name, config.data.dir)
+    config.data.name = '/'.join(folder.parts[-3:-1])
+    return config, choose(config, mesh, begun)
+
+
+def shown(config: ConfigDict) -> ConfigDict:
+    """The config with what its data chooses, where that is prepared; what it leaves open stays open else."""
+    try:
+        return resolved(config, parallel.make_mesh(), {})[0] if open_keys(config) else config
+    except ValueError:
+        return config
 
 
 def choose(config: ConfigDict, mesh: parallel.Mesh, begun: Mapping[str, Any]) -> list[str]:
@@ -128,7 +148,7 @@ def test_clips(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[int
 
 
 def epochs(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[int, str]:
-    a_epoch = steps_of_an_epoch(config, data)
+    a_epoch = steps_per_epoch(config, data.train)
     chosen = max(math.ceil(STEPS / a_epoch), EPOCHS)
     return chosen, f'{chosen * a_epoch:,} steps; from {STEPS} steps and {EPOCHS} epochs on'
 
@@ -153,12 +173,8 @@ def log_every(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[int,
     return max(total_steps(config, data) // 20, 1), 'twenty times in all'
 
 
-def steps_of_an_epoch(config: ConfigDict, data: Data) -> int:
-    return math.ceil(data.train * config.augment.repeats / config.train.batch_size)
-
-
 def total_steps(config: ConfigDict, data: Data) -> int:
-    return steps_of_an_epoch(config, data) * config.train.epochs
+    return steps_per_epoch(config, data.train) * config.train.epochs
 
 
 # In the order in which they are applied. A recipe is what was chosen: there is none to leave.

@@ -20,8 +20,10 @@ from dnr_jax.evaluation.batches import training_batches, training_shape, views_s
 from dnr_jax.runs.reporting import as_time
 from dnr_jax.runs.state import byte_count
 from dnr_jax.training import optimizers
+from dnr_jax.training.choices import resolved
 from dnr_jax.training.introduction import introduce
-from dnr_jax.training.setup import Setup, prepare, resolved
+from dnr_jax.training.parts import Setup
+from dnr_jax.training.setup import prepare
 
 TIMED_STEPS = 2
 TIMED_BATCHES = 8  # of the loader, after as many that fill its queues

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
+from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.files import AnyPath
 from dnr_jax.runs import trained_model, transfer
 from dnr_jax.runs.state import TrainState
+from dnr_jax.training.parts import Setup
 
 
 class Initial(NamedTuple):
@@ -29,6 +31,11 @@ class Initial(NamedTuple):
         params = variables['params']
         average = jax.tree.map(jnp.copy, params) if state.average else {}
         return state.replace(params=params, average=average, batch_stats=variables.get('batch_stats', {}))
+
+
+def of_config(config: ConfigDict, setup: Setup) -> Initial:
+    """The weights of config.init_from, see `read`."""
+    return read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
 
 
 def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], mesh: parallel.Mesh) -> Initial:

@@ -13,7 +13,7 @@ from dnr_jax.files import AnyPath
 from dnr_jax.runs.state import parameter_count
 from dnr_jax.runs.stored import Checkpoint
 from dnr_jax.training import optimizers
-from dnr_jax.training.setup import Parts, Setup
+from dnr_jax.training.parts import Parts, Setup
 
 UNTRAINED_SHARE = 0.01  # that a moving average of the parameters may hold of those it began with
 

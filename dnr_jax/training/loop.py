@@ -10,10 +10,9 @@ bit, where an uninterrupted one would.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,12 +20,11 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.signals import Stopped
-from dnr_jax.evaluation import examples, scores, scoring
-from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
-from dnr_jax.evaluation.results import account, kept_for_results, write
+from dnr_jax.evaluation.batches import training_batches
 from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs.agreement import all_or_none, expect_alike
 from dnr_jax.runs.checkpoints import Checkpoints
+from dnr_jax.runs.guards import Guards
 from dnr_jax.runs.identity import code_version
 from dnr_jax.runs.ownership import (
     as_json,
@@ -37,28 +35,19 @@ from dnr_jax.runs.ownership import (
     expect_steps_left,
     kept,
 )
-from dnr_jax.runs.reporting import Reporter, place
+from dnr_jax.runs.reporting import Reporter
 from dnr_jax.runs.state import TrainState
 from dnr_jax.runs.stopping import StopRequest
 from dnr_jax.runs.stored import Checkpoint, expect_described
 from dnr_jax.runs.watchdog import Watchdog
 from dnr_jax.training import initial_weights
+from dnr_jax.training.choices import resolved
 from dnr_jax.training.introduction import conclude, introduce
+from dnr_jax.training.parts import Setup
 from dnr_jax.training.profiling import Profiler
 from dnr_jax.training.progress import Progress
-from dnr_jax.training.setup import Setup, prepare, resolved
-
-
-class Guards(NamedTuple):
-    """What may end a run from outside of it."""
-
-    stop: StopRequest
-    watchdog: Watchdog
-
-    def wait_for(self, what: str) -> None:
-        """A safe place: answers a request to stop, and then waits for this, but not for ever."""
-        self.stop.check()
-        self.watchdog.expect(what)
+from dnr_jax.training.setup import prepare
+from dnr_jax.training.validation import Scoring
 
 
 def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change: Sequence[str] = ()) -> dict[str, Any]:
@@ -79,7 +68,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
         with all_or_none():
             setup = prepare(config)
             if config.init_from and not (workdir / 'config.json').exists():
-                weights_to_begin_with(setup, config)  # what does not fit is refused before the folder is claimed
+                initial_weights.of_config(config, setup)  # what does not fit is refused before the folder is claimed
         expect_alike({'videos': setup.fingerprints})
         stack.enter_context(kept(workdir / '.lock', f'The work folder {workdir}'))
         with claimed(workdir, config, allow_change):
@@ -90,7 +79,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
                 expect_steps_left(newest.step, setup.total_steps, config)
                 expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
                 expect_same_state(checkpoints.unlike(newest.step, setup.shapes()), newest.about['config'], config)
-            weights = weights_to_begin_with(setup, config) if config.init_from and newest is None else None
+            weights = initial_weights.of_config(config, setup) if config.init_from and newest is None else None
             state = start(setup, config.seed, checkpoints, newest, weights)
         reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
         reporter.line('\n'.join([*chosen, introduce(config, setup, int(state.step))]))
@@ -110,11 +99,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
         return results
 
 
-def weights_to_begin_with(setup: Setup, config: ConfigDict) -> initial_weights.Initial:
-    """The weights of config.init_from; ValueError if they do not fit."""
-    return initial_weights.read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
-
-
 def start(
     setup: Setup,
     seed: int,
@@ -128,85 +112,6 @@ def start(
         return checkpoints.restore(newest.step, parallel.abstract(setup.shapes(), everywhere))
     fresh = jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
     return weights.into(fresh) if weights else fresh
-
-
-class Scoring:
-    """Scores states of a training and reports the scores. What that takes is compiled once, and untimed.
-
-    `best` is the highest top-1 that the training was validated with before, -inf if it was not.
-    """
-
-    def __init__(self, config: ConfigDict, setup: Setup, guards: Guards, reporter: Reporter, best: float):
-        self._config, self._setup, self._guards, self._reporter = config, setup, guards, reporter
-        self._best, self._label_names = best, setup.train.label_names
-        self._examples: examples.Examples | None = None  # of validation, once they are shown
-        self._programs: dict[tuple[Callable, tuple[int, ...]], Callable] = {}
-
-    def validate(self, state: TrainState) -> dict[str, float | int] | None:
-        """The validation scores; None if no label is known."""
-        step, setup = int(state.step), self._setup
-        predictions = self._predictions(state, 'validation')
-        results = account(predictions, self._config, 'validation')
-        summary = self._record(step, 'validation', predictions)
-        self._reporter.picture(step, 'validation/examples', partial(self._draw_examples, predictions))
-        top1 = summary.get('top1', -math.inf)
-        is_best, self._best = top1 > self._best, max(top1, self._best)
-        where = place(step, setup.total_steps, setup.steps_per_epoch)
-        mark = '  new best' if is_best else ''
-        self._reporter.line(f'{where}  validation: {scores.in_short(results)}{mark}{scores.notes(results)}')
-        return summary if 'top1' in summary else None
-
-    def test(self, state: TrainState, out: AnyPath) -> dict[str, Any]:
-        """The test results, written to `out`."""
-        step, setup = int(state.step), self._setup
-        predictions = self._predictions(state, 'test')
-        self._guards.watchdog.rest()
-        with kept_for_results(out, patient=True):
-            results = write(out, predictions, setup.test, self._config, step, setup.fingerprints)
-        self._record(step, 'test', predictions)
-        self._reporter.line(scores.to_text('test', results))
-        return results
-
-    def _record(self, step: int, section: str, predictions: scoring.Predictions) -> dict[str, float | int]:
-        summary = scores.summarize(predictions)
-        self._reporter.scalars(step, section, summary)
-        if 'top1' in summary:
-            draw = partial(scores.confusion_figure, scores.confusion_matrix(predictions), self._label_names, section)
-            self._reporter.picture(step, f'{section}/confusion', draw)
-        return summary
-
-    def _draw_examples(self, predictions: scoring.Predictions) -> Any:
-        if self._examples is None:
-            self._examples = examples.read(self._setup.validation, self._config, 'validation')
-        return examples.draw(self._examples, predictions, self._label_names, 'validation')
-
-    def _predictions(self, state: TrainState, section: str) -> scoring.Predictions:
-        variables = self._as_scored(state.variables)
-        return scoring.evaluate(
-            self._program(self._setup.predict[section], variables, views_shape(self._config, section)),
-            variables,
-            getattr(self._setup, section),
-            self._config,
-            section,
-            self._setup.mesh,
-            before_batch=lambda: self._guards.wait_for(f'a batch to score of {section}'),
-        )
-
-    def _as_scored(self, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        """With precise statistics, where the config asks for them."""
-        config, setup = self._config, self._setup
-        if not setup.observe:
-            return variables
-        observe = self._program(setup.observe, variables, training_shape(config))
-        wait = partial(self._guards.wait_for, 'a batch for precise statistics')
-        return scoring.with_precise_statistics(observe, variables, setup.train, config, setup.mesh, wait)
-
-    def _program(self, step: Callable, variables: Mapping[str, Any], clip_shape: tuple[int, ...]) -> Callable:
-        """The step compiled for clips of that shape."""
-        if (step, clip_shape) not in self._programs:
-            self._guards.watchdog.rest()
-            self._programs[step, clip_shape] = parallel.compiled(step, variables, clip_shape, self._setup.mesh)
-        return self._programs[step, clip_shape]
 
 
 class Training:

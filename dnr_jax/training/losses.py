@@ -4,7 +4,7 @@
 
     w_k ~ n_k ^ -p,    n_k the videos of class k, p = 0 for weights of 1, 1 for classes that weigh the same together
 
-Axes: B examples, K classes.
+Axes: N videos, B examples, K classes.
 """
 
 import jax
@@ -33,6 +33,12 @@ def class_weights(counts: Int[np.ndarray, 'K'], power: float | int) -> Float[np.
     """
     weights = np.where(counts > 0, np.maximum(counts, 1.0) ** -power, 0.0)
     return weights * counts.sum() / (weights * counts).sum()
+
+
+def weights_of_labels(labels: Int[np.ndarray, 'N'], classes: int, power: float | int) -> tuple[float, ...] | None:
+    """`class_weights` of the classes of N labelled videos; None for power 0, where all weigh alike."""
+    counts = np.bincount(labels, minlength=classes)
+    return tuple(map(float, class_weights(counts, power))) if power else None
 
 
 def soft_cross_entropy(logits: Float[Array, 'B K'], targets: Float[Array, 'B K']) -> Float[Array, 'B']:

@@ -184,6 +184,9 @@ def test_classes_come_from_data_or_a_flag(config, tiny_dir, tmp_path):
         estimates.of_data(config, None)
     assert estimates.of_data(config, 400) == (400, None)
     config.data.dir, config.data.name = str(tiny_dir), 'moving_shapes/tiny'
+    with pytest.raises(ValueError, match='warmup_steps: expected fewer than the'):
+        estimates.of_data(config, None)
+    config.schedule.warmup_steps = 0
     assert estimates.of_data(config, None) == estimates.of_data(config, 8)
     assert estimates.of_data(config, None)[0] == 8 and estimates.of_data(config, None)[1] > 1
     with pytest.raises(ValueError, match='has 8, got 400'):

@@ -48,7 +48,7 @@ MESH = parallel.make_mesh()  # of two devices
 def choose(config, begun=None):
     """(all open keys with what was chosen, what was told)."""
     keys = choices.open_keys(config)
-    config, told = setup.resolved(config, MESH, begun or {})
+    config, told = choices.resolved(config, MESH, begun or {})
     assert not choices.open_keys(config)
     return {key: config.get_oneway_ref(key).get() if '.' not in key else of(config, key) for key in keys}, told
 
@@ -91,40 +91,40 @@ def test_what_was_set_stays_and_is_chosen_by(config):
 
 
 def test_nothing_is_said_of_a_recipe(config):
-    config, _ = setup.resolved(config, MESH, {})
+    config, _ = choices.resolved(config, MESH, {})
     assert not list(introduction.notes(config, setup.prepare(config)))
 
 
 def test_a_training_goes_on_as_it_was_begun(config):
-    begun, _ = setup.resolved(config, MESH, {})
+    begun, _ = choices.resolved(config, MESH, {})
     begun.train.epochs, begun.clip.stride = 7, 2
-    again, told = setup.resolved(config, MESH, begun.to_dict())
+    again, told = choices.resolved(config, MESH, begun.to_dict())
     assert again.to_dict() == begun.to_dict() and len(told) == 1 and 'train.epochs=7' in told[0]
 
 
 def test_nothing_to_train_on(config):
     config.data.name = 'videos/later-original'
     with pytest.raises(ValueError, match=r'only test \(2\).*eval.py .*name=videos/later-original .*split=test'):
-        setup.resolved(config, MESH, {})
+        choices.resolved(config, MESH, {})
 
 
 def test_what_is_out_of_range_is_refused_before_it_is_divided_by(config):
     config.train.batch_size = 0
     with pytest.raises(ValueError, match='config.train.batch_size: expected a whole number, 1 or more, got 0'):
-        setup.resolved(config, MESH, {})
+        choices.resolved(config, MESH, {})
 
 
 def test_a_config_without_open_keys_stays_as_it_is(folder):
     config = moving_shapes.get_config()
     assert choices.choose(config, MESH, {'train': {'epochs': 9}}) == []
     assert config.to_dict() == moving_shapes.get_config().to_dict()
-    assert setup.shown(config) is config
+    assert choices.shown(config) is config
 
 
 def test_a_config_is_shown_with_its_data_and_without(config, folder):
-    assert setup.shown(config).clip.stride == 3
+    assert choices.shown(config).clip.stride == 3
     config.data.name = 'videos/nowhere'
-    assert setup.shown(config).clip.stride is None
+    assert choices.shown(config).clip.stride is None
 
 
 DATA = Data({'train': 5000, 'validation': 500}, train=5000, frames=300, frame_step=1)

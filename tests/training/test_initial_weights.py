@@ -14,7 +14,7 @@ from dnr_jax import models, parallel
 from dnr_jax.models.resnet import BasicBlock, resnet
 from dnr_jax.runs import trained_model, transfer
 from dnr_jax.runs.state import TrainState
-from dnr_jax.training import initial_weights, loop
+from dnr_jax.training import initial_weights, loop, validation
 
 NAMES = ('a', 'b', 'c')
 CLIP = (1, 2, 16, 16, 3)
@@ -144,8 +144,8 @@ def training_config(tiny_dir, source):
 
 def test_a_training_begins_with_them_once(tiny_dir, tmp_path, capsys, monkeypatch):
     """After an epoch at rate zero they are there still, as average too; and a run that goes on needs no source."""
-    monkeypatch.setattr(loop.Scoring, 'validate', lambda self, state: None)
-    monkeypatch.setattr(loop.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
+    monkeypatch.setattr(validation.Scoring, 'validate', lambda self, state: None)
+    monkeypatch.setattr(validation.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
     source = saved(tmp_path / 'source', 'batch')
     config = training_config(tiny_dir, tmp_path / 'source')
     results = loop.train_and_evaluate(config, tmp_path / 'run')

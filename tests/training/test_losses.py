@@ -7,7 +7,7 @@ import pytest
 from configs import moving_shapes
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import metrics
-from dnr_jax.training import losses, setup
+from dnr_jax.training import losses
 
 LOGITS = jnp.log(jnp.array([[0.5, 0.25, 0.125, 0.125], [0.25, 0.25, 0.25, 0.25]]))
 LABEL = jnp.array([2, 0])
@@ -50,8 +50,8 @@ def test_class_weights_by_hand():
 def test_class_weights_of_a_config_are_of_its_videos(tiny_dir):
     config = moving_shapes.get_config()
     train = open_split('moving_shapes/tiny', tiny_dir, 'train[:10%]')
-    assert setup.weights_of_classes(config, train) is None
+    assert losses.weights_of_labels(train.labels, 8, config.train.class_weights) is None
     config.train.class_weights = 1.0
-    weights = np.array(setup.weights_of_classes(config, train))
+    weights = np.array(losses.weights_of_labels(train.labels, 8, config.train.class_weights))
     counts = np.bincount([train[place]['label'] for place in range(len(train))], minlength=8)
     np.testing.assert_allclose(weights * counts, np.where(counts, len(train) / np.count_nonzero(counts), 0))

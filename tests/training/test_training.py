@@ -24,8 +24,9 @@ from dnr_jax.evaluation import checkpoint_score
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.results import kept_for_results
 from dnr_jax.runs import ownership
+from dnr_jax.runs.guards import Guards
 from dnr_jax.runs.reporting import Reporter
-from dnr_jax.training import introduction, loop, setup
+from dnr_jax.training import introduction, loop, setup, validation
 from dnr_jax.training.dry_run import dry_run
 
 pytestmark = pytest.mark.usefixtures('resnet2')
@@ -110,7 +111,7 @@ def assert_same_end(workdir, other):
 )
 def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tmp_path, monkeypatch, moment):
     """Also between two reports, and while it validates after step 6, which the continued run then does."""
-    wait_for = loop.Guards.wait_for
+    wait_for = Guards.wait_for
 
     def stop_at(self, what):
         if what == moment:
@@ -118,7 +119,7 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_end(finished, config, tm
         wait_for(self, what)
 
     with monkeypatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr(loop.Guards, 'wait_for', stop_at)
+        patch.setattr(Guards, 'wait_for', stop_at)
         loop.train_and_evaluate(config, tmp_path)
     assert (tmp_path / 'checkpoints' / ('5' if 'step' in moment else '6')).is_dir()
     assert loop.train_and_evaluate(config, tmp_path) == finished[1]
@@ -228,7 +229,7 @@ class Heard(Reporter):
         pass
 
 
-class Told(loop.Guards):
+class Told(Guards):
     """Guards that remember their words."""
 
     def wait_for(self, what):
@@ -249,7 +250,7 @@ def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_ba
     made = setup.prepare(config)
     state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), made.shapes())
     guards = Told(words, SimpleNamespace(rest=lambda: words.append('rest')))
-    scoring = loop.Scoring(config, made, guards, Heard(), best=-1.0)
+    scoring = validation.Scoring(config, made, guards, Heard(), best=-1.0)
     assert scoring.validate(state) == scoring.validate(state)
     line = 'step      0/9  epoch    0.00  validation: loss 2.0794  top-1 0.0%  mean class 12.5%'  # of equal logits
     assert scoring._reporter.lines == [f'{line}  new best', line]
