@@ -1,4 +1,4 @@
-"""A bucket in memory, in place of gs://, with faults at wish; it needs no package and no network."""
+"""A bucket in memory, in place of gs://, with faults and little room at wish; it needs no package and no network."""
 
 import asyncio
 from collections import Counter
@@ -8,8 +8,15 @@ from fsspec.asyn import AsyncFileSystem
 from dnr_jax.files import buckets
 
 OBJECTS: dict[str, bytes] = {}  # by 'bucket/name'; a bucket is there once it is named
+ROOM: list[int] = []  # bytes that the bucket holds at most, if any are given
 FAULTS: list = []  # exceptions, or lengths to cut to, of the next requests; None lets one through
 ASKED: Counter = Counter()  # requests, by kind
+
+
+class Full(Exception):
+    """As gcsfs tells that a bucket takes no more."""
+
+    code = 507
 
 
 class Memory(AsyncFileSystem):
@@ -33,12 +40,18 @@ class Memory(AsyncFileSystem):
         name = self._strip_protocol(path)
         if mode == 'create' and name in OBJECTS:
             raise FileExistsError(name)
-        OBJECTS[name] = bytes(value)
+        self._put(name, bytes(value))
 
     async def _put_file(self, lpath, rpath, **_):
         self._asked('put', rpath)
         with open(lpath, 'rb') as file:
-            OBJECTS[self._strip_protocol(rpath)] = await asyncio.to_thread(file.read)
+            self._put(self._strip_protocol(rpath), await asyncio.to_thread(file.read))
+
+    def _put(self, name: str, data: bytes) -> None:
+        others = sum(len(there) for other, there in OBJECTS.items() if other != name)
+        if ROOM and others + len(data) > ROOM[0]:
+            raise Full('Insufficient storage')
+        OBJECTS[name] = data
 
     async def _get_file(self, rpath, lpath, **_):
         self._asked('get', rpath)
@@ -98,7 +111,7 @@ class Fake(buckets.Patient, Memory):
 
 def stand_in(monkeypatch) -> None:
     """gs:// leads to an empty bucket of this kind, and pauses are short."""
-    for kept in (OBJECTS, FAULTS, ASKED):
+    for kept in (OBJECTS, ROOM, FAULTS, ASKED):
         kept.clear()
     monkeypatch.setitem(buckets.CLASSES, 'gs', lambda: Fake)
     monkeypatch.setattr(buckets, 'PAUSES', (0.0, 0.0))

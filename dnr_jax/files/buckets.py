@@ -36,6 +36,7 @@ _CREDENTIALS = {  # errors of botocore and google.auth, by name: neither need be
     'CredentialRetrievalError', 'ProfileNotFound', 'DefaultCredentialsError', 'RefreshError', 'PermissionError',
 }  # fmt: skip
 _EXPIRED = 'ExpiredToken', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'Forbidden', 'AccessDenied', 'Unauthorized'
+_FULL = 'quotaexceeded', 'quota exceeded', 'storagefull', 'insufficient storage'  # in small letters
 _SIGN_IN = {
     'gs': 'sign in with gcloud auth application-default login, or name a key file in GOOGLE_APPLICATION_CREDENTIALS',
     's3': 'sign in with aws sso login or aws configure, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY',
@@ -148,11 +149,16 @@ def beyond_help(error: Exception, name: str) -> str | None:
     """Why trying again cannot mend an error; None where it may."""
     code = getattr(error, 'code', None)
     code = int(code) if str(code).isdecimal() else None
+    if code in (408, 429):
+        return None
     words = _in_a_line(error)
+    out_of_room = code == 507 or getattr(error, 'errno', None) in (errno.ENOSPC, errno.EDQUOT)
+    if out_of_room or any(word in words.lower() for word in _FULL):
+        return f'no room left for it ({words})'
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if kinds & _CREDENTIALS or code in (401, 403) or any(word in words for word in _EXPIRED):
         return f'no right to it with the credentials that were found ({words}); {_SIGN_IN[name.partition("://")[0]]}'
-    if isinstance(error, ValueError) or (code and 400 <= code < 500 and code not in (408, 429)):
+    if isinstance(error, ValueError) or (code and 400 <= code < 500):
         return words
     return None
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -42,10 +43,11 @@ class Reporter:
     def __enter__(self):
         return self
 
-    def __exit__(self, *error):
+    def __exit__(self, kind, *error):
         if self._writes:
             self._tensorboard.close()
-            self._mirror.close()
+            with suppress(*([OSError] if kind else [])):  # what has ended the run is told, not what that led to
+                self._mirror.close()
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Records values of one kind ('train', 'validation', 'test') at a step."""

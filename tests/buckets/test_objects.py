@@ -1,6 +1,7 @@
 """What is asked of a bucket, of one that tells as Google's does and of one that tells as Amazon's does."""
 
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -88,6 +89,38 @@ def test_a_server_that_is_away_is_told_with_the_object(url, monkeypatch):
     file_system = away(**settings, skip_instance_cache=True)
     with pytest.raises(buckets.BucketError, match=f'^{url}/a: .*, tried 3 times$'):
         file_system.cat_file(f'{url}/a')
+
+
+FULL = {  # what servers answer
+    'gs': '{"error": {"code": 507, "message": "Insufficient storage"}}',
+    's3': '<Error><Code>XMinioStorageFull</Code><Message>The minimum of free room is reached.</Message></Error>',
+}
+
+
+def test_a_bucket_that_is_full_is_told_at_once(url):
+    scheme, asked = url.partition('://')[0], []
+
+    class Full(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            asked.append(self.path)
+            self.send_response(507)
+            self.send_header('Content-Length', str(len(FULL[scheme])))
+            self.end_headers()
+            self.wfile.write(FULL[scheme].encode())
+
+        do_POST = do_PUT
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(('127.0.0.1', 0), Full) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f'http://127.0.0.1:{server.server_port}'
+        file_system = buckets.CLASSES[scheme]()(endpoint_url=endpoint, skip_instance_cache=True)
+        with pytest.raises(buckets.BucketError, match=f'^{url}/a: no room left for it '):
+            file_system.pipe_file(f'{url}/a', b'hello')
+        server.shutdown()
+    assert len(asked) == 1
 
 
 def test_missing_credentials_are_told_at_once(s3, monkeypatch):

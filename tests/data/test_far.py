@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from bucket import ASKED, FAULTS, OBJECTS
+from bucket import ASKED, FAULTS, OBJECTS, ROOM
 from numbered_videos import make_video
 
 from dnr_jax.data import prepare
@@ -96,6 +96,23 @@ def test_what_was_interrupted_goes_on(bucket, source, capsys, monkeypatch):
     uploaded.clear()
     assert prepared(source, 'gs://bucket/out') == 0
     assert not [name for name in uploaded if '-train.array' in name] and uploaded[-1] == 'inventory.json'
+
+
+def test_a_bucket_that_becomes_full(bucket, source, capsys):
+    """One line names the object; what is there is no data set yet, and with room the same command goes on."""
+    assert prepared(source, 'gs://bucket/whole') == 0
+    whole = {name: data for name, data in OBJECTS.items() if name.endswith('.json') or '.array_record' in name}
+    OBJECTS.clear()
+    capsys.readouterr()
+    ROOM[:] = [sum(map(len, whole.values())) // 2]
+    assert prepared(source, 'gs://bucket/out') == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith('gs://bucket/out/') and 'no room left for it' in told
+    with pytest.raises(ValueError, match='No prepared data set videos'):
+        open_split('videos', 'gs://bucket/out', 'train')
+    ROOM.clear()
+    assert prepared(source, 'gs://bucket/out') == 0
+    assert len(open_split('videos', 'gs://bucket/out', 'train')) == 2
 
 
 def test_a_late_video_is_taken_in(bucket, source, capsys):

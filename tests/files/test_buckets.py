@@ -1,6 +1,7 @@
 """Requests to a bucket are tried again, with a bound, and what cannot be mended is told with the object's name."""
 
 import asyncio
+import errno
 
 import pytest
 from bucket import ASKED, FAULTS, OBJECTS
@@ -116,6 +117,31 @@ def test_missing_rights_are_told_at_once(bucket, error):
     with pytest.raises(ValueError, match='written to, got gs://bucket/run: gs://bucket/run/.trial-.*; sign in with'):
         expect_writable(bucket / 'run')
     assert ASKED.total() == 1
+
+
+FULL = [
+    Answer(507),
+    OSError(errno.ENOSPC, 'No space left on device'),
+    OSError(errno.EDQUOT, 'Disk quota exceeded'),
+    OSError(errno.EIO, 'An error occurred (QuotaExceeded) when calling the PutObject operation: Unknown'),
+    OSError(errno.EIO, 'An error occurred (XMinioStorageFull) when calling the PutObject operation'),
+]
+
+
+@pytest.mark.parametrize('error', FULL)
+def test_a_bucket_that_is_full_is_told_at_once(bucket, error):
+    FAULTS[:] = [error]
+    with pytest.raises(buckets.BucketError, match='^gs://bucket/a: no room left for it '):
+        buckets.put(bucket / 'a', b'hello')
+    assert ASKED.total() == 1
+
+
+def test_a_quota_of_requests_is_waited_for(bucket):
+    error = Answer(429)
+    error.args = ("Quota exceeded for quota metric 'Write requests'",)
+    FAULTS[:] = [error]
+    buckets.put(bucket / 'a', b'hello')
+    assert ASKED['pipe'] == 2
 
 
 def test_a_trial_leaves_no_trace(bucket):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from bucket import ASKED, FAULTS, OBJECTS
+from bucket import ASKED, FAULTS, OBJECTS, ROOM
 
 from dnr_jax import parallel
 from dnr_jax.files import buckets, listed
@@ -121,6 +121,25 @@ def test_a_network_that_is_away_damages_nothing(bucket):
             Checkpoints(folder, 2)
         assert OBJECTS == before
     FAULTS.clear()
+
+
+def test_a_bucket_that_becomes_full_in_a_save(bucket):
+    """At whichever object: what was sealed stays, and with room the next one is saved."""
+    folder = bucket / 'checkpoints'
+    saved(folder, 1)
+    one, last = sum(listed(folder).values()), None
+    for room in (0, one // 4, one // 2, one - 100):
+        ROOM[:] = [one + room]
+        with pytest.raises(
+            CheckpointError, match='step 2 could not be .*: gs://bucket/checkpoints/2/[^ ]*: no room left'
+        ):
+            saved(folder, 2)
+        assert manifest.NAME not in listed(folder / '2') and checkpoints.find(folder, 'last').step == 1
+        last = max(last or 0, len(listed(folder / '2')))
+    assert last > 3
+    ROOM.clear()
+    saved(folder, 2)
+    assert steps_of(folder) == ['1', '2'] and checkpoints.find(folder, 'last').step == 2
 
 
 def test_what_a_checkpoint_says(bucket):

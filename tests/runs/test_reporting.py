@@ -6,12 +6,15 @@ import struct
 
 import numpy as np
 import pytest
+from bucket import ROOM
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.plugin_hparams_pb2 import HParamsPluginData
 
 from configs import moving_shapes
 from dnr_jax import figures
+from dnr_jax.files import listed
+from dnr_jax.files.buckets import BucketError
 from dnr_jax.runs.reporting import Reporter, as_time, recorded, settings
 
 
@@ -44,10 +47,30 @@ def test_of_a_folder_in_a_bucket(bucket):
         assert steps(folder) == [10, 20] and recorded(folder) == {10, 20}
         reporter.scalars(30, 'train', {'loss': 3.0})
     assert steps(folder) == [10, 20, 30]
+    assert [(tag, step) for tag, step, _ in events(folder)] == [('train/loss', step) for step in (10, 20, 30)]
     with Reporter(folder, 20, writes=True) as reporter:
         reporter.scalars(25, 'train', {'loss': 2.5})
     assert steps(folder) == [10, 20, 25]
-    assert any(path.name.startswith('events') for path in (folder / 'tensorboard').iterdir())
+
+
+def test_a_bucket_that_becomes_full(bucket):
+    """Lines are there as they were, and the first error is what is told."""
+    folder = bucket / 'run'
+    with pytest.raises(KeyError), Reporter(folder, 0, writes=True) as reporter:
+        reporter.scalars(10, 'train', {'loss': 1.0})
+        reporter.flush()
+        ROOM[:] = [sum(listed(folder).values())]
+        reporter.scalars(20, 'train', {'loss': 0.5})
+        with pytest.raises(BucketError, match='^gs://bucket/run/metrics.jsonl: no room left for it'):
+            reporter.flush()
+        raise KeyError
+    assert steps(folder) == [10]
+    with pytest.raises(BucketError, match='no room left'), Reporter(folder, 10, writes=True) as reporter:
+        reporter.scalars(20, 'train', {'loss': 0.5})
+    ROOM.clear()
+    with Reporter(folder, 10, writes=True) as reporter:
+        reporter.scalars(20, 'train', {'loss': 0.5})
+    assert steps(folder) == [10, 20]
 
 
 def test_as_time():
