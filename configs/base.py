@@ -117,6 +117,7 @@ TRAIN = {
     'balanced_sampling': (0.0, '[0, 1]'),  # videos drawn by class: 0 reads each once an epoch, 1 of every class as many
     'class_weights': (0.0, '[0, 1]'),  # losses weighed by (videos of the class)^-this; 1 lets classes weigh the same
     'micro_batches': (1, '1..'),  # parts in which a device passes its clips, to save memory; statistics are of one
+    'statistics_until': (1.0, '(0, 1]'),  # share of the steps; then norms use their running averages in training too
     'ema_decay': (0.0, '[0, 1)'),  # of a moving average of the parameters, used to evaluate; 0 keeps none
     'max_skipped_steps': (0, '0..'),  # updates that are not finite and are left out, before the run stops
 }  # fmt: skip

@@ -12,6 +12,7 @@ same test clips are scored in five ways:
 Axes: B clips, G frame groups, N test clips, T frames, H W space, C channels, K classes.
 """
 
+import math
 import time
 from contextlib import closing
 from itertools import islice
@@ -33,6 +34,7 @@ from dnr_jax.files import written_whole
 from dnr_jax.runs.state import create_state
 from dnr_jax.statistics_report import drift
 from dnr_jax.training import optimizers, train_step
+from dnr_jax.training.setup import with_frozen_statistics
 from dnr_jax.training.train_step import clips_per_statistic
 
 PRECISE_BATCHES = 16
@@ -101,7 +103,10 @@ class Trainer:
         self.model = models.build(**config.model.to_dict(), classes=classes)
         timing = {'steps_per_epoch': steps_per_epoch, 'epochs': config.train.epochs}
         self.optimizer = optimizers.make(optimizers.learning_rate(**config.schedule, **timing), **config.optimizer)
-        self.step = train_step.make_train_step(config, self.model, self.optimizer, self.mesh, classes)
+        self.step, self.frozen_step = (
+            train_step.make_train_step(config, model, self.optimizer, self.mesh, classes)
+            for model in (self.model, with_frozen_statistics(self.model))
+        )
         self.predict = make_predict(config, self.model, self.mesh, views_at_once=0)
         # Drawing weights takes no time, but its compilation does.
         self.create = jax.jit(self.fresh, compiler_options={'xla_backend_optimization_level': 0})
@@ -118,10 +123,12 @@ class Trainer:
         state = jax.device_put(self.create(jax.random.key(seed)), parallel.replicated(self.mesh))
         batch_size, epochs = self.config.train.batch_size, self.config.train.epochs
         losses, total = [], len(clips.train) // batch_size * epochs
+        moving = math.ceil(total * self.config.train.statistics_until)
         with bar(total, f'seed {seed}', ' steps', leave=False) as shown:
             for _ in range(epochs):
                 for batch in clips.batches(batch_size):
-                    state, averages = self.step(state, parallel.place(batch, self.mesh))
+                    step = self.step if len(losses) < moving else self.frozen_step
+                    state, averages = step(state, parallel.place(batch, self.mesh))
                     losses.append(averages['loss'])
                     shown.update()
         losses = np.array(jax.device_get(losses))

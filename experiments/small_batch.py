@@ -67,7 +67,12 @@ RATES = {
 }
 # Is it the relay, or only that its scale starts at a quarter?
 CONTROLS = {'batch, scale from 1/4': Method('batch_quarter,batch_quarter', True)}
-ALL = METHODS | IMPROVEMENTS | CONTROLS | RATES
+# Statistics that stand still for the last third of a training: what else is done about small batches.
+FROZEN = {
+    f'{norms}, statistics frozen for a third': Method(norms, True, {'train.statistics_until': 2 / 3})
+    for norms in ('batch', 'dnr')
+}
+ALL = METHODS | IMPROVEMENTS | CONTROLS | RATES | FROZEN
 
 
 class Run(NamedTuple):
@@ -108,6 +113,7 @@ PAGE = (
     Part(('batch, rate 0.03',), (16,), seeds=1, epochs=2, backbones=('resnet18',)),
     Part(('batch', 'dnr', 'layer', 'dnr, whole statistics'), (2,), 5, 6, ('tsm_resnet18',), first_seed=NEW_SEED),
     Part(('batch', 'dnr'), (4, 16), 3, 6, ('tsm_resnet18',), first_seed=NEW_SEED),
+    Part(tuple(FROZEN), (2,), 5, 6, ('tsm_resnet18',), first_seed=NEW_SEED),
 )
 
 

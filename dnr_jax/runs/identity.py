@@ -12,7 +12,7 @@ CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.cache', '
 ADDED = {
     'data': {'cache': 0},
     'optimizer': {'name': 'sgd', 'second_momentum': 0.999, 'epsilon': 1e-8},
-    'train': {'balanced_sampling': 0.0, 'class_weights': 0.0},
+    'train': {'balanced_sampling': 0.0, 'class_weights': 0.0, 'statistics_until': 1.0},
     'run': {'self_inclusive': 0},
 }
 COMPUTES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')

@@ -38,7 +38,13 @@ def expect_videos(config: ConfigDict, train: VideoSource) -> None:
 
 def expect_fitting(config: ConfigDict, parts: Parts) -> None:
     """Raises ValueError for what fits no layer of the model, or not the clips of a step."""
-    expect_frozen(config.model.norm.frozen_statistics, parts.shapes().batch_stats)
+    batch_stats = parts.shapes().batch_stats
+    expect_frozen(config.model.norm.frozen_statistics, batch_stats)
+    if parts.frozen_step and not batch_stats:
+        raise ValueError(
+            f'config.train.statistics_until={config.train.statistics_until:g} is for running statistics, and norms '
+            f"'{config.model.norms}' keep none: expected 1."
+        )
     expect_steps_that_fit(config, parts)
 
 
@@ -85,7 +91,8 @@ def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
 def expect_steps_that_fit(config: ConfigDict, parts: Parts) -> None:
     """Traces all steps over the shapes that they are to take; what does not fit is a ValueError."""
     state, batch = parts.shapes(), parallel.batch_shapes(training_shape(config))
-    jax.eval_shape(parts.train_step, state, batch)
+    for step in filter(None, (parts.train_step, parts.frozen_step)):
+        jax.eval_shape(step, state, batch)
     variables = state.variables
     if parts.observe:
         _, of_devices = jax.eval_shape(parts.observe, variables, batch)

@@ -165,7 +165,12 @@ class Training:
                     self._checkpoints.check()
                     with self._progress.waiting_for_data():
                         batch, ids = next(placed)
-                    (self._first_step if step == first + 1 else self._step)(step, batch, ids)
+                    if step == first + 1:
+                        self._first_step(step, batch, ids)
+                    elif step == self._setup.moving_steps + 1:
+                        self._first_frozen_step(step, batch, ids)
+                    else:
+                        self._step(step, batch, ids)
                     self._do_what_is_due(step)
         except Stopped:
             if int(self.state.step) not in (0, self.saved_step):
@@ -176,14 +181,22 @@ class Training:
     def _first_step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         """The step that compiles, untimed."""
         self._guards.watchdog.rest()
-        self.state, metrics = self._setup.train_step(self.state, batch)
+        self.state, metrics = self._setup.step_at(step)(self.state, batch)
         self._progress.first_step(step, metrics, ids)
         self._guards.stop.at_safe_places_only()
+
+    def _first_frozen_step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
+        """Likewise, in the middle of a run."""
+        self._guards.watchdog.rest()
+        with self._progress.pause():
+            self.state, metrics = self._setup.step_at(step)(self.state, batch)
+        self._reporter.line(f'from step {step} on norms standardize by their running averages, which stand still')
+        self._progress.step(step, metrics, ids)
 
     def _step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         self._guards.watchdog.expect(f'step {step}')
         self._profiler.before(step, self._progress.settle)
-        self.state, metrics = self._setup.train_step(self.state, batch)
+        self.state, metrics = self._setup.step_at(step)(self.state, batch)
         self._progress.step(step, metrics, ids)
 
     def _do_what_is_due(self, step: int) -> None:

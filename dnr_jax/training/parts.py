@@ -22,11 +22,17 @@ class Parts:
     mesh: parallel.Mesh
     create: Callable[[jax.Array], TrainState]
     train_step: Callable
+    frozen_step: Callable | None  # after the share of steps that config.train.statistics_until says, see `step_at`
+    moving_steps: int  # with statistics that move; all of them where there is no `frozen_step`
     predict: Mapping[str, Callable]  # by section of SCORED; the same one where both can share it
     observe: Callable | None  # for precise statistics, where they are wanted, see `precise_statistics.compile_observe`
     steps_per_epoch: int
     total_steps: int
     clips_per_statistic: int
+
+    def step_at(self, step: int) -> Callable:
+        """The training step that is taken at that step, the first being 1."""
+        return self.train_step if step <= self.moving_steps else self.frozen_step
 
     def shapes(self) -> TrainState:
         """Shapes and types of the state."""

@@ -1,8 +1,10 @@
 """All parts of a training, made from its config and checked against each other before anything expensive begins."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
+import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
 
@@ -50,14 +52,29 @@ def assemble(
         averaged=config.train.ema_decay > 0,
     )
     variables = jax.eval_shape(create, jax.random.key(0)).variables
+    make_step = partial(
+        train_step.make_train_step, config, optimizer=optimizer, mesh=mesh, classes=classes, class_weights=class_weights
+    )
+    total_steps = steps_per_epoch * config.train.epochs
+    moving_steps = math.ceil(total_steps * config.train.statistics_until)
     parts = Parts(
         model, optimizer, schedule, mesh, create,
-        train_step=train_step.make_train_step(config, model, optimizer, mesh, classes, class_weights),
+        train_step=make_step(model),
+        frozen_step=make_step(with_frozen_statistics(model)) if moving_steps < total_steps else None,
+        moving_steps=moving_steps,
         predict=make_predicts(config, model, mesh),
         observe=make_observe(config, model, variables, mesh),
         steps_per_epoch=steps_per_epoch,
-        total_steps=steps_per_epoch * config.train.epochs,
+        total_steps=total_steps,
         clips_per_statistic=train_step.clips_per_statistic(config, mesh),
     )  # fmt: skip
     checks.expect_fitting(config, parts)
     return parts
+
+
+def with_frozen_statistics(model: nn.Module) -> nn.Module:
+    """The model whose norms standardize by their running averages in training too, and leave them as they are.
+
+    Source: Wu, Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3.4.
+    """
+    return model.clone(norm=partial(model.norm, frozen_statistics='.'))

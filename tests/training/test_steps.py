@@ -16,6 +16,7 @@ from dnr_jax.evaluation.eval_step import eval_step
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.runs.state import TrainState, create_state
 from dnr_jax.training import train_step
+from dnr_jax.training.setup import with_frozen_statistics
 
 PIXELS = {'mean': (120.0, 110.0, 100.0), 'std': (60.0, 50.0, 40.0)}
 SETTINGS = {
@@ -89,6 +90,18 @@ def stepped(model):
 def test_pixels_by_hand():
     clip = jnp.array([[[[[180, 60, 100]]]]], jnp.uint8)
     np.testing.assert_allclose(normalize_pixels(clip, **PIXELS)[0, 0, 0, 0], [1.0, -1.0, 0.0])
+
+
+def test_with_frozen_statistics_a_step_trains_what_evaluation_scores():
+    model, batch = make_model(blocks=(1,)), make_batch()
+    state, after, averages = take_step(with_frozen_statistics(model), 1, batch)
+    clip = normalize_pixels(jnp.asarray(batch['clip']), **PIXELS)
+    scored = jax.jit(partial(model.apply, train=False))(state.variables, clip)
+    np.testing.assert_allclose(
+        averages['loss'], metrics.cross_entropy(scored, jnp.asarray(batch['label'])).mean(), rtol=1e-5
+    )
+    jax.tree.map(np.testing.assert_array_equal, after.batch_stats, state.batch_stats)
+    assert np.all(after.params['conv_stem']['kernel'] != state.params['conv_stem']['kernel'])
 
 
 def test_two_devices_are_two_runs_averaged(model, stepped):

@@ -23,7 +23,7 @@ from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.evaluation import checkpoint_score
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.results import kept_for_results
-from dnr_jax.runs import ownership
+from dnr_jax.runs import ownership, trained_model
 from dnr_jax.runs.guards import Guards
 from dnr_jax.runs.reporting import Reporter
 from dnr_jax.training import introduction, loop, setup, validation
@@ -96,6 +96,40 @@ def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, mon
     results = loop.train_and_evaluate(config, tmp_path)
     assert results == finished[1]
     assert_same_end(finished[0], tmp_path)
+
+
+def test_statistics_move_until_they_are_frozen_also_in_a_run_that_was_stopped(config, tmp_path, monkeypatch, capsys):
+    """From step 6 on, the sixth of nine being past the 0.55 of them; stopped after step 8 and started again."""
+    config.train.statistics_until, config.run.keep = 0.55, 9
+    loop.train_and_evaluate(config, tmp_path / 'whole')
+    assert 'from step 6 on norms standardize by their running averages' in capsys.readouterr().out
+    at = {
+        step: trained_model.load(tmp_path / 'whole', step, lambda config: config, parallel.make_mesh()).variables
+        for step in ('4', '6', '9')
+    }
+    statistics, params = ([jax.tree.leaves(at[step][part]) for step in at] for part in ('batch_stats', 'params'))
+    assert all(np.any(a != b) for a, b in zip(*statistics[:2], strict=True))
+    jax.tree.map(np.testing.assert_array_equal, *statistics[1:])
+    assert all(np.any(a != b) for a, b in zip(*params[1:], strict=True))
+
+    save = loop.Checkpoints.save
+
+    def save_and_stop(self, state, *rest):
+        save(self, state, *rest)
+        if state.step == 8:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Checkpoints, 'save', save_and_stop)
+        loop.train_and_evaluate(config, tmp_path / 'stopped')
+    loop.train_and_evaluate(config, tmp_path / 'stopped')
+    assert_same_end(tmp_path / 'whole', tmp_path / 'stopped')
+
+
+def test_norms_without_running_statistics_have_none_to_freeze(config):
+    config.model.norms, config.model.norm.groups, config.train.statistics_until = 'group', 2, 0.5
+    with pytest.raises(ValueError, match=r"config.train.statistics_until=0.5 is for running .* 'group' keep none"):
+        setup.prepare(config)
 
 
 def assert_same_end(workdir, other):
