@@ -41,6 +41,7 @@ DATASETS = {
     'jester': f'{_RECORDED}:Jester',
     'ucf101': f'{_RECORDED}:Ucf101',
     'hmdb51': f'{_RECORDED}:Hmdb51',
+    'jhmdb21': f'{_RECORDED}:Jhmdb21',
     'videos': f'{_RECORDED}:Videos',  # any folder or list of one's own
 }
 

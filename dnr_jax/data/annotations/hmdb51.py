@@ -1,4 +1,4 @@
-"""HMDB51: for each class and each of three splits a list of its videos, marked as training, test or unused."""
+"""HMDB51 and J-HMDB: for each class and each of three splits a list of its videos, as training, test or unused."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +7,12 @@ from dnr_jax.data.annotations.clips import clip_name, clips
 from dnr_jax.data.annotations.reading import lines
 from dnr_jax.data.annotations.rows import Annotated, Rejected, Row, check_label_names, collect, located, malformed
 
-CLASSES = 51
 FOLDS = (1, 2, 3)
 _SUBFOLDERS = ('', 'testTrainMulti_7030_splits', 'test_train_splits', 'splits', 'annotations', 'labels')
 _SPLITS = {'1': 'train', '2': 'test'}
 
 
-def read(source: Path, *, annotations: Path, fold: int) -> Annotated:
+def read(source: Path, *, annotations: Path, fold: int, classes: int) -> Annotated:
     """Reads the splits 'train' and 'test' of one of the three official divisions; a video left unused is no row.
 
     The class names are those of the files, sorted; ids are `<class>/<name>`. A line that cannot be read is rejected
@@ -24,9 +23,10 @@ def read(source: Path, *, annotations: Path, fold: int) -> Annotated:
       annotations: the folder of `<class>_test_split<fold>.txt`, or the folder above its
         `testTrainMulti_7030_splits`.
       fold: 1, 2 or 3.
+      classes: how many there must be, 51 of HMDB51 and 21 of J-HMDB.
 
     Raises:
-      ValueError: for another fold, if a file is unreadable, or if there are not 51 of them.
+      ValueError: for another fold, if a file is unreadable, or if there are not so many of them.
     """
     if fold not in FOLDS:
         raise ValueError(f'HMDB51 has the splits {FOLDS}, got fold={fold}.')
@@ -36,7 +36,7 @@ def read(source: Path, *, annotations: Path, fold: int) -> Annotated:
     files = {file.name.removesuffix(ending): file for file in files}
     names = sorted(files)
     origin = f"the files <class>{ending} in '{annotations}' or in its folders {', '.join(_SUBFOLDERS[1:])}"
-    check_label_names(names, count=CLASSES, origin=origin)
+    check_label_names(names, count=classes, origin=origin)
     return collect(names, _rows({name: files[name] for name in names}, _videos(source, set(names))))
 
 

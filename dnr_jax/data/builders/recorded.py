@@ -186,8 +186,16 @@ class Hmdb51(RecordedBuilder):
     """HMDB51 (Kuehne et al., ICCV 2011), one of its three divisions."""
 
     trained_by = 'hmdb51'
-    reader = staticmethod(hmdb51.read)
+    reader = staticmethod(partial(hmdb51.read, classes=51))
     variants = {f'split{number}': {'fold': number} for number in (1, 2, 3)}
+
+
+class Jhmdb21(RecordedBuilder):
+    """J-HMDB (Jhuang et al., ICCV 2013), short clips of 21 classes of HMDB51, one of its three divisions."""
+
+    trained_by = 'jhmdb21'
+    reader = staticmethod(partial(hmdb51.read, classes=21))
+    variants = Hmdb51.variants
 
 
 class Videos(RecordedBuilder):

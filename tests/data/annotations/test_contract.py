@@ -121,7 +121,7 @@ def hmdb(numbered):
 
 
 def read_hmdb(source):
-    return hmdb51.read(source, annotations=source, fold=1)
+    return hmdb51.read(source, annotations=source, fold=1, classes=51)
 
 
 def tree(numbered):
