@@ -11,6 +11,7 @@ from dnr_jax.files.background import repeated
 from dnr_jax.files.marks import Busy
 from dnr_jax.files.mirror import Mirror
 from dnr_jax.files.paths import (
+    PACKAGES,
     AnyPath,
     absolute,
     as_path,
@@ -26,6 +27,7 @@ from dnr_jax.files.scratch import local_copy, scratch_folder
 from dnr_jax.files.whole import expect_writable, folder_written_whole, written_together, written_whole
 
 __all__ = [
+    'PACKAGES',
     'AnyPath',
     'Busy',
     'Mirror',

@@ -6,10 +6,12 @@ import threading
 from functools import partial
 
 import pytest
+from bucket import FAULTS, OBJECTS
 
 from dnr_jax.data.video import live
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.decoding import Reason, VideoError
 from dnr_jax.data.video.machine import MachineError
+from dnr_jax.files.buckets import BucketError
 
 PLAYLISTS = {
     'list.ffconcat': "ffconcat version 1.0\nfile 'a.mp4'\n",
@@ -52,6 +54,17 @@ def test_addresses(address, video):
     with pytest.raises(VideoError, match='--protocols='):
         list(live.frames(f'{address}/list.m3u8', format=''))
     assert len(list(live.frames(f'{address}/list.m3u8', format='', protocols=('http',)))) == 24
+
+
+def test_a_file_in_a_bucket(bucket, video):
+    OBJECTS['bucket/a.mp4'] = video.read_bytes()
+    assert len(list(live.frames(f'{bucket}/a.mp4', format=''))) == 24
+    with pytest.raises(VideoError, match='No such file') as refused:
+        list(live.frames(f'{bucket}/none.mp4', format=''))
+    assert refused.value.reason is Reason.MISSING
+    FAULTS[:] = [ConnectionError('away')] * 9
+    with pytest.raises(BucketError, match='^gs://bucket/a.mp4: .*away, tried 3 times'):
+        list(live.frames(f'{bucket}/a.mp4', format=''))
 
 
 def test_what_a_list_on_this_machine_may_fetch(address, video, tmp_path):

@@ -19,6 +19,7 @@ from dnr_jax.data.storage import ERRORS_OF_PATHS
 from dnr_jax.data.video.decoding import FILMED, Reason, VideoError, decoded, to_rgb
 from dnr_jax.data.video.machine import MachineError
 from dnr_jax.data.video.streams import best_video
+from dnr_jax.files import PACKAGES, as_path, buckets, local_copy
 
 Frame = UInt8[np.ndarray, 'H W C']
 
@@ -44,13 +45,13 @@ def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterat
     """Decodes a source frame by frame, as they come: RGB, uint8 [H W C].
 
     Args:
-      source: a file, '-' for standard input, one of ADDRESSES, 'rtsp://...', or what a device of FFmpeg's takes:
-        '/dev/video0'.
+      source: a file, which is copied first where it lies in a bucket, '-' for standard input, one of ADDRESSES,
+        'rtsp://...', or what a device of FFmpeg's takes: '/dev/video0'.
       format: FFmpeg's name of the container or device, where the source does not tell: 'v4l2'. Empty: it does.
       protocols: of FFmpeg, by which lists of other sources are followed, beside those of the source: 'file', 'http'.
         None: lists are not read.
-    Raises VideoError, with its reason, where the source cannot be opened, or be read any further, MachineError where
-    that is no fault of its own.
+    Raises VideoError, with its reason, where the source cannot be opened, or be read any further, MachineError, or
+    BucketError, where that is no fault of its own.
     """
     count, reformatter = 0, VideoReformatter()
     try:
@@ -65,6 +66,8 @@ def frames(source: str, *, format: str, protocols: Sequence[str] = ()) -> Iterat
             for frame in decoded(stream, container.demux(stream)):
                 count += 1
                 yield to_rgb(frame, reformatter)
+    except buckets.BucketError:
+        raise
     except (av.error.FFmpegError, OSError) as error:
         if not isinstance(error, av.error.FFmpegError) and error.errno not in {errno.ENOENT, *ERRORS_OF_PATHS}:
             raise MachineError(error.errno, error.strerror, source) from error
@@ -93,7 +96,8 @@ def opened(source: str, format: str, protocols: Sequence[str]) -> Iterator[av.co
         elif protocols or is_device(format):
             url, own = source, ('file',) if protocols else ('none',)
         else:
-            file = stack.enter_context(open(source, 'rb', buffering=0))
+            near = stack.enter_context(local_copy(as_path(source))) if scheme in PACKAGES else source
+            file = stack.enter_context(open(near, 'rb', buffering=0))
             url, own, options['fd'] = 'fd:', ('fd',), str(file.fileno())
         options['max_pixels'] = str(FILMED.pixels)
         options['protocol_whitelist'] = ','.join((*own, *protocols))
