@@ -1,7 +1,10 @@
 """The weights a new training begins with: those of a checkpoint, where config.init_from names its work folder.
 
 Arrays are taken over by path and shape. The classifier begins anew where the classes are others, relays where the
-checkpoint has none; a static scale and shift falls away where a relay now stands. Anything else must fit.
+checkpoint has none; a static scale and shift falls away where a relay now stands. Running statistics of other hops, or
+of none, become the same ones for every hop. Anything else must fit.
+
+Axes: G frame groups, C channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax.traverse_util import unflatten_dict
+from jax import Array
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
@@ -44,19 +48,33 @@ def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], me
     `like` is its fresh state, or the shapes of it. Raises ValueError if there is no checkpoint, or if it does not fit.
     """
     source = trained_model.load(folder, 'last', lambda config: config, mesh)
-    arrays = transfer.flat(source.variables)
+    wanted, found = transfer.shapes(transfer.flat(variables_of(like))), transfer.flat(source.variables)
+    fitted = for_hops(found, wanted)
+    arrays = found | fitted
     others = [(transfer.HEAD, 'its classes are others')] if tuple(label_names) != source.label_names else []
     relays = (transfer.RELAY, 'the checkpoint has no such relay')
-    entries = transfer.compare(
-        transfer.shapes(transfer.flat(variables_of(like))),
-        transfer.shapes(arrays),
-        skip=others,
-        fresh=[relays, *others],
-    )
+    entries = [
+        entry._replace(why='of other hops, their mean for every one') if entry.name in fitted else entry
+        for entry in transfer.compare(wanted, transfer.shapes(arrays), skip=others, fresh=[relays, *others])
+    ]
     remedy = 'Give config.init_from a checkpoint of the same backbone and settings of config.model.'
     transfer.expect_explained(entries, str(folder), remedy)
     told = f'weights of {folder}, step {source.step}:\n{transfer.to_text(entries)}'
     return Initial({entry.name: arrays[entry.name] for entry in entries if entry.kind == 'loaded'}, told)
+
+
+def for_hops(found: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Running statistics, [G C] or [C], that are of other hops than is wanted: their mean, for every one of these."""
+
+    def of_other_hops(path: str) -> bool:
+        shape = found[path].shape
+        return path.startswith('batch_stats/') and shape != wanted[path] and shape[-1] == wanted[path][-1]
+
+    return {
+        path: jnp.broadcast_to(found[path].reshape(-1, wanted[path][-1]).mean(axis=0), wanted[path])
+        for path in found.keys() & wanted.keys()
+        if of_other_hops(path)
+    }
 
 
 def variables_of(state: TrainState) -> dict[str, Any]:

@@ -28,9 +28,9 @@ def resnet6():
         yield
 
 
-def make_config(norms, width=4):
+def make_config(norms, width=4, per_hop=True):
     config = moving_shapes.get_config(f'resnet6,{norms}')
-    config.model.width = width
+    config.model.width, config.model.norm.running_per_hop = width, per_hop
     config.clip.frames, config.test.size = 2, 16
     return config
 
@@ -39,18 +39,20 @@ def build(config, classes):
     return models.build(**config.model.to_dict(), classes=classes)
 
 
-def saved(folder, norms, width=4, names=NAMES):
+def saved(folder, norms, width=4, names=NAMES, per_hop=True, clip=CLIP):
     """Random variables, by path, of a checkpoint in a new folder."""
-    config = make_config(norms, width)
-    variables = make_random_variables(build(config, len(names)), jnp.zeros(CLIP), train=False)
+    config = make_config(norms, width, per_hop)
+    config.clip.frames = clip[1]
+    variables = make_random_variables(build(config, len(names)), jnp.zeros(clip), train=False)
     about = {'config': config.to_dict(), 'label_names': names, 'fingerprints': {}}
     trained_model.save(dict(variables), about, folder)
     return transfer.flat(variables)
 
 
-def fresh_state(norms, classes=3, averaged=False):
+def fresh_state(norms, classes=3, averaged=False, per_hop=True, clip=CLIP):
     """Other random variables, on all devices."""
-    variables = make_random_variables(build(make_config(norms), classes), jnp.zeros(CLIP), train=False, seed=1)
+    model = build(make_config(norms, per_hop=per_hop), classes)
+    variables = make_random_variables(model, jnp.zeros(clip), train=False, seed=1)
     variables = jax.device_put(dict(variables), parallel.replicated(parallel.make_mesh()))
     zero = jnp.zeros((), jnp.int32)
     average = variables['params'] if averaged else {}
@@ -104,6 +106,28 @@ def test_relays_begin_anew_in_place_of_static_scales(tmp_path):
     assert_from(variables, variables.keys() - relays, source)
     assert_from(variables, relays, transfer.flat(initial_weights.variables_of(state)))
     assert 'skipped 4 params/stage*/block*/norm*/transform/scale: a relayed norm has no static scale and shift' in told
+
+
+@pytest.mark.parametrize(
+    ('there', 'here'),
+    [(('batch', False, 2), (True, 8)), (('dnr', True, 8), (True, 12)), (('dnr', True, 8), (False, 2))],
+    ids=['one pair, four hops', 'four hops, six', 'four hops, one pair'],
+)
+def test_statistics_of_other_hops_are_their_mean_for_every_hop(tmp_path, there, here):
+    norms, per_hop, frames = there
+    source = saved(tmp_path, norms, per_hop=per_hop, clip=(1, frames, *CLIP[2:]))
+    state = fresh_state('dnr', per_hop=here[0], clip=(1, here[1], *CLIP[2:]))
+    wanted = transfer.shapes(transfer.flat(initial_weights.variables_of(state)))
+    variables, told = begin(tmp_path, state)
+    assert transfer.shapes(variables) == wanted
+    others = [path for path in source.keys() & wanted.keys() if source[path].shape != wanted[path]]
+    assert len(others) == 4  # mean and variance of the two norms whose relay is along frames
+    for path in others:
+        mean = source[path].reshape(-1, source[path].shape[-1]).mean(axis=0)
+        for hop in variables[path].reshape(-1, len(mean)):
+            np.testing.assert_allclose(hop, mean, rtol=1e-6)
+        assert variables[path].sharding == parallel.replicated(parallel.make_mesh())
+    assert 'loaded 2 batch_stats/stage*/block*/norm*/statistics/mean: of other hops, their mean for every one' in told
 
 
 @pytest.mark.parametrize(
