@@ -112,8 +112,10 @@ def draw(path: AnyPath, relays: Sequence[Relay], influences: Mapping[str, np.nda
         axis.set_title(f'{named(relay, values)}\nhighest {highest:.2g}', fontsize='small')
         axis.set(xticks=figures.ticks(hops), yticks=figures.ticks(hops))
     right.colorbar(image, ax=grid, label='I[t, s], share of the highest', shrink=min(1, 0.5 * rows))
-    right.supxlabel(f'p read at {hop} s', fontsize='medium')
-    right.supylabel(f'scale h of {hop} t', fontsize='medium')
+    for axis in grid[-1]:
+        axis.set_xlabel(f'p read at {hop} s', fontsize='small')
+    for axis in grid[:, 0]:
+        axis.set_ylabel(f'scale h of {hop} t', fontsize='small')
     figures.title(figure, title)
     figures.save(figure, path)
 

@@ -76,21 +76,23 @@ def to_text(orders: Mapping[str, Order], label_names: Sequence[str]) -> str:
 
 def draw(path: AnyPath, orders: Mapping[str, Order], label_names: Sequence[str], title: str) -> None:
     """Bars of the shares, and for every network the prediction of the reverse for every prediction of a clip."""
-    side = 2.4 + 0.3 * min(len(label_names), MOST_NAMED)
-    widths = [3 + 0.9 * len(orders), *[side] * len(orders)]
-    figure = figures.figure(sum(widths), max(3.8, side))
+    named = label_names if len(label_names) <= MOST_NAMED else ()
+    of_names = 0.08 * max(map(len, named), default=0)  # inches beside and below a matrix
+    side = 1.4 + 0.3 * min(len(label_names), MOST_NAMED) + of_names
+    widths = [3.6 + 0.9 * len(orders), *[side + 0.4] * len(orders)]
+    figure = figures.figure(sum(widths), max(3.8, side + 0.6))
     left, *matrices = figure.subplots(1, 1 + len(orders), width_ratios=widths)
     draw_shares(left, orders)
     for axis, (name, order) in zip(matrices, orders.items(), strict=True):
         share = order.turned / np.maximum(order.turned.sum(axis=1, keepdims=True), 1)
-        image = axis.imshow(100 * share, cmap='Blues', vmin=0, vmax=100)
-        if len(label_names) <= MOST_NAMED:
+        image = axis.imshow(100 * share, cmap='Blues', vmin=0, vmax=100, aspect='auto')
+        if named:
             for (i, j), of in np.ndenumerate(share):
                 if of >= SMALLEST_TOLD:
                     colour = 'white' if of > 0.5 else 'black'
                     axis.text(j, i, f'{of:.0%}', ha='center', va='center', fontsize='xx-small', color=colour)
-            axis.set_xticks(range(len(label_names)), label_names, rotation=90, fontsize='small')
-            axis.set_yticks(range(len(label_names)), label_names, fontsize='small')
+            axis.set_xticks(range(len(named)), named, rotation=90, fontsize='small')
+            axis.set_yticks(range(len(named)), named, fontsize='small')
         axis.set(xlabel='prediction, frames reversed', ylabel='prediction')
         axis.set_title(name, fontsize='medium')
     figure.colorbar(image, ax=matrices[-1], label='clips, percent of the row', shrink=0.6)

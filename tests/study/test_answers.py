@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
+from dnr_jax import figures
 from dnr_jax.study import memory, motion, order
 from dnr_jax.study.ablation import cost, matching, parts
 from dnr_jax.study.motion import Motion
@@ -36,6 +38,24 @@ def test_order():
     assert found.moved == pytest.approx((0 + 0.25 + 0.25) / 3)
     np.testing.assert_array_equal(found.turned, [[1, 1, 0], [0, 0, 1], [0, 0, 0]])
     assert order.turns_into(found, 1) == (2, 1.0) and order.turns_into(found, 2) is None
+
+
+@pytest.mark.parametrize('networks', [1, 2])
+@pytest.mark.parametrize('name', ['up', 'turn counter-clockwise'])
+def test_of_the_picture_of_order_nothing_is_cut_off_or_covered(networks, name, monkeypatch, tmp_path):
+    found = order.Order(8, 0.9, 0.1, 0.2, 0.8, np.eye(8, dtype=int))
+    drawn = []
+    monkeypatch.setattr(figures, 'save', lambda figure, path: drawn.append(figure))
+    order.draw(tmp_path / 'order.png', {str(n): found for n in range(networks)}, [name] * 8, 'of the whole')
+    (page,) = drawn
+    figures.pixels(page)
+    texts = [text for text in page.findobj(Text) if text.get_text() and text.get_visible()]
+    assert {'of the whole', 'prediction, frames reversed', 'percent'} <= {text.get_text() for text in texts}
+    for text in texts:
+        box = text.get_window_extent()
+        assert 0 <= box.x0 and box.x1 <= page.bbox.x1 and 0 <= box.y0 and box.y1 <= page.bbox.y1, text
+    title = page._suptitle.get_window_extent()
+    assert all(axis.title.get_window_extent().y1 <= title.y0 for axis in page.axes)
 
 
 def test_memory():
