@@ -129,6 +129,11 @@ def test_help(command):
     assert flags[0].startswith('--config') and '--workdir' in flags and '--verbosity' not in flags
 
 
+def test_defaults_in_help_are_as_they_are_given():
+    assert '; after a colon: BACKBONE,NORMS. Default: configs/moving_shapes.py.' in run('train.py', '--help').stdout
+    assert ' Default: cpu,cuda,tpu.' in run('-m', 'dnr_jax.export', '--help').stdout
+
+
 def test_another_config(trained, tiny_dir):
     command = attempt('train.py', *SMALL, f'--config.data.dir={tiny_dir}', f'--workdir={trained[0]}', '--config.seed=1')
     assert_refused(command, 'belongs to another config', 'seed (0 there, 1 here)')

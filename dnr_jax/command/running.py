@@ -21,6 +21,8 @@ from dnr_jax.files import as_path
 from dnr_jax.registry import nearest
 
 HERE = Path(__file__).parent.parent  # the package
+ANY_KEY = 'Any key of configs/base.py, which says what each is for: --config.train.epochs=8'
+KEYS_OF_USE = 'Keys of configs/base.py that say how a trained model is used: --config.test.clips=10'
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -68,6 +70,7 @@ def define_config(default: str, help: str) -> flags.FlagHolder:
     """
     sys.argv[1:] = [located(argument, before) for before, argument in pairwise(sys.argv)]
     with refusing():
+        help = f'{help} Default: {default}.'
         return config_flags.DEFINE_config_file('config', located(default), help, lock_config=True)
 
 
@@ -238,11 +241,13 @@ def help_of(flag: str) -> str:
 def help_text(about: str | None) -> str:
     """What the command says about itself, and its flags: those of configs first."""
     known, listed = flags.FLAGS, own_flags()
-    rows = {'config': known['config'].help} if 'config' in known else {}
-    rows['config.KEY=VALUE'] = 'Any key of configs/base.py; of a trained model, those that say how it is used.'
+    trains = 'config' in known
+    rows = {'config': known['config'].help} if trains else {}
+    rows['config.KEY=VALUE'] = ANY_KEY if trains else KEYS_OF_USE
     for flag in sorted({*listed} - {'config'}):
         default = known[flag].default
-        rows[flag] = help_of(flag) + (f' Default: {default}.' if default not in (None, '', [], False) else '')
+        default = ','.join(default) if isinstance(default, list) else default
+        rows[flag] = help_of(flag) + (f' Default: {default}.' if default not in (None, '', False) else '')
     lines = [textwrap.fill(text, 120, initial_indent=f'  --{flag:20} ', subsequent_indent=' ' * 25)
              for flag, text in rows.items()]  # fmt: skip
     return '\n'.join([(about or '').strip(), '', *lines])

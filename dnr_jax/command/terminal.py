@@ -5,7 +5,9 @@ cursor, change what was printed before, or its direction. So everything is print
 out, '\\x1b'. Commands in them are named as the one that prints them was called.
 """
 
+import os
 import re
+import signal
 import sys
 from io import TextIOBase
 from pathlib import Path
@@ -22,7 +24,11 @@ def tell(text: str, *, file: TextIOBase | None = None) -> None:
     file = file or sys.stdout
     encoding = file.encoding or 'utf-8'
     lines = '\n'.join(map(printable, as_called(text).split('\n')))
-    print(lines.encode(encoding, 'backslashreplace').decode(encoding), file=file, flush=True)
+    try:
+        print(lines.encode(encoding, 'backslashreplace').decode(encoding), file=file, flush=True)
+    except BrokenPipeError:  # who read the lines is gone, as behind `| head`; so is this command, without a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 def printable(line: str) -> str:

@@ -2,7 +2,7 @@
 
 SOURCE says how the keys of FILE are named: dnr, torchvision, torchvision_video, timm, tsm, tanet, tea, res2net,
 mmaction2, mmaction2_r2plus1d, pyslowfast, pyslowfast_slowfast, pytorchvideo, pytorchvideo_i3d, pytorchvideo_slowfast.
-The network is that of the config:
+The network is that of the config, ResNet-50 with batch norm unless another is given:
 
     --config=configs/kinetics400.py:tsm_resnet50,batch --config.clip.frames=8
 

@@ -3,6 +3,7 @@
 python -m dnr_jax.data.prepare moving_shapes
 python -m dnr_jax.data.prepare kinetics400 --source DIR --out DIR --workers 16
 python -m dnr_jax.data.prepare kinetics400 --source DIR --form jpeg --short_side 256 --frame_step 4
+python -m dnr_jax.data.prepare videos --variant gym --source DIR    # yours, in DIR/CLASS/ or DIR/SPLIT/CLASS/
 python -m dnr_jax.data.prepare videos --variant gym --source DIR --list train=train.csv --list validation=val.csv
 
 Every row of the annotations ends as a record or as a line of failures.csv. The same command, given again after an

@@ -1,4 +1,9 @@
-"""python -m dnr_jax.statistics_report --workdir=runs/dnr: why evaluation falls behind training mode, see `report`."""
+"""Says why evaluation falls behind training mode: python -m dnr_jax.statistics_report --workdir=runs/dnr
+
+The same validation clips are scored by the statistics of their own batch, as in training, by the running averages, as
+in evaluation, and by precise statistics in place of these. Where the three differ, a table of layers says which ones
+have drifted, and a line what to do about it.
+"""
 
 from functools import partial
 

@@ -33,7 +33,7 @@ flags.DEFINE_string('relay', None, "motion: the relay to draw, 'stage1/block1/no
 flags.DEFINE_multi_string(
     'layers', [], "ablate: layers to take together, a pattern: 'stage1/|stage2/'; default: all, each stage, each norm."
 )
-flags.DEFINE_list('ablations', 'zero,mean,mean_per_hop,shuffle,reverse,cut:1,cut:2', 'ablate: which.')
+flags.DEFINE_list('ablations', 'zero,mean,mean_per_hop,shuffle,reverse,cut:1,cut:2', 'ablate: what takes its place.')
 
 
 class Question(NamedTuple):

@@ -1,7 +1,8 @@
 """Trains a model: python train.py --config=configs/moving_shapes.py:resnet18,dnr --workdir=runs/dnr
 
-Any key of the config can be set: --config.train.epochs=8; --show prints them all. Started again with the same work
-folder, it goes on from its newest checkpoint.
+Configs lie in configs/, one for each data set; backbones and norms are listed in docs/backbones.md. Any key of the
+config can be set; --show prints them all. Started again with the same work folder, it goes on from its newest
+checkpoint.
 """
 
 from absl import flags

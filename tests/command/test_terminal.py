@@ -2,6 +2,9 @@
 
 import ast
 import io
+import os
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -33,6 +36,14 @@ def test_what_is_not_shown_as_itself_is_spelled_out(name, shown, capsys):
     assert printable(name) == shown
     tell(f'{name}\nnext')
     assert capsys.readouterr().out == shown.replace(r'\n', '\n') + '\nnext\n'
+
+
+def test_a_command_whose_lines_nobody_reads_ends_without_a_word():
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run([sys.executable, '-m', 'dnr_jax'], stdout=write, stderr=subprocess.PIPE, cwd=ROOT)
+    os.close(write)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b'')
 
 
 def test_letters_that_an_output_has_not():
