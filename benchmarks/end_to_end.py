@@ -9,7 +9,6 @@ costs. All it needs is the config and its data: --config=configs/kinetics400.py:
 from contextlib import closing
 from itertools import repeat
 
-import jax
 from absl import app
 from ml_collections import config_flags
 
@@ -36,12 +35,11 @@ class Training:
 def measure(config) -> dict:
     """The record of one training."""
     made = setup.prepare(config)
-    create = jax.jit(made.create, out_shardings=parallel.replicated(made.mesh))
     with closing(training_batches(config, made.train, made.mesh, 0)) as batches:
         placed = (batch for batch, _ in parallel.place_ahead(batches, made.mesh, config.run.prefetch))
         runs = {
-            'fed': Training(made.train_step, create(jax.random.key(0)), placed),
-            'resident': Training(made.train_step, create(jax.random.key(0)), repeat(next(placed))),
+            'fed': Training(made.train_step, made.fresh(0), placed),
+            'resident': Training(made.train_step, made.fresh(0), repeat(next(placed))),
             'loader': lambda: next(placed),
         }
         times = alternate(runs, ROUNDS.value, REPEATS.value)

@@ -1,5 +1,6 @@
 """Laying batches out over two devices and taking results back."""
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -43,6 +44,20 @@ def test_batches_that_devices_do_not_divide(batch_size):
 
 def test_describe():
     assert parallel.describe(parallel.make_mesh()) == f'2 {jax.devices()[0].device_kind} devices'
+
+
+def test_what_is_compiled_for_once_has_the_bits_of_full_optimization():
+    mesh, optimized = parallel.make_mesh(), {'xla_backend_optimization_level': 3}
+
+    def make(key):
+        return [nn.initializers.he_normal()(key, (3, 3, 8, 16)), nn.initializers.lecun_uniform()(key, (64, 40))]
+
+    key = jax.random.key(3)
+    for expected, made in zip(
+        jax.jit(make, compiler_options=optimized)(key), parallel.compile_for_once(make, mesh)(key), strict=True
+    ):
+        np.testing.assert_array_equal(made, expected)
+        assert made.sharding.is_equivalent_to(parallel.replicated(mesh), made.ndim)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from dnr_jax import figures
@@ -48,7 +48,7 @@ def summarize(predictions: Predictions) -> dict[str, float | int]:
     labels, logits = known(predictions)
     if not len(labels):
         return videos
-    averages = metrics.averages(jnp.asarray(logits), jnp.asarray(labels), jnp.ones(len(labels), bool))
+    averages = jax.jit(metrics.averages)(logits, labels, np.ones(len(labels), bool))
     top5 = {'top5': float(averages['top5'])} if logits.shape[1] >= CLASSES_FOR_TOP5 else {}
     return {
         'top1': float(averages['top1']),

@@ -14,7 +14,6 @@ which the arrays of its layers are joined: [B N C].
 Axes: B clips, G frame groups, N hops of a relay, C channels, K classes.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -209,7 +208,7 @@ class LayerSummary(NamedTuple):
 
 def summarize(relays: Iterable[Relay], layers: Mapping[str, LayerTrace]) -> list[LayerSummary]:
     """The layers of a trace of one clip, in the order of the network."""
-    layers, found = jax.tree.map(jnp.asarray, layers), {}
+    layers, found = jax.tree.map(np.asarray, layers), {}
     for relay in relays:
         steps = [moves(relay, {layer: getattr(layers[layer], of) for layer in relay.layers}) for of in ('h', 'c')]
         for layer in relay.layers:
@@ -222,12 +221,12 @@ def summarize(relays: Iterable[Relay], layers: Mapping[str, LayerTrace]) -> list
     return [found[layer] for layer in in_order(found)]
 
 
-def moves(relay: Relay, per_layer: Mapping[str, Float[Array, 'B G C']]) -> dict[str, float | None]:
+def moves(relay: Relay, per_layer: Mapping[str, Float[np.ndarray, 'B G C']]) -> dict[str, float | None]:
     """How far the relay has moved at each layer, a root mean square over the hops that have one before."""
-    of_hops = relay.along(per_layer)
-    squares = relay.apart(jnp.square(jnp.diff(of_hops, axis=1, prepend=jnp.nan)))
-    means = {layer: float(jnp.sqrt(jnp.nanmean(of))) for layer, of in squares.items()}
-    return {layer: None if math.isnan(mean) else mean for layer, mean in means.items()}
+    of_hops = np.concatenate([per_layer[layer] for layer in relay.layers], axis=1)
+    first, *rest = np.split(np.diff(of_hops, axis=1, prepend=of_hops[:, :1]), len(relay.layers), axis=1)
+    steps = dict(zip(relay.layers, (first[:, 1:], *rest), strict=True))  # no step leads to the first hop of all
+    return {layer: float(np.sqrt(np.mean(of**2))) if of.size else None for layer, of in steps.items()}
 
 
 def to_text(summaries: Iterable[LayerSummary]) -> str:

@@ -1,7 +1,8 @@
 """What must fit together in a config, its devices, its videos and its network, before anything expensive begins."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -90,14 +91,18 @@ def expect_frozen(pattern: str, batch_stats: Mapping) -> None:
 
 def expect_steps_that_fit(config: ConfigDict, parts: Parts) -> None:
     """Traces all steps over the shapes that they are to take; what does not fit is a ValueError."""
-    state, batch = parts.shapes(), parallel.batch_shapes(training_shape(config))
+
+    def traced(step: Callable, state: Any, clip_shape: tuple[int, ...]) -> Any:
+        return jax.eval_shape(step, *parallel.taken(state, clip_shape, parts.mesh))
+
+    state = parts.shapes()
     for step in filter(None, (parts.train_step, parts.frozen_step)):
-        jax.eval_shape(step, state, batch)
+        traced(step, state, training_shape(config))
     variables = state.variables
     if parts.observe:
-        _, of_devices = jax.eval_shape(parts.observe, variables, batch)
-        per_hop = jax.tree.map(lambda of: jax.ShapeDtypeStruct(of.shape[1:], of.dtype), of_devices)
-        variables = {**variables, 'batch_stats': per_hop}
+        _, of_devices = traced(parts.observe, variables, training_shape(config))
+        if config.run.self_inclusive:  # by which alone scores are taken with statistics of every hop
+            per_hop = jax.tree.map(lambda of: jax.ShapeDtypeStruct(of.shape[1:], of.dtype), of_devices)
+            variables = {**variables, 'batch_stats': per_hop}
     for section in SCORED:
-        batch = parallel.batch_shapes(views_shape(config, section))
-        jax.eval_shape(parts.predict[section], variables, batch)
+        traced(parts.predict[section], variables, views_shape(config, section))

@@ -34,7 +34,7 @@ def dry_run(config: ConfigDict) -> str:
     config, chosen = resolved(config, parallel.make_mesh(), {})
     setup = prepare(config)
     tell('\n'.join([*chosen, introduce(config, setup, 0)]))
-    state = jax.jit(setup.create, out_shardings=parallel.replicated(setup.mesh))(jax.random.key(config.seed))
+    state = setup.fresh(config.seed)
     with closing(training_batches(config, setup.train, setup.mesh, 0)) as batches:
         loader = loader_pace(config, batches)
         batch = next(batches)

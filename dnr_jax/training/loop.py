@@ -107,10 +107,9 @@ def start(
     weights: initial_weights.Initial | None,
 ) -> TrainState:
     """The newest checkpoint's state, or a fresh one with those weights, on all devices."""
-    everywhere = parallel.replicated(setup.mesh)
     if newest is not None:
-        return checkpoints.restore(newest.step, parallel.abstract(setup.shapes(), everywhere))
-    fresh = jax.jit(setup.create, out_shardings=everywhere)(jax.random.key(seed))
+        return checkpoints.restore(newest.step, parallel.abstract(setup.shapes(), parallel.replicated(setup.mesh)))
+    fresh = setup.fresh(seed)
     return weights.into(fresh) if weights else fresh
 
 

@@ -88,7 +88,7 @@ def learning_rate_milestones(
 
 def peak(schedule: optax.Schedule, total_steps: int) -> float:
     """The highest learning rate of so many steps."""
-    return float(jnp.max(schedule(jnp.arange(total_steps))))
+    return float(jax.jit(lambda steps: jnp.max(schedule(steps)))(jnp.arange(total_steps)))
 
 
 def make(

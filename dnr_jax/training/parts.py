@@ -38,6 +38,10 @@ class Parts:
         """Shapes and types of the state."""
         return jax.eval_shape(self.create, jax.random.key(0))
 
+    def fresh(self, seed: int) -> TrainState:
+        """The state at step 0, on all devices."""
+        return parallel.compile_for_once(self.create, self.mesh)(jax.random.key(seed))
+
 
 @dataclass(frozen=True)
 class Setup(Parts):

@@ -6,6 +6,7 @@ import shutil
 from itertools import groupby
 from types import SimpleNamespace
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +22,7 @@ from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.evaluation import checkpoint_score
+from dnr_jax.evaluation.batches import training_shape, views_shape
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
 from dnr_jax.evaluation.results import kept_for_results
 from dnr_jax.runs import ownership, trained_model
@@ -268,6 +270,24 @@ class Told(Guards):
 
     def wait_for(self, what):
         self.stop.append(what)
+
+
+def test_steps_whose_shapes_were_checked_are_not_traced_again(config):
+    config.run.precise_batches = 2
+    made = setup.prepare(config)
+    state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), made.shapes())
+    state = jax.device_put(state, parallel.replicated(made.mesh))
+
+    def batch(shape):
+        return parallel.place({name: np.zeros(of.shape, of.dtype) for name, of in shape.items()}, made.mesh)
+
+    def refuse(call, arguments, settings, context):
+        raise AssertionError('a network is traced')
+
+    with nn.intercept_methods(refuse):
+        made.train_step.trace(state, batch(parallel.batch_shapes(training_shape(config))))
+        made.observe.trace(state.variables, batch(parallel.batch_shapes(training_shape(config))))
+        made.predict['test'].trace(state.variables, batch(parallel.batch_shapes(views_shape(config, 'test'))))
 
 
 def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_batch(config, tmp_path, monkeypatch):
