@@ -207,7 +207,7 @@ def of_device(error: Exception) -> str | None:
     asked = os.environ.get('JAX_PLATFORMS')
     return (
         f'JAX has found no device{f" of JAX_PLATFORMS={asked}" if asked else ""}. {error} Unset JAX_PLATFORMS to take '
-        'what is there, or install the JAX of the accelerator: see README.md, Install'
+        'what is there, or install the JAX of the accelerator: see README.md, Start'
     )
 
 
