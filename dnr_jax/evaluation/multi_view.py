@@ -114,7 +114,7 @@ def curve(
 
 def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> None:
     """Top-1 against views, a curve for each number of crops and each average; where two are one, both are seen."""
-    figure = figures.figure(7, 4.5)
+    figure = figures.figure(7, 5)
     axes = figure.subplots()
     several = sorted({row['crops'] for row in rows})
     for number, crops in enumerate(several):
@@ -130,5 +130,5 @@ def draw_curve(path: Path, rows: Sequence[Mapping[str, Any]], title: str) -> Non
     axes.xaxis.get_major_locator().set_params(integer=True)
     figures.title(figure, title)
     figures.grid(axes)
-    axes.legend()
+    figure.legend(loc='outside lower center', ncols=2, fontsize='small')
     figures.save(figure, path)

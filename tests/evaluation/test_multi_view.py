@@ -4,8 +4,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from matplotlib.legend import Legend
 
 from configs import base
+from dnr_jax import figures
 from dnr_jax.data.transforms import eval_views
 from dnr_jax.evaluation import metrics, multi_view
 
@@ -137,3 +139,13 @@ def test_the_curve_is_drawn(tmp_path, crops):
     rows = multi_view.curve(LOGITS[:, : 4 * crops], LABELS, clips=4, crops=crops)
     multi_view.draw_curve(tmp_path / 'views.png', rows, 'protocol')
     assert (tmp_path / 'views.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_no_legend_covers_the_curve(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, 'save', lambda figure, path: drawn.append(figure))
+    multi_view.draw_curve(tmp_path, multi_view.curve(LOGITS, LABELS, clips=4, crops=3), 'protocol')
+    (figure,) = drawn
+    figures.pixels(figure)
+    (axes,), (legend,) = figure.axes, figure.findobj(Legend)
+    assert not axes.get_window_extent().overlaps(legend.get_window_extent())
