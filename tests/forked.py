@@ -7,6 +7,7 @@ import os
 import runpy
 import sys
 import tempfile
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -16,12 +17,12 @@ from pages import parsing
 ROOT = Path(__file__).parent.parent
 
 
-def run(*arguments, env) -> CompletedProcess:
-    """As `subprocess.run` does Python with these arguments, in the repository's root."""
+def run(*arguments, env, within=nullcontext) -> CompletedProcess:
+    """As `subprocess.run` does Python with these arguments, in the repository's root, and within a context."""
     arguments = [str(argument) for argument in arguments]
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ('stdout', 'stderr')]
-        process = parsing.processes().Process(target=begin, args=(arguments, env, files))
+        process = parsing.processes().Process(target=begin, args=(arguments, env, files, within))
         process.start()
         process.join(300)
         if process.exitcode is None:
@@ -30,7 +31,7 @@ def run(*arguments, env) -> CompletedProcess:
         return CompletedProcess(arguments, process.exitcode, *(file.read_text() for file in files))
 
 
-def begin(arguments, env, files):
+def begin(arguments, env, files, within):
     """Is that command from here on."""
     os.environ.update(env)
     os.chdir(ROOT)
@@ -39,4 +40,5 @@ def begin(arguments, env, files):
     is_module = arguments[0] == '-m'
     sys.argv = arguments[is_module:]
     run = partial(runpy.run_module, alter_sys=True) if is_module else runpy.run_path
-    run(sys.argv[0], run_name='__main__')
+    with within():
+        run(sys.argv[0], run_name='__main__')

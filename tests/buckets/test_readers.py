@@ -1,29 +1,35 @@
 """All that reads a trained model reads one in a bucket, with its data there, and writes beside it."""
 
 import json
+import os
 
+import forked
 import numpy as np
 import pytest
 from numbered_videos import make_video
-from untrained import make_config
+from untrained import make_config, one_block
 
 import dnr_jax
-from dnr_jax.compare import comparison
+from dnr_jax.compare import __main__ as compare
 from dnr_jax.convert import conversion
 from dnr_jax.data import prepare
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint
-from dnr_jax.evaluation.predictions import read
 from dnr_jax.export import artefact
 from dnr_jax.files import as_path, buckets, listed
-from dnr_jax.study import commands
-from dnr_jax.study.asking import Asked
 
 pytestmark = pytest.mark.usefixtures('resnet2')
 
 
 def unchanged(config):
     return config
+
+
+def run(*arguments):
+    """What a command prints that is typed so."""
+    done = forked.run(*arguments, env=dict(os.environ), within=one_block)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.fixture(scope='module')
@@ -38,12 +44,12 @@ def workdir(url, save_untrained):
 
 
 def test_a_score(workdir):
-    for out in (None, f'{workdir}/again'):
-        results = evaluate_checkpoint(workdir, 'last', unchanged, out)
+    assert f'results go to {workdir}/test' in run('eval.py', f'--workdir={workdir}')
+    results = evaluate_checkpoint(workdir, 'last', unchanged, f'{workdir}/again')
     assert results['videos'] == 32 and json.loads((workdir / 'test' / 'results.json').read_text()) == results
     assert sorted(listed(workdir / 'test')) == sorted(listed(workdir / 'again'))
-    found = comparison.match(*(read(f'{workdir}/{name}') for name in ('test', 'again')))
-    comparison.write(workdir / 'compared', found, ('a', 'b'))
+    folders = f'{workdir}/test', f'{workdir}/again'
+    assert compare.main([*folders, f'--out={workdir}/compared']) == 0
     assert sorted(listed(workdir / 'compared')) == ['classes.csv', 'classes.png', 'flips.csv']
 
 
@@ -53,11 +59,14 @@ def test_predictions_of_videos(workdir):
     model = dnr_jax.load(str(workdir), test={'clips': 1, 'crops': 1})
     predicted = model.predict(f'{videos}/a.mp4')
     assert sorted(predicted) == sorted(LABEL_NAMES) and sum(predicted.values()) == pytest.approx(1)
+    said = run('-m', 'dnr_jax.predict', f'--workdir={workdir}', f'--json={workdir}/said.jsonl', str(videos))
+    (line,) = map(json.loads, (workdir / 'said.jsonl').read_text().splitlines())
+    assert said.startswith(f'{videos}/a.mp4: ') and line['video'] == f'{videos}/a.mp4'
+    assert line['predictions'][0]['probability'] == pytest.approx(max(predicted.values()), rel=1e-3)
 
 
 def test_a_study_and_an_export(workdir):
-    settings = {'label': None, 'id': None, 'relay': None, 'layers': (), 'ablations': (), 'out': None}
-    commands.trace(Asked((str(workdir),), 'last', adapt=unchanged, clips=8, **settings))
+    assert f'more in {workdir}/study' in run('-m', 'dnr_jax.study', 'trace', f'--workdir={workdir}')
     assert sorted(listed(workdir / 'study')) >= ['trace.json', 'trace.npz']
     about = artefact.export_checkpoint(
         workdir, 'last', unchanged, f'{workdir}/dnr.stablehlo', platforms=('cpu',), stream=False, horizon=None,

@@ -6,16 +6,14 @@ import jax
 import numpy as np
 import pytest
 from orbax.checkpoint import v1 as ocp
-from test_commands import environment
-from training.test_distributed import ONE_EPOCH, PATIENCE, started, wait_until, without_pace
+from training.test_distributed import ONE_EPOCH, PATIENCE, started, wait_for, without_pace
 
 from benchmarks import kills
 from dnr_jax.data import prepare
 from dnr_jax.files import as_path, listed
 from dnr_jax.runs.copies import Copies
 
-ONE_BLOCK = ONE_EPOCH[0]
-TRAIN = [*ONE_EPOCH, '--config.train.epochs=4', '--config.run.checkpoint_every_steps=2']
+TRAIN = [*ONE_EPOCH, '--config.train.epochs=3', '--config.run.checkpoint_every_steps=2']
 
 
 @pytest.fixture(scope='module')
@@ -34,28 +32,22 @@ def state_of(workdir):
         return jax.device_get(ocp.load_checkpointables(path, like))
 
 
-def test_two_processes_that_are_killed(data, gs, tiny_dir, tmp_path, monkeypatch):
+def test_two_processes_that_are_killed(data, gs, tiny_dir, tmp_path):
+    """Between two saves, and inside one: nothing that has its seal is lost, and no bit differs in the end."""
     near, far = tmp_path / 'near', as_path(f'{gs}/far')
     with started(near, tiny_dir, 2, 1, *TRAIN) as (children, logs):
         assert [child.wait(PATIENCE) for child in children] == [0, 0], logs[0].read_text()
-    for number, text in enumerate(('step     11/', None)):
+    sealed = 0
+    for number, moment in enumerate((lambda log: 'step      5/' in log.read_text(), lambda _: kills.saving(far), None)):
         with started(tmp_path / f'far{number}', data, 2, 1, *TRAIN, at=far) as (children, logs):
-            if text:
-                wait_until(logs[0], text)  # and the end of the block kills both
+            if moment:
+                wait_for(lambda log=logs[0], moment=moment: moment(log), logs[0])  # the end of the block kills both
             else:
                 assert [child.wait(PATIENCE) for child in children] == [0, 0], logs[0].read_text()
-    assert 'steps 0 to' not in logs[0].read_text()  # it went on
+        assert not sealed or f'goes on from its checkpoint of step {sealed},' in logs[0].read_text()
+        sealed = kills.newest_sealed(far)
     jax.tree.map(np.testing.assert_array_equal, state_of(near), state_of(far))
     assert without_pace(near) == without_pace(far)
     results = [json.loads((workdir / 'test' / 'results.json').read_text()) for workdir in (near, far)]
     assert results[0] == results[1]
     assert not [name for name in listed(far) if 'lock' in name or 'trial' in name or 'damaged' in name]
-
-
-def test_kills_lose_no_sealed_step(data, gs, tmp_path, monkeypatch):
-    """See `benchmarks/kills.py`; one of the twenty that docs/reliability.md tells of."""
-    monkeypatch.setattr(kills, 'SETTINGS', [ONE_BLOCK, *kills.SETTINGS[1:]])
-    for name, value in environment().items():
-        monkeypatch.setenv(name, value)
-    record = kills.measure(tmp_path, data, kills=1, epochs=3, seed=0, longest=1.0, bucket=as_path(f'{gs}/kills'))
-    assert kills.is_same(record), kills.as_table(record)

@@ -79,10 +79,14 @@ def wait_until_step(log, step):
 
 
 def wait_until(log, text):
+    wait_for(lambda: text in log.read_text(), log)
+
+
+def wait_for(condition, log):
     deadline = time.monotonic() + PATIENCE
-    while text not in log.read_text():
+    while not condition():
         assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+        time.sleep(0.01)
 
 
 def without_pace(workdir):
