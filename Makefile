@@ -25,7 +25,7 @@ demo: $(VENV)/installed
 	@echo "  $(BIN)/python train.py $(DEMO),batch --workdir=$(RUNS)/batch"
 
 tour: $(VENV)/installed-tour
-	$(BIN)/jupyter lab docs/relay_tour.ipynb
+	$(BIN)/jupyter lab --allow-root docs/relay_tour.ipynb
 
 test: $(VENV)/installed-tests
 	$(BIN)/ruff check .

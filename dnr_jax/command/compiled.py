@@ -53,6 +53,16 @@ def keep(asked: str | None) -> None:
         mend_failures(folder)
 
 
+def environment() -> dict[str, str]:
+    """What tells a process that is started from here to keep programs where this one does."""
+    import jax
+
+    folder = jax.config.jax_compilation_cache_dir
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
+    told = {'JAX_COMPILATION_CACHE_DIR': folder, 'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': str(least)}
+    return told if folder else {}
+
+
 def expect_room(folder: Path) -> None:
     """Makes the folder, or room in it; OSError where it cannot be written."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dnr_jax import streaming
+from dnr_jax.command import compiled
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.eval_step import eval_step
@@ -67,7 +68,8 @@ def greatest_difference(file: Path, clips: np.ndarray, expected: np.ndarray, dty
         given, made = (Path(folder) / name for name in ('clips.npy', 'logits.npy'))
         np.save(given, clips)
         command = [sys.executable, alone.__file__, file, given, made]
-        run = subprocess.run(command, env=os.environ | {'JAX_PLATFORMS': 'cpu'}, capture_output=True, text=True)
+        env = os.environ | compiled.environment() | {'JAX_PLATFORMS': 'cpu'}
+        run = subprocess.run(command, env=env, capture_output=True, text=True)
         if run.returncode:
             raise ExportError(f'What was exported does not run and is not kept: {run.stderr.strip()}')
         logits = np.load(made)

@@ -1,5 +1,6 @@
 """Compiled programs are kept for the next command, in bounds; and what goes wrong with them ends none."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -56,6 +57,19 @@ def test_the_second_command_takes_what_the_first_has_compiled(tmp_path):
     assert compile_with(XDG_CACHE_HOME=str(tmp_path)) == ('12.0 False', '')
     assert folder.stat().st_mode & 0o777 == 0o700 and programs(folder)
     assert compile_with(XDG_CACHE_HOME=str(tmp_path)) == ('12.0 True', '')
+
+
+@pytest.mark.parametrize('asked', ['kept', ''])
+def test_a_process_that_is_started_keeps_them_in_the_same_place(tmp_path, asked):
+    asked = asked and str(tmp_path / asked)
+    tells = f'from dnr_jax.command import compiled; compiled.keep({asked!r}); print(compiled.environment())'
+    env = os.environ | {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
+    told = subprocess.run([sys.executable, '-c', tells], cwd=ROOT, env=env, capture_output=True, text=True, check=True)
+    environment = ast.literal_eval(told.stdout)
+    assert environment.get('JAX_COMPILATION_CACHE_DIR', '') == asked
+    if asked:
+        assert compile_with(**environment) == ('12.0 False', '') and programs(tmp_path / 'kept')
+        assert compile_with(**environment) == ('12.0 True', '')
 
 
 def test_a_part_of_a_program_is_mended(tmp_path):
