@@ -79,6 +79,8 @@ def test_remedies_are_told_once():
     error = MachineError(errno.EIO, 'broken', '/x')
     error.add_note('while it was read')
     assert machine.told(error) == "broken: '/x', while it was read. See whether its disk is mounted and whole."
+    error = FileNotFoundError(errno.ENOENT, 'none', 'gs://bucket/a')
+    assert machine.told(error) == "[Errno 2] none: 'gs://bucket/a'. See whether bucket and object are there."
     assert machine.told(ValueError('a mistake')) == 'a mistake'
 
 

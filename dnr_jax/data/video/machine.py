@@ -3,7 +3,7 @@
 import errno
 import os
 
-_MOUNT = 'See whether its disk is mounted and whole.'
+_MOUNT, _BUCKET = 'See whether its disk is mounted and whole.', 'See whether bucket and object are there.'
 REMEDIES = {
     errno.EMFILE: 'Allow more open files: ulimit -n 8192.',
     errno.ENFILE: 'All processes of the machine together have too many open files: end some.',
@@ -34,7 +34,7 @@ class MachineError(OSError):
     """(errno, what it is in words, file): the file cannot be read or written, and it is not to blame."""
 
     def __str__(self) -> str:
-        return f'{self.what}. {REMEDIES.get(self.errno, _MOUNT)}'
+        return f'{self.what}. {remedy(self) or _MOUNT}'
 
     @property
     def what(self) -> str:
@@ -45,8 +45,14 @@ class MachineError(OSError):
 def told(error: Exception) -> str:
     """An error and its notes on one line, with what helps against trouble of the machine."""
     what = ', '.join([getattr(error, 'what', str(error)), *getattr(error, '__notes__', ())])
-    helps = isinstance(error, OSError) and REMEDIES.get(error.errno)
+    helps = isinstance(error, OSError) and remedy(error)
     return f'{what}. {helps}' if helps else what
+
+
+def remedy(error: OSError) -> str | None:
+    """What helps; None where that is not known."""
+    found = REMEDIES.get(error.errno)
+    return _BUCKET if found == _MOUNT and '://' in str(error.filename) else found
 
 
 def behind(error: Exception, file: str | os.PathLike) -> MachineError | None:
