@@ -41,10 +41,20 @@ def emulator(program, *arguments):
             server.kill()
 
 
+# This one reads an upload as an email, and so takes a carriage return at the end of an object for the end of a line.
 GCS = """
-import sys, time
-from gcp_storage_emulator.server import create_server
-create_server('127.0.0.1', int(sys.argv[1]), in_memory=True, default_bucket='bucket').run()
+import sys
+from gcp_storage_emulator import server
+
+class Parser(server.BytesParser):
+    def parsebytes(self, text):
+        message = super().parsebytes(text)
+        if text.rpartition(b'\\n--' + message.get_boundary().encode())[0].endswith(b'\\r'):
+            message.get_payload()[-1]._payload += '\\r'
+        return message
+
+server.BytesParser = Parser
+server.create_server('127.0.0.1', int(sys.argv[1]), in_memory=True, default_bucket='bucket').run()
 """
 S3 = """
 import sys, time

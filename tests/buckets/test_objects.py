@@ -41,6 +41,18 @@ def test_files_and_folders(url, tmp_path):
     assert listed(folder / 'none') == {} and not (folder / 'none').exists()
 
 
+@pytest.mark.parametrize('end', [b'\r', b'\n', b'\r\n', b'\0', b'--'])
+def test_every_byte_comes_back(url, tmp_path, end):
+    """Whatever ends an object: emulators have lost bytes there."""
+    path, data = as_path(f'{url}/bytes'), bytes(range(256)) + end
+    (tmp_path / 'data').write_bytes(data)
+    buckets.upload(tmp_path / 'data', path)
+    assert buckets.read(path) == data
+    buckets.put(path, data[128:])
+    assert buckets.read(path) == data[128:]
+    removed(path)
+
+
 def test_a_large_object_goes_in_parts(url, tmp_path):
     data = bytes(range(256)) * 2**18  # 64 MiB
     (tmp_path / 'large').write_bytes(data)
