@@ -27,6 +27,7 @@ from experiments.short_training import Clips, Trainer
 
 RECORDS = Path(__file__).parent / 'records/turns.jsonl'
 TRAIN, TEST = 4096, 512  # clips
+IS_TURN = np.array([name.startswith('turn') for name in shapes.LABEL_NAMES])
 SPREAD = 30  # degrees that turns may be off the angle in their middle, where they all pass one
 
 
@@ -36,6 +37,7 @@ class Case(NamedTuple):
     model: str = 'resnet18,dnr'
     changes: dict[str, Any] = {}
     any_angle: bool = True  # turns begin at any angle; else they pass one in their middle
+    alone: bool = False  # whether turns are all that there is to learn
 
 
 CASES = {
@@ -55,6 +57,10 @@ CASES = {
     'TSM, whole statistics': Case('tsm_resnet18,cross_layer,cross_temporal_whole'),
     'TSM, scale from 1': Case('tsm_resnet18,cross_layer_unit,cross_temporal_unit'),
     'residual': Case('resnet18,cross_layer_residual,cross_temporal_residual'),
+    'turns alone': Case(changes={'train.epochs': 16}, alone=True),
+    'turns alone, TSM': Case('tsm_resnet18,dnr', {'train.epochs': 16}, alone=True),
+    'turns alone, TSM, batch norm': Case('tsm_resnet18,batch', {'train.epochs': 16}, alone=True),
+    'TSM, three times as long': Case('tsm_resnet18,dnr', {'train.epochs': 12}),
 }
 
 
@@ -63,7 +69,9 @@ def draw(case: Case, split: str, count: int, config) -> tuple[np.ndarray, np.nda
     clips, labels = [], []
     for index in np.random.default_rng(0).permutation(count):
         parameters = shapes.draw_parameters(shapes.SEED, split, int(index))
-        if not case.any_angle and shapes.LABEL_NAMES[parameters['label']].startswith('turn'):
+        if case.alone and not IS_TURN[parameters['label']]:
+            continue
+        if not case.any_angle and IS_TURN[parameters['label']]:
             parameters = passing_one_angle(parameters, np.random.default_rng(int(index)))
         frames = shapes.render(parameters)[:: config.clip.stride][: config.clip.frames]
         size = (config.augment.size, config.augment.size)
@@ -86,10 +94,9 @@ def run(name: str, seed: int) -> dict[str, Any]:
     config.update_from_flattened_dict(case.changes)
     config.seed = seed
     clips = Clips(*draw(case, 'train', TRAIN, config), *draw(case, 'test', TEST, config))
-    trainer = Trainer(config, len(shapes.LABEL_NAMES), TRAIN // config.train.batch_size)
+    trainer = Trainer(config, len(shapes.LABEL_NAMES), len(clips.train) // config.train.batch_size)
     measured = trainer.run(seed, clips)
-    turns = np.array([name.startswith('turn') for name in shapes.LABEL_NAMES])[clips.test_labels]
-    of_turns = bits(measured['right']['running'], TEST)[turns].mean()
+    of_turns = bits(measured['right']['running'], len(clips.test))[IS_TURN[clips.test_labels]].mean()
     kept = {key: measured[key] for key in ('steps', 'seconds', 'loss')}
     return {'case': name, 'seed': seed, 'top1': measured['top1']['running'], 'turns': round(float(of_turns), 4), **kept}
 
