@@ -85,16 +85,7 @@ def test_evaluation_gives_the_number_training_ended_with(finished, tmp_path):
 
 def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, monkeypatch):
     """Stopped after step 4 and started again: the same logits to the bit, and the same lines."""
-    save = loop.Checkpoints.save
-
-    def save_and_stop(self, state, *rest):
-        save(self, state, *rest)
-        if state.step == 4:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.Checkpoints, 'save', save_and_stop)
-        loop.train_and_evaluate(config, tmp_path)
+    stopped_after(4, config, tmp_path, monkeypatch)
     results = loop.train_and_evaluate(config, tmp_path)
     assert results == finished[1]
     assert_same_end(finished[0], tmp_path)
@@ -114,16 +105,7 @@ def test_statistics_move_until_they_are_frozen_also_in_a_run_that_was_stopped(co
     jax.tree.map(np.testing.assert_array_equal, *statistics[1:])
     assert all(np.any(a != b) for a, b in zip(*params[1:], strict=True))
 
-    save = loop.Checkpoints.save
-
-    def save_and_stop(self, state, *rest):
-        save(self, state, *rest)
-        if state.step == 8:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.Checkpoints, 'save', save_and_stop)
-        loop.train_and_evaluate(config, tmp_path / 'stopped')
+    stopped_after(8, config, tmp_path / 'stopped', monkeypatch)
     loop.train_and_evaluate(config, tmp_path / 'stopped')
     assert_same_end(tmp_path / 'whole', tmp_path / 'stopped')
 
@@ -132,6 +114,20 @@ def test_norms_without_running_statistics_have_none_to_freeze(config):
     config.model.norms, config.model.norm.groups, config.train.statistics_until = 'group', 2, 0.5
     with pytest.raises(ValueError, match=r"config.train.statistics_until=0.5 is for running .* 'group' keep none"):
         setup.prepare(config)
+
+
+def stopped_after(step, config, workdir, monkeypatch):
+    """Trains until the checkpoint of that step."""
+    save = loop.Checkpoints.save
+
+    def save_and_stop(self, state, *rest):
+        save(self, state, *rest)
+        if state.step == step:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Checkpoints, 'save', save_and_stop)
+        loop.train_and_evaluate(config, workdir)
 
 
 def assert_same_end(workdir, other):
