@@ -14,8 +14,6 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
-from dnr_jax.evaluation.batches import SCORED
-from dnr_jax.evaluation.precise_statistics import scored_model
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.parallel import Batch
 
@@ -47,11 +45,3 @@ def make_predict(config: ConfigDict, model: nn.Module, mesh: parallel.Mesh, view
     """`eval_step` of that config, over all devices: (variables, batch) -> logits [B V K]."""
     step = partial(eval_step, model=model, pixels=config.pixels.to_dict(), views_at_once=views_at_once)
     return parallel.compile_eval_step(step, mesh)
-
-
-def make_predicts(config: ConfigDict, model: nn.Module, mesh: parallel.Mesh) -> dict[str, Callable]:
-    """The `make_predict` of every section that is scored; one and the same where they share it."""
-    at_once = {section: config[section].views_at_once for section in SCORED}
-    scored = scored_model(model, config.run.self_inclusive)
-    predict_by = {views: make_predict(config, scored, mesh, views) for views in at_once.values()}
-    return {section: predict_by[views] for section, views in at_once.items()}

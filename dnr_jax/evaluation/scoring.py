@@ -11,6 +11,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -20,9 +21,18 @@ from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.video.decoding import Reason
 from dnr_jax.evaluation import multi_view
-from dnr_jax.evaluation.batches import called_before, scored_batches, training_batches
-from dnr_jax.evaluation.precise_statistics import as_running, of_every_hop
+from dnr_jax.evaluation.batches import SCORED, called_before, scored_batches, training_batches
+from dnr_jax.evaluation.eval_step import make_predict
+from dnr_jax.evaluation.precise_statistics import as_running, of_every_hop, scored_model
 from dnr_jax.evaluation.predictions import Missing, Predictions
+
+
+def make_predicts(config: ConfigDict, model: nn.Module, mesh: parallel.Mesh) -> dict[str, Callable]:
+    """The `make_predict` of every section that is scored; one and the same where they share it."""
+    at_once = {section: config[section].views_at_once for section in SCORED}
+    scored = scored_model(model, config.run.self_inclusive)
+    predict_by = {views: make_predict(config, scored, mesh, views) for views in at_once.values()}
+    return {section: predict_by[views] for section, views in at_once.items()}
 
 
 def evaluate(

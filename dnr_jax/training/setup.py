@@ -11,8 +11,8 @@ from ml_collections import ConfigDict
 from dnr_jax import models, parallel
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import batches
-from dnr_jax.evaluation.eval_step import make_predicts
 from dnr_jax.evaluation.precise_statistics import make_observe
+from dnr_jax.evaluation.scoring import make_predicts
 from dnr_jax.runs.state import create_state
 from dnr_jax.training import checks, losses, optimizers, train_step
 from dnr_jax.training.parts import Parts, Setup
