@@ -31,6 +31,7 @@ MODEL = {
         'epsilon': (1e-5, '(0, 1)'),  # added to variances
         'groups': (32, '1..'),  # of channels, in group statistics
     },
+    'standardize_weights': (False, 'bool'),  # kernels of convolutions have mean 0 and keep the variance of inputs
     'width': (64, '1..'),  # channels of the first stage
     'dropout': (0.4, '[0, 1)'),  # before the linear layer
     'remat': (False, 'bool'),  # compute activations within a stage again in the backward pass, to save memory

@@ -49,7 +49,11 @@ METHODS = {
     'residual, no relay': 'cross_layer_residual_unrelayed,cross_temporal_residual_unrelayed',
     'residual, along frames': 'batch,cross_temporal_residual',
     'standardized': 'cross_layer_standardized,cross_temporal_standardized',
+    'group': 'group',
+    'group, weights standardized': 'group',
 }
+# What else of their config is another.
+CHANGES = {'group, weights standardized': {'model.standardize_weights': True}}
 
 
 class Run(NamedTuple):
@@ -116,6 +120,7 @@ def command_of(run: Run, workdir: Path, data_dir: str) -> list[str]:
         f'--config.model.norm.statistics_scope={run.clips}',
         f'--config.schedule.learning_rate={run.rate}',
         f'--config.seed={run.seed}',
+        *(f'--config.{name}={value}' for name, value in CHANGES.get(run.method, {}).items()),
         f'--workdir={workdir}',
     ]
 

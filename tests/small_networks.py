@@ -19,7 +19,7 @@ SHORT = {'mobilenet_v2': (1, 2)}
 
 
 def network(backbone='resnet18', norms='dnr', *, width=8, classes=5, dropout=0.0, remat=False, dtype='float32', **norm):
-    head = {'classes': classes, 'dropout': dropout, 'remat': remat}
+    head = {'standardize_weights': False, 'classes': classes, 'dropout': dropout, 'remat': remat}
     return build(backbone=backbone, norms=norms, norm=NORM | norm, width=width, dtype=dtype, **head)
 
 

@@ -20,7 +20,7 @@ NORM = {
 
 
 def network(backbone, norms, *, width=64, classes=400, dropout=0.0, remat=False, dtype='float32', **norm):
-    head = {'classes': classes, 'dropout': dropout, 'remat': remat}
+    head = {'standardize_weights': False, 'classes': classes, 'dropout': dropout, 'remat': remat}
     return build(backbone=backbone, norms=norms, norm=NORM | norm, width=width, dtype=dtype, **head)
 
 

@@ -52,8 +52,8 @@ class CrossLayerChain(nn.Module):
 
 def stage1():
     """Stem and first stage of the ResNet-50."""
-    settings = {'norms': 'dnr', 'norm': NORM, 'dropout': 0.0, 'remat': False, 'dtype': 'float32'}
-    return build(backbone='resnet50', width=64, classes=None, **settings).clone(blocks=(3,))
+    settings = {'norms': 'dnr', 'norm': NORM, 'standardize_weights': False, 'dropout': 0.0, 'remat': False}
+    return build(backbone='resnet50', width=64, classes=None, dtype='float32', **settings).clone(blocks=(3,))
 
 
 # From the keys of the released code to paths in our variables; all rules apply, in this order.

@@ -28,6 +28,7 @@ HEAD_BIAS = 'params/head/linear/bias'
 # What is written into the released code, by keys of the config.
 RELEASED = {
     'model.width': 64,
+    'model.standardize_weights': False,
     'model.norm.stride': 2,
     'model.norm.reduction': 4,
     'model.norm.running_per_hop': False,

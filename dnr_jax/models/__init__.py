@@ -19,6 +19,7 @@ from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.models.tanet import TANETS
 from dnr_jax.models.tea import TEAS
 from dnr_jax.models.tsm import TSMS
+from dnr_jax.models.weight_standardization import with_standardized_kernels
 from dnr_jax.norms.relay import RelayCell
 from dnr_jax.norms.words import make_norm
 from dnr_jax.registry import choose
@@ -43,6 +44,7 @@ def build(
     backbone: str,
     norms: str | Sequence[str],
     norm: Mapping[str, Any],
+    standardize_weights: bool,
     width: int,
     dropout: float,
     dtype: str,
@@ -55,6 +57,7 @@ def build(
       backbone: a key of MODELS.
       norms: a preset of `words.PRESETS`, or one word of NORMS per convolution of a block.
       norm: settings of the norms, see `words.make_norm`.
+      standardize_weights: whether convolutions are by standardized kernels, see `weight_standardization`.
       width: 64 for the published network, of a ResNet the channels of its first stage; all others scale with it.
       dropout: before the linear layer.
       dtype: 'float32' or 'bfloat16', of activations.
@@ -62,7 +65,7 @@ def build(
       classes: K; None for the features before the head.
     """
     dtypes = {name: jnp.dtype(name) for name in ('float32', 'bfloat16')}
-    return choose(MODELS, backbone, 'backbone')(
+    network = choose(MODELS, backbone, 'backbone')(
         norms=norms,
         norm=partial(make_norm, **norm),
         relay_cell=partial(RelayCell, reduction=norm['reduction']),
@@ -72,3 +75,4 @@ def build(
         remat=remat,
         dtype=choose(dtypes, dtype, 'dtype'),
     )
+    return with_standardized_kernels(network) if standardize_weights else network

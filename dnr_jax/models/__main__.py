@@ -53,7 +53,10 @@ def cost(backbone: str, norms: str, sizes: tuple[int, ...]) -> Cost:
         'stride': 1, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
         'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 1,
     }  # fmt: skip
-    settings = {'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False, 'classes': CLASSES}
+    settings = {
+        'standardize_weights': False, 'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False,
+        'classes': CLASSES,
+    }  # fmt: skip
     model = build(backbone=backbone, norms=norms, norm=norm, **settings)
     counted = {}
     for size in sizes:

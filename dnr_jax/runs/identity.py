@@ -10,6 +10,7 @@ from typing import Any
 CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.cache', 'data.damaged')
 # Keys that configs of earlier versions have not, and what was done without them.
 ADDED = {
+    'model': {'standardize_weights': False},
     'data': {'cache': 0},
     'optimizer': {'name': 'sgd', 'second_momentum': 0.999, 'epsilon': 1e-8},
     'train': {'balanced_sampling': 0.0, 'class_weights': 0.0, 'statistics_until': 1.0},

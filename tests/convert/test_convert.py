@@ -262,6 +262,7 @@ def test_networks_of_the_released_code(model):
         ('resnet50,dnr', {'model.norm.stride': 4, 'model.norm.epsilon': 1e-3}, 'stride=4, model.norm.epsilon=0.001'),
         ('resnet50,dnr', {'model.norm.reduction': 8}, 'model.norm.reduction=8'),
         ('resnet50,dnr', {'model.width': 32}, 'model.width=32'),
+        ('resnet50,dnr', {'model.standardize_weights': True}, 'model.standardize_weights=True'),
         ('resnet50,dnr', {'clip.frames': 16}, 'clip.frames=16'),
     ],
 )

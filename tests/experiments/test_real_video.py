@@ -32,6 +32,7 @@ def test_a_run_says_all_that_it_is(tmp_path):
     """What a command is given is what tells runs apart."""
     run = Run('resnet18', 'dnr', 16, 'cut', 0.1, 0)
     others = [('tsm_resnet18', 'dnr', 16, 'cut', 0.1, 0), ('resnet18', 'batch', 16, 'cut', 0.1, 0),
+              ('resnet18', 'group', 16, 'cut', 0.1, 0), ('resnet18', 'group, weights standardized', 16, 'cut', 0.1, 0),
               ('resnet18', 'dnr', 2, 'cut', 0.1, 0), ('resnet18', 'dnr', 16, 'moved', 0.1, 0),
               ('resnet18', 'dnr', 16, 'cut', 0.2, 0), ('resnet18', 'dnr', 16, 'cut', 0.1, 1)]  # fmt: skip
     commands = {tuple(command_of(Run(*of), tmp_path, 'data')) for of in [run, *others]}

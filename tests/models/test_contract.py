@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
 from dnr_jax.models import MODELS
+from dnr_jax.models.weight_standardization import with_standardized_kernels
 from dnr_jax.norms.words import PRESETS
 
 FLOAT32 = jnp.dtype('float32')
@@ -127,3 +128,11 @@ def test_every_family_takes_every_preset(backbone, preset):
     logits, variables = jax.eval_shape(lambda key: module.init_with_output(key, clip, train=False), jax.random.key(0))
     assert (logits.shape, logits.dtype) == ((2, 5), FLOAT32)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {FLOAT32}
+
+
+@pytest.mark.parametrize('backbone', FAMILIES)
+def test_standardized_weights_leave_every_family_its_parameters(backbone):
+    plain, clip = short(backbone, 'dnr'), jnp.zeros((2, FAMILIES[backbone].frames, 16, 16, 3))
+    made = (partial(of.init, train=False) for of in (with_standardized_kernels(plain), plain))
+    found, expected = (jax.eval_shape(make, jax.random.key(0), clip) for make in made)
+    assert found == expected

@@ -1,0 +1,62 @@
+"""Weight standardization: convolutions by kernels of mean 0, under which outputs vary as much as inputs do.
+
+    V = (W - mean(W)) / sqrt(N * var(W) + epsilon)      mean and var over the N inputs of each output channel
+
+Parameters stay W: gradients, weight decay, moving averages and checkpoints are of these. Kernels that reach over space
+are standardized, also where they reach over frames or convolve each channel by itself. Others are not: those of relays
+and of the head, and weights of neighbouring frames, which would be blind to what stands still.
+
+Source: Qiao, Wang, Liu, Shen, Yuille, "Micro-Batch Training with Batch-Channel Normalization and Weight
+Standardization", 2019; with the N of Brock, De, Smith, Simonyan, "High-Performance Large-Scale Image Recognition
+Without Normalization", ICML 2021.
+"""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache, partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.tree_util import DictKey
+from jaxtyping import Float
+
+from dnr_jax.models.network import Network
+from dnr_jax.operations import Video
+
+
+def with_standardized_kernels(network: Network) -> Network:
+    """The network by V, with the same parameters; epsilon is that of its norms."""
+    settings = {of.name: getattr(network, of.name) for of in fields(network) if of.name not in ('parent', 'name')}
+    return standardizing(type(network))(**settings)
+
+
+@cache
+def standardizing(kind: type[Network]) -> type[Network]:
+    """That kind of network by V."""
+
+    class Standardizing(kind):
+        def __call__(self, clip: Video, train: bool) -> Float[Array, 'B *features']:
+            if self.is_initializing():
+                return kind.__call__(self, clip, train)  # which draws W; what it returns is by W too
+            given = partial(standardized, epsilon=self.norm.keywords['epsilon'])
+            return nn.map_variables(kind.__call__, 'params', given)(self, clip, train)
+
+    return Standardizing
+
+
+def standardized(params: Mapping[str, Any], epsilon: float) -> Mapping[str, Any]:
+    """V for every W among the parameters."""
+
+    def of(path: tuple, leaf: Array) -> Array:
+        return kernel_of(leaf, epsilon) if path[-1] == DictKey('kernel') and leaf.ndim >= 4 else leaf
+
+    return jax.tree.map_with_path(of, params)
+
+
+def kernel_of(w: Float[Array, '*taps C D'], epsilon: float) -> Float[Array, '*taps C D']:
+    """V; of a single input, W itself, which does not vary."""
+    inputs, over = w[..., 0].size, {'axis': tuple(range(w.ndim - 1)), 'keepdims': True}
+    return (w - w.mean(**over)) / jnp.sqrt(inputs * w.var(**over) + epsilon) if inputs > 1 else w
