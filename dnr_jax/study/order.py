@@ -20,7 +20,7 @@ from dnr_jax import figures
 from dnr_jax.evaluation import metrics
 from dnr_jax.files import AnyPath
 
-MOST_NAMED = 24  # classes whose names stand in tables and at axes
+MOST_NAMED = 16  # classes that tables and matrices show, the greatest predicted
 SMALLEST_TOLD = 0.1  # share of a row that is written into a matrix
 
 
@@ -59,13 +59,25 @@ def turns_into(order: Order, predicted: int) -> tuple[int, float] | None:
     return (int(row.argmax()), float(row.max() / row.sum())) if row.sum() else None
 
 
+def greatest(orders: Mapping[str, Order]) -> list[int]:
+    """The classes that most clips are predicted as, by all networks together."""
+    predicted = sum(of.turned.sum(axis=1) for of in orders.values())
+    return sorted(np.argsort(-predicted, kind='stable')[:MOST_NAMED].tolist())
+
+
+def shares_of(order: Order, shown: Sequence[int]) -> np.ndarray:
+    """[R J] of the clips of each shown class, what share is which when reversed; behind them a column of all others."""
+    share = order.turned[shown] / np.maximum(order.turned[shown].sum(axis=1, keepdims=True), 1)
+    others = share.sum(axis=1, keepdims=True) - share[:, shown].sum(axis=1, keepdims=True)
+    return np.hstack([share[:, shown], others]) if len(shown) < len(order.turned) else share[:, shown]
+
+
 def to_text(orders: Mapping[str, Order], label_names: Sequence[str]) -> str:
     """A column for each network: the shares, and what the greatest predicted classes turn into."""
     rows = [('', list(orders))]
     rows += [(told, [f'{getattr(of, share):.1%}' for of in orders.values()]) for share, told in SHARES.items()]
     rows.append(('predicted, and mostly, when reversed', [''] * len(orders)))
-    predicted = sum(of.turned.sum(axis=1) for of in orders.values())
-    for k in sorted(np.argsort(-predicted, kind='stable')[:MOST_NAMED].tolist()):
+    for k in greatest(orders):
         into = [turns_into(of, k) for of in orders.values()]
         rows.append((f'  {label_names[k]}', [f'{label_names[j[0]]} {j[1]:.0%}' if j else '-' for j in into]))
     table = [[name, *cells] for name, cells in rows]
@@ -76,23 +88,24 @@ def to_text(orders: Mapping[str, Order], label_names: Sequence[str]) -> str:
 
 def draw(path: AnyPath, orders: Mapping[str, Order], label_names: Sequence[str], title: str) -> None:
     """Bars of the shares, and for every network the prediction of the reverse for every prediction of a clip."""
-    named = label_names if len(label_names) <= MOST_NAMED else ()
-    of_names = 0.08 * max(map(len, named), default=0)  # inches beside and below a matrix
-    side = 1.4 + 0.3 * min(len(label_names), MOST_NAMED) + of_names
+    shown = greatest(orders)
+    names = [label_names[k] for k in shown]
+    columns = names + ['others'] * (len(names) < len(label_names))
+    of_names = 0.08 * max(map(len, columns))  # inches beside and below a matrix
+    side = 1.4 + 0.3 * len(columns) + of_names
     widths = [3.6 + 0.9 * len(orders), *[side + 0.4] * len(orders)]
     figure = figures.figure(sum(widths), max(3.8, side + 0.6))
     left, *matrices = figure.subplots(1, 1 + len(orders), width_ratios=widths)
     draw_shares(left, orders)
     for axis, (name, order) in zip(matrices, orders.items(), strict=True):
-        share = order.turned / np.maximum(order.turned.sum(axis=1, keepdims=True), 1)
+        share = shares_of(order, shown)
         image = axis.imshow(100 * share, cmap='Blues', vmin=0, vmax=100, aspect='auto')
-        if named:
-            for (i, j), of in np.ndenumerate(share):
-                if of >= SMALLEST_TOLD:
-                    colour = 'white' if of > 0.5 else 'black'
-                    axis.text(j, i, f'{of:.0%}', ha='center', va='center', fontsize='xx-small', color=colour)
-            axis.set_xticks(range(len(named)), named, rotation=90, fontsize='small')
-            axis.set_yticks(range(len(named)), named, fontsize='small')
+        for (i, j), of in np.ndenumerate(share):
+            if of >= SMALLEST_TOLD:
+                colour = 'white' if of > 0.5 else 'black'
+                axis.text(j, i, f'{of:.0%}', ha='center', va='center', fontsize='xx-small', color=colour)
+        axis.set_xticks(range(len(columns)), columns, rotation=90, fontsize='small')
+        axis.set_yticks(range(len(names)), names, fontsize='small')
         axis.set(xlabel='prediction, frames reversed', ylabel='prediction')
         axis.set_title(name, fontsize='medium')
     figure.colorbar(image, ax=matrices[-1], label='clips, percent of the row', shrink=0.6)
@@ -112,4 +125,4 @@ def draw_shares(axis, orders: Mapping[str, Order]) -> None:
     axis.set(ylim=(0, 110), ylabel='percent')
     axis.set_yticks(range(0, 101, 20))
     figures.grid(axis, 'y')
-    axis.legend(fontsize='small', loc='upper center', bbox_to_anchor=(0.5, -0.15))
+    axis.legend(fontsize='small', loc='upper center', bbox_to_anchor=(0.5, 0), borderaxespad=4)

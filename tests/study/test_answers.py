@@ -40,6 +40,21 @@ def test_order():
     assert order.turns_into(found, 1) == (2, 1.0) and order.turns_into(found, 2) is None
 
 
+def test_of_many_classes_the_greatest_predicted_are_shown(monkeypatch, tmp_path):
+    """0 is predicted twice, 1 once, 2 five times; of those that are 2, three become 0, one 2, and one 1."""
+    found = order.Order(8, 0.9, 0.1, 0.2, 0.8, np.array([[1, 1, 0], [1, 0, 0], [3, 1, 1]]))
+    np.testing.assert_array_equal(order.shares_of(found, [0, 1, 2])[2], [3 / 5, 1 / 5, 1 / 5])
+    monkeypatch.setattr(order, 'MOST_NAMED', 2)
+    assert order.greatest({'a': found}) == [0, 2]
+    np.testing.assert_allclose(order.shares_of(found, [0, 2]), [[1 / 2, 0, 1 / 2], [3 / 5, 1 / 5, 1 / 5]])
+    drawn = []
+    monkeypatch.setattr(figures, 'save', lambda figure, path: drawn.append(figure))
+    order.draw(tmp_path / 'order.png', {'a': found}, ['up', 'down', 'left'], 'of the whole')
+    matrix = drawn[0].axes[1]
+    assert [label.get_text() for label in matrix.get_xticklabels()] == ['up', 'left', 'others']
+    assert [label.get_text() for label in matrix.get_yticklabels()] == ['up', 'left']
+
+
 @pytest.mark.parametrize('networks', [1, 2])
 @pytest.mark.parametrize('name', ['up', 'turn counter-clockwise'])
 def test_of_the_picture_of_order_nothing_is_cut_off_or_covered(networks, name, monkeypatch, tmp_path):
