@@ -31,6 +31,7 @@ from dnr_jax.runs.lock import Busy, held
 RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
 RATE = 0.1
+TEST_CLIPS = 1200
 # Where words lie in their clips, see `grid_words`, and the variant of prepared videos that has them so.
 TIMINGS = {'cut': 'grid_words', 'moved': 'grid_moved', 'paced': 'grid_paced'}
 
@@ -109,6 +110,11 @@ def key(record: dict[str, Any]) -> Run:
     return Run(*(record[name] for name in Run._fields))
 
 
+def folder_of(run: Run) -> str:
+    """The name of its work folder."""
+    return '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
+
+
 def command_of(run: Run, workdir: Path, data_dir: str) -> list[str]:
     """The training of a run."""
     return [
@@ -129,7 +135,7 @@ def carry_out(runs: Sequence[Run], folder: Path, data_dir: str, keep: bool) -> N
     """Trains and records each of the runs, but those that another process has taken."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, run in enumerate(runs):
-        name = '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
+        name = folder_of(run)
         try:
             with held(folder / f'{name}.lock', name):
                 if run not in map(key, records.read(RECORDS)):

@@ -14,11 +14,10 @@ from benchmarks.tables import wrapped
 from dnr_jax import figures
 from experiments import tables, turns
 from experiments.pairs import compare
-from experiments.real_video import METHODS, RATE, TIMINGS
+from experiments.real_video import METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
 
 TEMPLATE = Path(__file__).parent / 'real_video.template.md'
-TEST_CLIPS = 1200
 
 
 class Lookup:

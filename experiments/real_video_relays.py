@@ -1,0 +1,88 @@
+"""What do the relays of the networks of `real_video` do? Questions of `dnr_jax.study`, asked of each that was kept.
+
+    python -m experiments.real_video --keep
+    python -m experiments.real_video_relays
+    python -m experiments.pages
+
+Each network of `dnr` is a line of experiments/records/real_video_relays.jsonl, with its answers on the clips of its
+test. Started again, it goes on with what is missing.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import records
+from dnr_jax.evaluation import predictions
+from experiments import real_video
+from experiments.real_video import TEST_CLIPS, Run, folder_of, key, right
+
+RECORDS = Path(__file__).parent / 'records/real_video_relays.jsonl'
+METHOD = 'dnr'
+# Flags of every question; layers with relays along layers, and along frames.
+QUESTIONS = {
+    'distill': ['--clips=600'],
+    'ablate': [
+        f'--clips={TEST_CLIPS}',
+        '--layers=norm1$',
+        '--layers=norm2$',
+        '--ablations=zero,mean,mean_per_hop,reverse,cut:1',
+    ],
+    'influence': ['--clips=200'],
+    'order': [f'--clips={TEST_CLIPS}'],
+}
+
+
+def ask(workdir: Path) -> dict[str, Any]:
+    """Asks all questions, scores the clock that `distill` has made, and returns what is to be recorded."""
+    for question, flags in QUESTIONS.items():
+        run('-m', 'dnr_jax.study', question, f'--workdir={workdir}', *flags)
+    run('eval.py', f'--workdir={workdir}/study/clock')
+    return answers(workdir / 'study')
+
+
+def run(*command: str) -> None:
+    subprocess.run([sys.executable, *command], check=True)
+
+
+def answers(folder: Path) -> dict[str, Any]:
+    """What the files of a study say: of its clock, costs of ablations, memory along frames, order."""
+    ablated, influence, order = (
+        json.loads((folder / f'{name}.json').read_text()) for name in ('ablate', 'influence', 'order')
+    )
+    clock = json.loads((folder / 'clock/test/results.json').read_text())
+    (of_order,) = order['networks']
+    return {
+        'clock': {'top1': round(clock['top1'], 4), 'right': right(predictions.read(folder / 'clock/test'))},
+        'clips': ablated['clips'],
+        'top1': round(ablated['top1'], 4),
+        'costs': ablated['costs'],
+        'memory': {name: of['memory'] for name, of in influence['relays'].items() if of['over'] == 'frames'},
+        'order': {name: of_order[name] for name in ('top1_reversed', 'agreement')},
+    }
+
+
+def kept(folder: Path) -> dict[Run, Path]:
+    """The recorded networks of METHOD whose checkpoints lie in the folder."""
+    runs = [of for of in map(key, records.read(real_video.RECORDS)) if of.method == METHOD]
+    return {of: folder / folder_of(of) for of in runs if (folder / folder_of(of) / 'checkpoints').exists()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m experiments.real_video_relays', description=__doc__.split('\n')[0])
+    parser.add_argument('--workdir', type=Path, default=Path('runs/real_video'), help='that of real_video --keep')
+    options = parser.parse_args()
+    found = kept(options.workdir)
+    if not found:
+        parser.error(f'{options.workdir} has no checkpoints of {METHOD}: python -m experiments.real_video --keep')
+    done = set(map(key, records.read(RECORDS)))
+    for of, workdir in found.items():
+        if of not in done:
+            records.add(RECORDS, of._asdict() | ask(workdir))
+
+
+if __name__ == '__main__':
+    main()
