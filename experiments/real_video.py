@@ -159,14 +159,18 @@ def train(run: Run, workdir: Path, data_dir: str, keep: bool) -> dict[str, Any]:
 
 def scores(workdir: Path) -> dict[str, Any]:
     """What a finished training knows: the test, and top-1 of the validations."""
-    results = json.loads((workdir / 'test/results.json').read_text())
     lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
     validations = {line['step']: round(line['top1'], 4) for line in lines if line.get('kind') == 'validation'}
+    return tested(workdir) | {'validation': list(validations.values())}
+
+
+def tested(workdir: Path) -> dict[str, Any]:
+    """What the test of a work folder says."""
+    results = json.loads((workdir / 'test/results.json').read_text())
     return {
         'steps': results['step'],
         'top1': round(results['top1'], 4),
         'mean_class': round(results['mean_class_accuracy'], 4),
-        'validation': list(validations.values()),
         'right': right(predictions.read(workdir / 'test')),
     }
 

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import records
-from dnr_jax.evaluation import predictions
 from experiments import real_video
-from experiments.real_video import TEST_CLIPS, Run, folder_of, key, right
+from experiments.real_video import TEST_CLIPS, Run, folder_of, key, tested
 
 RECORDS = Path(__file__).parent / 'records/real_video_relays.jsonl'
 METHOD = 'dnr'
@@ -53,10 +52,9 @@ def answers(folder: Path) -> dict[str, Any]:
     ablated, influence, order = (
         json.loads((folder / f'{name}.json').read_text()) for name in ('ablate', 'influence', 'order')
     )
-    clock = json.loads((folder / 'clock/test/results.json').read_text())
     (of_order,) = order['networks']
     return {
-        'clock': {'top1': round(clock['top1'], 4), 'right': right(predictions.read(folder / 'clock/test'))},
+        'clock': tested(folder / 'clock'),
         'clips': ablated['clips'],
         'top1': round(ablated['top1'], 4),
         'costs': ablated['costs'],
