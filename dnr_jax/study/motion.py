@@ -101,6 +101,13 @@ def most_different_channels(rows: Motion, wanted: int) -> np.ndarray:
     return np.argsort(-spread(rows).max(axis=0), kind='stable')[:wanted]
 
 
+def most_different_classes(of: ByClass, wanted: int) -> list[int]:
+    """Numbers of the classes whose mean shift is furthest from that of all; of few clips, it must be further."""
+    from_mean = np.abs(of.mean.shift - np.nanmean(of.mean.shift, axis=0)).max(axis=(1, 2))
+    order = np.argsort(-from_mean * np.sqrt(of.clips), kind='stable')
+    return sorted([int(k) for k in order if of.clips[k]][:wanted])
+
+
 def draw_clip(
     path: AnyPath, relay: Relay, rows: Motion, clips: np.ndarray, predicted: Sequence[str], title: str
 ) -> None:
@@ -114,12 +121,10 @@ def draw_clip(
 
 def draw_classes(path: AnyPath, relay: Relay, of: ByClass, label_names: Sequence[str], title: str) -> None:
     """The classes that differ most from the mean of all, with the quartiles of their clips."""
-    from_mean = np.abs(of.mean.shift - np.nanmean(of.mean.shift, axis=0))
-    occurring = [k for k in np.argsort(-from_mean.max(axis=(1, 2)), kind='stable') if of.clips[k]]
-    shown = sorted(occurring[:CLASSES])
+    shown, occurring = most_different_classes(of, CLASSES), np.count_nonzero(of.clips)
     mean, low, high = (Motion(*(values[shown] for values in motion)) for motion in (of.mean, of.low, of.high))
     names = [f'{label_names[k]} ({of.clips[k]})' for k in shown]
-    legend = 'class (clips)' if len(shown) == len(occurring) else f'{len(shown)} of {len(occurring)} classes (clips)'
+    legend = 'class (clips)' if len(shown) == occurring else f'{len(shown)} of {occurring} classes (clips)'
     draw(path, relay, mean, (low, high), names, [], legend, title)
 
 

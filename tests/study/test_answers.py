@@ -29,6 +29,15 @@ def test_channels_that_differ_most():
     assert motion.most_different_channels(Motion(shift, shift), 2).tolist() == [2, 0]
 
 
+def test_classes_that_differ_most():
+    """Means around 0: -3 of one clip, 2 of four and 1 of nine, which count as 3, 4 and 3; and a class without clips."""
+    mean = np.array([-3.0, 2, 1, np.nan]).reshape(4, 1, 1)
+    of = motion.ByClass(np.array([1, 4, 9, 0]), *[Motion(mean, mean)] * 4)
+    assert motion.most_different_classes(of, 1) == [1]
+    assert motion.most_different_classes(of, 2) == [0, 1]
+    assert motion.most_different_classes(of, 4) == [0, 1, 2]
+
+
 def test_order():
     """Of three clips, one keeps its prediction; of each other one, a quarter of the probability moves."""
     first, second, third = np.log([[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]])
