@@ -14,7 +14,17 @@ from benchmarks.tables import wrapped
 from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
 from dnr_jax.data.builders.moving_shapes import SIZES
 from dnr_jax.files import written_whole
-from experiments import captions, families, pictures, real_video, real_video_page, small_batch, tables, turns
+from experiments import (
+    captions,
+    families,
+    pictures,
+    real_video,
+    real_video_page,
+    real_video_relays,
+    small_batch,
+    tables,
+    turns,
+)
 from experiments.pairs import compare
 from experiments.tables import FEW, GLOBAL, MANY, METHODS, TEST_CLIPS, WAYS, Groups, Records, grouped
 
@@ -154,14 +164,15 @@ def main() -> None:
     pictures.draw_accuracies(runs, pictures.AFTER_900, DOCS / PICTURES / 'after_900.png')
     pictures.draw_accuracies(runs, pictures.AFTER_300, DOCS / PICTURES / 'after_300.png')
     pictures.draw_gains(runs, DOCS / PICTURES / 'gains.png')
-    of_real, of_turns = (records.read(path) for path in (real_video.RECORDS, turns.RECORDS))
+    of_real, of_relays, of_turns = (records.read(of.RECORDS) for of in (real_video, real_video_relays, turns))
     pages = {
         'findings.md': findings_page(runs),
         'runs.md': runs_page(runs, of_families),
-        'real_video.md': real_video_page.page(of_real, counted, of_turns),
+        'real_video.md': real_video_page.page(of_real, of_relays, counted, of_turns),
     }
     (DOCS / 'real_video').mkdir(exist_ok=True)
     real_video_page.draw(of_real, DOCS / 'real_video/methods.png')
+    real_video_page.draw_costs(of_relays, DOCS / 'real_video/ablate.png')
     for name, text in pages.items():
         with written_whole(DOCS / name) as unfinished:
             unfinished.write_text(text)

@@ -1,4 +1,4 @@
-"""Writes docs/real_video.md from the records of `real_video`, `small_batch` and `turns`, see `pages`.
+"""Writes docs/real_video.md from the records of `real_video`, its relays, `small_batch` and `turns`, see `pages`.
 
 The words stand in real_video.template.md, with braces where a figure comes: `{top1[dnr|cut]}` is the top-1 of `dnr` on
 words that are cut, `{over[dnr|batch|cut]}` how far it is ahead of `batch`, over the seeds of both.
@@ -12,11 +12,14 @@ import numpy as np
 
 from benchmarks.tables import wrapped
 from dnr_jax import figures
+from dnr_jax.study import ablation
 from experiments import tables, turns
 from experiments.pairs import compare
 from experiments.real_video import METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
 
+FROZEN = 'dnr, frozen'  # the clocks that networks of `dnr` were made by `distill`
+NORMS = METHODS | {FROZEN: 'cross_layer,hopwise'}
 TEMPLATE = Path(__file__).parent / 'real_video.template.md'
 
 
@@ -42,7 +45,7 @@ def group(
 def scores(found: Records, backbone: str) -> str:
     """Top-1 of every method, by timing, and the mean over classes."""
     rows, timings = [], [of for of in TIMINGS if any(of == record['timing'] for record in found)]
-    for method, norms in METHODS.items():
+    for method, norms in NORMS.items():
         of_timings = [group(found, method, timing, backbone) for timing in timings]
         if any(of_timings):
             cells = [tables.share([record['top1'] for record in of]) for of in of_timings]
@@ -103,21 +106,49 @@ ASKED = (
     ('layer', 'batch', 'cut'),
     ('dnr', 'clock, relay along layers', 'moved'),
     ('dnr', 'clock, relay along layers', 'paced'),
+    *(('dnr', FROZEN, timing) for timing in TIMINGS),
+    *((FROZEN, 'clock, relay along layers', timing) for timing in TIMINGS),
 )
 
 
-def page(found: Records, of_shapes: Records, of_turns: Records) -> str:
+def frozen(of_relays: Records) -> list[dict[str, Any]]:
+    """The runs of FROZEN, from what was asked of each network of `dnr`."""
+    return [{**record, **record['clock'], 'method': FROZEN} for record in of_relays]
+
+
+def ordered(of_relays: Records, timing: str, name: str) -> str:
+    """'24.9', in per cent: what `order` says of the networks of a timing, on average."""
+    return f'{100 * np.mean([record["order"][name] for record in of_relays if record["timing"] == timing]):.1f}'
+
+
+def memory(of_relays: Records, hops: int) -> str:
+    """'0.13 to 0.31': how strongly relays along frames that hear anything hear of so many hops before."""
+    heard = [of[hops] for record in of_relays for of in record['memory'].values() if any(of)]
+    return f'{min(heard):.2f} to {max(heard):.2f}'
+
+
+def deaf(of_relays: Records) -> str:
+    """'1 to 2': how many relays along frames of a network hear nothing."""
+    counts = sorted({sum(not any(of) for of in record['memory'].values()) for record in of_relays})
+    return ' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+
+
+def page(found: Records, of_relays: Records, of_shapes: Records, of_turns: Records) -> str:
     """All of docs/real_video.md."""
     hours = sum(record['seconds'] for record in found) / 3600
+    scored = [*found, *frozen(of_relays)]
     values = {
         'runs': str(len(found)),
         'hours': f'{hours:.1f}',
         'test': f'{TEST_CLIPS:,}',
-        'top1': Lookup(lambda method, timing: share_of(group(found, method, timing))),
-        'over': Lookup(lambda *asked: ahead(found, *asked)),
-        'scores': scores(found, 'resnet18'),
-        'scores_tsm': scores(found, 'tsm_resnet18'),
-        'differences': differences(found, ASKED),
+        'top1': Lookup(lambda method, timing: share_of(group(scored, method, timing))),
+        'over': Lookup(lambda *asked: ahead(scored, *asked)),
+        'scores': scores(scored, 'resnet18'),
+        'scores_tsm': scores(scored, 'tsm_resnet18'),
+        'differences': differences(scored, ASKED),
+        'order': Lookup(lambda *asked: ordered(of_relays, *asked)),
+        'memory': Lookup(lambda hops: memory(of_relays, int(hops))),
+        'deaf': deaf(of_relays),
         'counted': counted(of_shapes),
         'counted_top1': Lookup(lambda *asked: counted_top1(of_shapes, *asked)),
         'turns': turns.table(of_turns),
@@ -141,6 +172,14 @@ def draw(found: Records, path: Path) -> None:
     axis.grid(axis='x', alpha=0.3)
     figures.title(figure, 'Words read from lips, resnet18: every norm, a point for each seed')
     figures.save(figure, path)
+
+
+def draw_costs(of_relays: Records, path: Path) -> None:
+    """What it costs the second network of `dnr` on words as they are cut to take its relays away."""
+    (record,) = (of for of in group(of_relays, 'dnr', 'cut') if of['seed'] == 1)
+    title = f'What it costs to take the relay away: {TEST_CLIPS:,} clips, top-1 {record["top1"]:.1%}\n'
+    costs = [ablation.Cost(**of) for of in record['costs']]
+    ablation.draw(path, costs, title + '(resnet18 with dnr, words read from lips)')
 
 
 def share_of(records: Records) -> str:

@@ -55,7 +55,6 @@ def answers(folder: Path) -> dict[str, Any]:
     (of_order,) = order['networks']
     return {
         'clock': tested(folder / 'clock'),
-        'clips': ablated['clips'],
         'top1': round(ablated['top1'], 4),
         'costs': ablated['costs'],
         'memory': {name: of['memory'] for name, of in influence['relays'].items() if of['over'] == 'frames'},

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 
 from benchmarks.records import ROOT, provenance, read
-from experiments import real_video, real_video_page, small_batch, turns
+from experiments import real_video, real_video_page, real_video_relays, small_batch, turns
 from experiments.real_video_page import (
+    FROZEN,
     TEST_CLIPS,
     ahead,
     counted,
     counted_top1,
+    deaf,
     difference,
     differences,
+    draw_costs,
+    frozen,
     group,
+    memory,
+    ordered,
     scores,
     share_of,
 )
@@ -52,6 +58,42 @@ def test_differences_are_of_the_seeds_of_both(found):
     assert len(table.splitlines()) == 3 and '| dnr | batch | cut | 2 | +9.5 |' in table
 
 
+@pytest.fixture
+def of_relays():
+    """Two networks, whose clocks are right on 60 clips fewer; one relay of the first is deaf, two of the second."""
+
+    def asked(seed, memories, agreement):
+        costs = [
+            {'layers': layers, 'ablated': 8, 'ablation': 'mean', 'top1': 0.4, 'cost': 0.1, 'low': 0.0, 'high': 0.2,
+             'changed': 0.2}
+            for layers in ('norm1$', 'norm2$')
+        ]  # fmt: skip
+        return record('dnr', seed, 600 + 12 * seed) | {
+            'clock': {name: record(FROZEN, seed, 540 + 12 * seed)[name] for name in ('top1', 'mean_class', 'right')},
+            'costs': costs, 'memory': dict(enumerate(memories)), 'order': {'agreement': agreement},
+        }  # fmt: skip
+
+    return [
+        asked(0, [[1.0, 0.25], [0.0, 0.0], [1.0, 0.5]], 0.25), asked(1, [[1.0, 0.1], [0.0, 0.0], [0.0, 0.0]], 0.5)
+    ]  # fmt: skip
+
+
+def test_frozen_networks_stand_beside_those_they_were(found, of_relays):
+    both = [*found, *frozen(of_relays)]
+    assert (
+        scores(both, 'resnet18').splitlines()[-1].startswith(f'| {FROZEN} | `cross_layer,hopwise` | 45.5 ± 0.7 (2) |')
+    )
+    assert ahead(both, 'dnr', FROZEN, 'cut') == '+5.0 points (2 seeds)'
+
+
+def test_what_relays_hear_and_tell(of_relays, tmp_path):
+    assert memory(of_relays, 1) == '0.10 to 0.50'
+    assert (deaf(of_relays), deaf(of_relays[:1])) == ('1 to 2', '1')
+    assert ordered(of_relays, 'cut', 'agreement') == '37.5'
+    draw_costs(of_relays, tmp_path / 'ablate.png')
+    assert (tmp_path / 'ablate.png').stat().st_size > 10_000
+
+
 def test_only_networks_that_were_scored_in_every_way_stand_side_by_side():
     ways = {'training': 0.7, 'running': 0.3, 'precise_per_hop': 0.3, 'self_inclusive': 0.65}
     of = {'backbone': 'tsm_resnet18', 'method': 'batch', 'clips': 2, 'epochs': small_batch.EPOCHS[-1]}
@@ -62,7 +104,9 @@ def test_only_networks_that_were_scored_in_every_way_stand_side_by_side():
 
 
 def test_the_page_is_written_from_the_records():
-    of_real, of_shapes, of_turns = (read(module.RECORDS) for module in (real_video, small_batch, turns))
+    of_real, of_relays, of_shapes, of_turns = (
+        read(module.RECORDS) for module in (real_video, real_video_relays, small_batch, turns)
+    )
     page = (ROOT / 'docs/real_video.md').read_text()
     of_two = counted(of_shapes)  # a row of the first page is a cell of this
     first = re.search(r'counted into its set of 2 \| (.*?) \| (.*?) \|', (ROOT / 'README.md').read_text()).groups()
@@ -79,4 +123,4 @@ def test_the_page_is_written_from_the_records():
     )
     told = f'(a clock with relays along layers: {clock}; of words at other speeds {paced}, relays {relayed})'
     assert told in (ROOT / 'README.md').read_text()
-    assert page == real_video_page.page(of_real, of_shapes, of_turns)
+    assert page == real_video_page.page(of_real, of_relays, of_shapes, of_turns)
