@@ -29,8 +29,8 @@ class Lookup:
     def __init__(self, read):
         self.read = read
 
-    def __getitem__(self, key: str) -> str:
-        return self.read(*key.split('|'))
+    def __getitem__(self, key: str | int) -> str:
+        return self.read(*str(key).split('|'))
 
 
 def group(

@@ -12,4 +12,4 @@ from dnr_jax.study.ablation import ablated
 from dnr_jax.study.memory import influence
 from dnr_jax.study.tracing import trace
 
-__all__ = ['ablated', 'influence', 'trace']
+__all__ = ['ablated', 'ablation', 'influence', 'trace']
