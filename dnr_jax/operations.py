@@ -41,10 +41,11 @@ class Forms(NamedTuple):
 
     def __call__(self, *arrays: Array, **settings):
         """By the platform of the mesh that the program is traced under, else by the one it is compiled for."""
-        cpu, tpu, gpu = (partial(form, **settings) for form in self)
+        forms = {'cpu': self.cpu, 'tpu': self.tpu}
         if device := jax.sharding.get_abstract_mesh().abstract_device:
-            return {'cpu': cpu, 'tpu': tpu}.get(device.platform, gpu)(*arrays)
-        return lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=gpu)
+            return forms.get(device.platform, self.gpu)(*arrays, **settings)
+        apart = {platform: partial(form, **settings) for platform, form in forms.items() if form != self.gpu}
+        return lax.platform_dependent(*arrays, **apart, default=partial(self.gpu, **settings))
 
 
 def convolution(x: Video, kernel: Kernel, stride: int) -> Float[Array, 'B T H2 W2 D']:
