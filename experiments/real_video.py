@@ -110,6 +110,11 @@ def key(record: dict[str, Any]) -> Run:
     return Run(*(record[name] for name in Run._fields))
 
 
+def changes_of(method: str) -> list[str]:
+    """Flags of what else of the config is another."""
+    return [f'--config.{name}={value}' for name, value in CHANGES.get(method, {}).items()]
+
+
 def folder_of(run: Run) -> str:
     """The name of its work folder."""
     return '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
@@ -126,7 +131,7 @@ def command_of(run: Run, workdir: Path, data_dir: str) -> list[str]:
         f'--config.model.norm.statistics_scope={run.clips}',
         f'--config.schedule.learning_rate={run.rate}',
         f'--config.seed={run.seed}',
-        *(f'--config.{name}={value}' for name, value in CHANGES.get(run.method, {}).items()),
+        *changes_of(run.method),
         f'--workdir={workdir}',
     ]
 

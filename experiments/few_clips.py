@@ -1,0 +1,97 @@
+"""Does what a relay has learned of words help with few clips of something else? J-HMDB, from nothing or from them.
+
+    python -m experiments.few_clips --words=runs/real_video
+    python -m experiments.few_clips --words=runs/real_video --methods='dnr' --seeds=3
+
+Trains configs/jhmdb21.py, whose 671 clips teach a network little, from nothing or from the networks that `python -m
+experiments.real_video --keep --workdir=runs/real_video` has trained on words, of the same norms and seed. Each run is a
+line of experiments/records/few_clips.jsonl; started again, it goes on with what is missing.
+"""
+
+import argparse
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks import records
+from dnr_jax.evaluation import predictions
+from dnr_jax.registry import choose
+from experiments import real_video
+from experiments.real_video import METHODS, changes_of, right
+
+RECORDS = Path(__file__).parent / 'records/few_clips.jsonl'
+TEST_CLIPS = 257
+ORIGINS = {'nothing': [], 'words': ['--config.schedule.learning_rate=0.02']}  # what a training begins with, see `Run`
+
+
+class Run(NamedTuple):
+    """What tells one record from all others."""
+
+    method: str
+    origin: str
+    seed: int
+
+
+def plan(methods: Sequence[str], seeds: int) -> list[Run]:
+    """All runs, a seed of all methods before the next."""
+    for method in methods:
+        choose(METHODS, method, 'method')
+    return [Run(*of, seed) for seed, *of in itertools.product(range(seeds), methods, ORIGINS)]
+
+
+def command_of(run: Run, workdir: Path, words: Path, data_dir: str) -> list[str]:
+    """The training of a run."""
+    of_words = real_video.Run('resnet18', run.method, 16, 'cut', real_video.RATE, run.seed)
+    return [
+        sys.executable,
+        'train.py',
+        f'--config=configs/jhmdb21.py:resnet18,{METHODS[run.method]}',
+        *changes_of(run.method),
+        f'--config.data.dir={data_dir}',
+        f'--config.seed={run.seed}',
+        *ORIGINS[run.origin],
+        *([] if run.origin == 'nothing' else [f'--config.init_from={words / real_video.folder_of(of_words)}']),
+        f'--workdir={workdir}',
+    ]
+
+
+def train(run: Run, workdir: Path, words: Path, data_dir: str) -> dict[str, Any]:
+    """Trains; what is to be recorded."""
+    began = time.perf_counter()
+    subprocess.run(command_of(run, workdir, words, data_dir), check=True)
+    results = json.loads((workdir / 'test/results.json').read_text())
+    shutil.rmtree(workdir / 'checkpoints')
+    return {
+        **run._asdict(),
+        'seconds': round(time.perf_counter() - began, 1),
+        'steps': results['step'],
+        'top1': round(results['top1'], 4),
+        'mean_class': round(results['mean_class_accuracy'], 4),
+        'right': right(predictions.read(workdir / 'test')),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog='python -m experiments.few_clips', description=__doc__.split('\n')[0])
+    parser.add_argument('--methods', default='batch;dnr', help=f'of {"; ".join(METHODS)}')
+    parser.add_argument('--seeds', type=int, default=2, help='how many, from 0')
+    parser.add_argument('--words', type=Path, default=Path('runs/real_video'), help='of the networks trained on words')
+    parser.add_argument('--data_dir', default='~/tensorflow_datasets')
+    parser.add_argument('--workdir', type=Path, default=Path('runs/few_clips'))
+    options = parser.parse_args()
+    done = {Run(*(record[name] for name in Run._fields)) for record in records.read(RECORDS)}
+    for run in plan(options.methods.split(';'), options.seeds):
+        if run not in done:
+            measured = train(run, options.workdir / '_'.join(map(str, run)), options.words, options.data_dir)
+            records.add(RECORDS, measured)
+            print(f'{" ".join(map(str, run))}: {measured["top1"]:.1%} ({measured["seconds"]:.0f} s)', flush=True)
+
+
+if __name__ == '__main__':
+    main()
