@@ -22,11 +22,10 @@ from typing import Any, NamedTuple
 from benchmarks import records
 from dnr_jax.evaluation import predictions
 from dnr_jax.registry import choose
-from experiments import real_video
+from experiments import real_video, tables
 from experiments.real_video import METHODS, changes_of, right
 
 RECORDS = Path(__file__).parent / 'records/few_clips.jsonl'
-TEST_CLIPS = 257
 ORIGINS = {'nothing': [], 'words': ['--config.schedule.learning_rate=0.02']}  # what a training begins with, see `Run`
 
 
@@ -75,6 +74,16 @@ def train(run: Run, workdir: Path, words: Path, data_dir: str) -> dict[str, Any]
         'mean_class': round(results['mean_class_accuracy'], 4),
         'right': right(predictions.read(workdir / 'test')),
     }
+
+
+def table(found: tables.Records) -> str:
+    """Top-1 and the mean over classes by method and origin, as a table of Markdown."""
+    rows = []
+    for method, origin in itertools.product(METHODS, ORIGINS):
+        if of := [record for record in found if (record['method'], record['origin']) == (method, origin)]:
+            shares = (tables.share([record[name] for record in of]) for name in ('top1', 'mean_class'))
+            rows.append([method, origin, *shares])
+    return tables.table(['norms', 'begun with', 'top-1', 'mean over classes'], rows, left=2)
 
 
 def main() -> None:

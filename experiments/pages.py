@@ -17,6 +17,7 @@ from dnr_jax.files import written_whole
 from experiments import (
     captions,
     families,
+    few_clips,
     pictures,
     real_video,
     real_video_page,
@@ -164,11 +165,12 @@ def main() -> None:
     pictures.draw_accuracies(runs, pictures.AFTER_900, DOCS / PICTURES / 'after_900.png')
     pictures.draw_accuracies(runs, pictures.AFTER_300, DOCS / PICTURES / 'after_300.png')
     pictures.draw_gains(runs, DOCS / PICTURES / 'gains.png')
-    of_real, of_relays, of_turns = (records.read(of.RECORDS) for of in (real_video, real_video_relays, turns))
+    about_real_video = (real_video, real_video_relays, few_clips, turns)
+    of_real, of_relays, of_few, of_turns = (records.read(of.RECORDS) for of in about_real_video)
     pages = {
         'findings.md': findings_page(runs),
         'runs.md': runs_page(runs, of_families),
-        'real_video.md': real_video_page.page(of_real, of_relays, counted, of_turns),
+        'real_video.md': real_video_page.page(of_real, of_relays, of_few, counted, of_turns),
     }
     (DOCS / 'real_video').mkdir(exist_ok=True)
     real_video_page.draw(of_real, DOCS / 'real_video/methods.png')

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.tables import wrapped
 from dnr_jax import figures
 from dnr_jax.study import ablation
-from experiments import tables, turns
+from experiments import few_clips, tables, turns
 from experiments.pairs import compare
 from experiments.real_video import METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
@@ -133,7 +133,7 @@ def deaf(of_relays: Records) -> str:
     return ' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
-def page(found: Records, of_relays: Records, of_shapes: Records, of_turns: Records) -> str:
+def page(found: Records, of_relays: Records, of_few: Records, of_shapes: Records, of_turns: Records) -> str:
     """All of docs/real_video.md."""
     hours = sum(record['seconds'] for record in found) / 3600
     scored = [*found, *frozen(of_relays)]
@@ -149,6 +149,7 @@ def page(found: Records, of_relays: Records, of_shapes: Records, of_turns: Recor
         'order': Lookup(lambda *asked: ordered(of_relays, *asked)),
         'memory': Lookup(lambda hops: memory(of_relays, int(hops))),
         'deaf': deaf(of_relays),
+        'few_clips': few_clips.table(of_few),
         'counted': counted(of_shapes),
         'counted_top1': Lookup(lambda *asked: counted_top1(of_shapes, *asked)),
         'turns': turns.table(of_turns),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments import real_video
-from experiments.few_clips import ORIGINS, Run, command_of, plan
+from experiments.few_clips import ORIGINS, Run, command_of, plan, table
 
 
 def test_each_run_once_seed_by_seed():
@@ -25,3 +25,13 @@ def test_a_training_begins_with_the_words_of_its_norms_and_seed():
     assert began[-1] == f'--config.init_from=words/{real_video.folder_of(of_words)}'
     assert not any('init_from' in option for option in anew)
     assert '--config=configs/jhmdb21.py:resnet18,cross_layer,hopwise' in anew and '--config.seed=1' in anew
+
+
+def test_a_row_for_each_origin():
+    scored = {'top1': 0.25, 'mean_class': 0.2}
+    found = [{'method': 'dnr', 'origin': 'words', **scored}, {'method': 'dnr', 'origin': 'nothing', **scored},
+             {'method': 'dnr', 'origin': 'nothing', **scored, 'top1': 0.35}]  # fmt: skip
+    assert table(found).splitlines()[2:] == [
+        '| dnr | nothing | 30.0 ± 7.1 (2) | 20.0 ± 0.0 (2) |',
+        '| dnr | words | 25.0 (1) | 20.0 (1) |',
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.records import ROOT, provenance, read
-from experiments import real_video, real_video_page, real_video_relays, small_batch, turns
+from experiments import few_clips, real_video, real_video_page, real_video_relays, small_batch, turns
 from experiments.real_video_page import (
     FROZEN,
     TEST_CLIPS,
@@ -104,8 +104,8 @@ def test_only_networks_that_were_scored_in_every_way_stand_side_by_side():
 
 
 def test_the_page_is_written_from_the_records():
-    of_real, of_relays, of_shapes, of_turns = (
-        read(module.RECORDS) for module in (real_video, real_video_relays, small_batch, turns)
+    of_real, of_relays, of_few, of_shapes, of_turns = (
+        read(module.RECORDS) for module in (real_video, real_video_relays, few_clips, small_batch, turns)
     )
     page = (ROOT / 'docs/real_video.md').read_text()
     of_two = counted(of_shapes)  # a row of the first page is a cell of this
@@ -123,4 +123,4 @@ def test_the_page_is_written_from_the_records():
     )
     told = f'(a clock with relays along layers: {clock}; of words at other speeds {paced}, relays {relayed})'
     assert told in (ROOT / 'README.md').read_text()
-    assert page == real_video_page.page(of_real, of_relays, of_shapes, of_turns)
+    assert page == real_video_page.page(of_real, of_relays, of_few, of_shapes, of_turns)
