@@ -10,7 +10,6 @@ line of experiments/records/few_clips.jsonl; started again, it goes on with what
 
 import argparse
 import itertools
-import json
 import shutil
 import subprocess
 import sys
@@ -20,10 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import records
-from dnr_jax.evaluation import predictions
 from dnr_jax.registry import choose
 from experiments import real_video, tables
-from experiments.real_video import METHODS, changes_of, right
+from experiments.real_video import METHODS, changes_of, folder_of, tested
 
 RECORDS = Path(__file__).parent / 'records/few_clips.jsonl'
 ORIGINS = {'nothing': [], 'words': ['--config.schedule.learning_rate=0.02']}  # what a training begins with, see `Run`
@@ -55,25 +53,19 @@ def command_of(run: Run, workdir: Path, words: Path, data_dir: str) -> list[str]
         f'--config.data.dir={data_dir}',
         f'--config.seed={run.seed}',
         *ORIGINS[run.origin],
-        *([] if run.origin == 'nothing' else [f'--config.init_from={words / real_video.folder_of(of_words)}']),
+        *([] if run.origin == 'nothing' else [f'--config.init_from={words / folder_of(of_words)}']),
         f'--workdir={workdir}',
     ]
 
 
 def train(run: Run, workdir: Path, words: Path, data_dir: str) -> dict[str, Any]:
-    """Trains; what is to be recorded."""
+    """Trains, and records what the network knows."""
     began = time.perf_counter()
     subprocess.run(command_of(run, workdir, words, data_dir), check=True)
-    results = json.loads((workdir / 'test/results.json').read_text())
+    measured = {**run._asdict(), 'seconds': round(time.perf_counter() - began, 1), **tested(workdir)}
+    records.add(RECORDS, measured)
     shutil.rmtree(workdir / 'checkpoints')
-    return {
-        **run._asdict(),
-        'seconds': round(time.perf_counter() - began, 1),
-        'steps': results['step'],
-        'top1': round(results['top1'], 4),
-        'mean_class': round(results['mean_class_accuracy'], 4),
-        'right': right(predictions.read(workdir / 'test')),
-    }
+    return measured
 
 
 def table(found: tables.Records) -> str:
@@ -97,8 +89,7 @@ def main() -> None:
     done = {Run(*(record[name] for name in Run._fields)) for record in records.read(RECORDS)}
     for run in plan(options.methods.split(';'), options.seeds):
         if run not in done:
-            measured = train(run, options.workdir / '_'.join(map(str, run)), options.words, options.data_dir)
-            records.add(RECORDS, measured)
+            measured = train(run, options.workdir / folder_of(run), options.words, options.data_dir)
             print(f'{" ".join(map(str, run))}: {measured["top1"]:.1%} ({measured["seconds"]:.0f} s)', flush=True)
 
 

@@ -115,8 +115,8 @@ def changes_of(method: str) -> list[str]:
     return [f'--config.{name}={value}' for name, value in CHANGES.get(method, {}).items()]
 
 
-def folder_of(run: Run) -> str:
-    """The name of its work folder."""
+def folder_of(run: NamedTuple) -> str:
+    """The name of the work folder of a run."""
     return '_'.join(map(str, run)).replace(', ', '_').replace(' ', '_').replace('/', '_')
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments import real_video
-from experiments.few_clips import ORIGINS, Run, command_of, plan, table
+from experiments import few_clips, real_video
+from experiments.few_clips import ORIGINS, Run, command_of, plan, table, train
 
 
 def test_each_run_once_seed_by_seed():
@@ -25,6 +25,18 @@ def test_a_training_begins_with_the_words_of_its_norms_and_seed():
     assert began[-1] == f'--config.init_from=words/{real_video.folder_of(of_words)}'
     assert not any('init_from' in option for option in anew)
     assert '--config=configs/jhmdb21.py:resnet18,cross_layer,hopwise' in anew and '--config.seed=1' in anew
+
+
+def test_a_training_is_recorded_before_its_checkpoints_go(monkeypatch, tmp_path):
+    """A process that is stopped in between must not train again."""
+    done = []
+    monkeypatch.setattr(few_clips.subprocess, 'run', lambda *_, check: None)
+    monkeypatch.setattr(few_clips, 'tested', lambda workdir: {'top1': 0.25})
+    monkeypatch.setattr(few_clips.records, 'add', lambda path, measured: done.append(measured))
+    monkeypatch.setattr(few_clips.shutil, 'rmtree', done.append)
+    measured = train(Run('dnr', 'words', 1), tmp_path, Path('words'), 'data')
+    assert done == [measured, tmp_path / 'checkpoints']
+    assert (measured['method'], measured['origin'], measured['seed'], measured['top1']) == ('dnr', 'words', 1, 0.25)
 
 
 def test_a_row_for_each_origin():
