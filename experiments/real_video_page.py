@@ -118,18 +118,23 @@ def frozen(of_relays: Records) -> list[dict[str, Any]]:
 
 def ordered(of_relays: Records, timing: str, name: str) -> str:
     """'24.9', in per cent: what `order` says of the networks of a timing, on average."""
-    return f'{100 * np.mean([record["order"][name] for record in of_relays if record["timing"] == timing]):.1f}'
+    return f'{100 * np.mean([record["order"][name] for record in group(of_relays, "dnr", timing)]):.1f}'
+
+
+def of_every_timing(of_relays: Records) -> list[dict[str, Any]]:
+    """What was asked of the networks that the page is about."""
+    return [record for timing in TIMINGS for record in group(of_relays, 'dnr', timing)]
 
 
 def memory(of_relays: Records, hops: int) -> str:
     """'0.13 to 0.31': how strongly relays along frames that hear anything hear of so many hops before."""
-    heard = [of[hops] for record in of_relays for of in record['memory'].values() if any(of)]
+    heard = [of[hops] for record in of_every_timing(of_relays) for of in record['memory'].values() if any(of)]
     return f'{min(heard):.2f} to {max(heard):.2f}'
 
 
 def deaf(of_relays: Records) -> str:
     """'1 to 2': how many relays along frames of a network hear nothing."""
-    counts = sorted({sum(not any(of) for of in record['memory'].values()) for record in of_relays})
+    counts = sorted({sum(not any(of) for of in record['memory'].values()) for record in of_every_timing(of_relays)})
     return ' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 

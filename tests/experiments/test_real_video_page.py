@@ -87,6 +87,8 @@ def test_frozen_networks_stand_beside_those_they_were(found, of_relays):
 
 
 def test_what_relays_hear_and_tell(of_relays, tmp_path):
+    of_tsm = {'backbone': 'tsm_resnet18', 'memory': {'hears': [1.0, 0.9]}, 'order': {'agreement': 1.0}}
+    of_relays.append(of_relays[0] | of_tsm)  # of which the page says nothing
     assert memory(of_relays, 1) == '0.10 to 0.50'
     assert (deaf(of_relays), deaf(of_relays[:1])) == ('1 to 2', '1')
     assert ordered(of_relays, 'cut', 'agreement') == '37.5'
