@@ -55,10 +55,11 @@ def convert(
       config: of the network, kept with the checkpoint; `pixels` become those of the source.
       label_names: of the classes in the order of the labels; None numbers them.
       key: of the set of arrays, where a file holds several, see `files`; None takes the weights.
-    Raises ValueError for what is unexplained, for a number of names other than that of the classes, and for an `out`
-    that holds checkpoints.
+    Raises ValueError for what is unexplained, for a number of names other than that of the classes, for standardized
+    kernels, and for an `out` that holds checkpoints.
     """
     config_ranges.expect(config)
+    expect_plain_kernels(config)
     scheme, out = choose(SCHEMES, source, 'source of weights'), as_path(out).expanduser()
     if (out / 'checkpoints').exists():
         raise ValueError(f"'{out}' holds checkpoints already; give another --out.")
@@ -79,6 +80,16 @@ def convert(
     if others := [name for name in sets if name != taken]:
         lines.append(f"beside '{taken}', the file holds {', '.join(others)}: --key={others[0]} takes that")
     return '\n'.join(lines)
+
+
+def expect_plain_kernels(config: ConfigDict) -> None:
+    """Raises ValueError for a network of standardized kernels: by these, the weights of a source are another one."""
+    if config.model.standardize_weights:
+        raise ValueError(
+            'Networks of all sources convolve by their kernels as they are: expected '
+            'config.model.standardize_weights=False, got True. Begin a training of standardized ones with the result, '
+            '--config.init_from.'
+        )
 
 
 def by_path(arrays: Arrays, scheme: Scheme) -> dict[str, tuple[str, np.ndarray]]:

@@ -2,7 +2,8 @@
 
 Arrays are taken over by path and shape. The classifier begins anew where the classes are others, relays where the
 checkpoint has none; a static scale and shift falls away where a relay now stands. Running statistics of other hops, or
-of none, become the same ones for every hop. Anything else must fit.
+of none, become the same ones for every hop. Anything else must fit. What no array shows, by which the same weights may
+be another function, is told: settings of config.model that differ.
 
 Axes: G frame groups, C channels.
 """
@@ -19,15 +20,17 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.files import AnyPath
 from dnr_jax.runs import trained_model, transfer
+from dnr_jax.runs.identity import differences
 from dnr_jax.runs.state import TrainState
 from dnr_jax.training.parts import Setup
 
 
 class Initial(NamedTuple):
-    """Arrays by path, on all devices, and an account of them, to read."""
+    """Arrays by path, on all devices, an account of them, to read, and the settings of the network they are from."""
 
     arrays: Mapping[str, jax.Array]
     told: str
+    model: Mapping[str, Any]
 
     def into(self, state: TrainState) -> TrainState:
         """The fresh state with these in their places, and in those of the moving average."""
@@ -39,7 +42,10 @@ class Initial(NamedTuple):
 
 def of_config(config: ConfigDict, setup: Setup) -> Initial:
     """The weights of config.init_from, see `read`."""
-    return read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
+    found = read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
+    if others := ', '.join(differences(found.model, config.model.to_dict(), ())):
+        return found._replace(told=f'{found.told}\nof a network of another config.model: {others}')
+    return found
 
 
 def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], mesh: parallel.Mesh) -> Initial:
@@ -60,7 +66,8 @@ def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], me
     remedy = 'Give config.init_from a checkpoint of the same backbone and settings of config.model.'
     transfer.expect_explained(entries, str(folder), remedy)
     told = f'weights of {folder}, step {source.step}:\n{transfer.to_text(entries)}'
-    return Initial({entry.name: arrays[entry.name] for entry in entries if entry.kind == 'loaded'}, told)
+    loaded = {entry.name: arrays[entry.name] for entry in entries if entry.kind == 'loaded'}
+    return Initial(loaded, told, source.config.model.to_dict())
 
 
 def for_hops(found: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:

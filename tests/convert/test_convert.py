@@ -374,6 +374,10 @@ def test_mistakes(tmp_path):
         conversion.convert('torchvison', tmp_path / 'a.npz', config, None, tmp_path / 'run')
     with pytest.raises(ValueError, match='each of the 5 classes of the source, got 2'):
         conversion.convert('torchvision', tmp_path / 'a.npz', config, ['a', 'b'], tmp_path / 'run')
+    config.model.standardize_weights = True
+    with pytest.raises(ValueError, match='standardize_weights=False, got True. Begin a training'):
+        conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'run')
+    config.model.standardize_weights = False
     (tmp_path / 'run' / 'checkpoints').mkdir(parents=True)
     with pytest.raises(ValueError, match='holds checkpoints already'):
         conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'run')

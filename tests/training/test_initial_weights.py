@@ -172,8 +172,11 @@ def test_a_training_begins_with_them_once(tiny_dir, tmp_path, capsys, monkeypatc
     monkeypatch.setattr(validation.Scoring, 'test', lambda self, state, out: {'step': int(state.step)})
     source = saved(tmp_path / 'source', 'batch')
     config = training_config(tiny_dir, tmp_path / 'source')
+    config.model.standardize_weights = True  # which no array shows
     results = loop.train_and_evaluate(config, tmp_path / 'run')
-    assert 'its classes are others' in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert 'its classes are others' in told
+    assert 'of a network of another config.model: standardize_weights (False there, True here)\n' in told
     ended = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
     taken = {path for path in source if path.startswith('params/') and not path.startswith('params/head')}
     assert_from(transfer.flat(ended.variables), taken, source)
