@@ -13,8 +13,8 @@ import numpy as np
 from benchmarks.tables import wrapped
 from dnr_jax import figures
 from dnr_jax.study import ablation
-from experiments import few_clips, tables, turns
-from experiments.pairs import compare
+from experiments import few_clips, real_video, tables, turns
+from experiments.pairs import compare, paired_t, spread
 from experiments.real_video import METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
 
@@ -116,6 +116,16 @@ def frozen(of_relays: Records) -> list[dict[str, Any]]:
     return [{**record, **record['clock'], 'method': FROZEN} for record in of_relays]
 
 
+def lost(found: Records, of_relays: Records) -> str:
+    """'3.3 ± 0.8 points, and something in each of 8 networks (p < 0.001)': what it costs a network of `dnr` to be frozen."""
+    scored = {real_video.key(record): record['top1'] for record in found}
+    losses = np.array([scored[real_video.key(record)] - record['clock']['top1'] for record in of_relays])
+    assert np.all(losses > 0), 'the sentence says of each'
+    p = paired_t(losses)
+    certain = 'p < 0.001' if p < 0.001 else f'p = {p:.2g}'
+    return f'{100 * losses.mean():.1f} ± {100 * spread(losses):.1f} points, and something in each of {len(losses)} networks ({certain})'
+
+
 def ordered(of_relays: Records, timing: str, name: str) -> str:
     """'24.9', in per cent: what `order` says of the networks of a timing, on average."""
     return f'{100 * np.mean([record["order"][name] for record in group(of_relays, "dnr", timing)]):.1f}'
@@ -151,6 +161,7 @@ def page(found: Records, of_relays: Records, of_few: Records, of_shapes: Records
         'scores': scores(scored, 'resnet18'),
         'scores_tsm': scores(scored, 'tsm_resnet18'),
         'differences': differences(scored, ASKED),
+        'lost': lost(found, of_relays),
         'order': Lookup(lambda *asked: ordered(of_relays, *asked)),
         'memory': Lookup(lambda hops: memory(of_relays, int(hops))),
         'deaf': deaf(of_relays),

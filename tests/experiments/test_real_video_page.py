@@ -19,6 +19,7 @@ from experiments.real_video_page import (
     draw_costs,
     frozen,
     group,
+    lost,
     memory,
     ordered,
     scores,
@@ -84,6 +85,18 @@ def test_frozen_networks_stand_beside_those_they_were(found, of_relays):
         scores(both, 'resnet18').splitlines()[-1].startswith(f'| {FROZEN} | `cross_layer,hopwise` | 45.5 ± 0.7 (2) |')
     )
     assert ahead(both, 'dnr', FROZEN, 'cut') == '+5.0 points (2 seeds)'
+
+
+def test_what_freezing_costs_is_of_each_network_and_its_own_clock(found, of_relays):
+    def clock(network, top1):
+        return {**network, 'clock': {**network['clock'], 'top1': top1}}
+
+    assert (
+        lost(found, [of_relays[0], clock(of_relays[1], 0.45)])
+        == '5.5 ± 0.7 points, and something in each of 2 networks (p = 0.058)'
+    )
+    with pytest.raises(AssertionError, match='each'):
+        lost(found, [of_relays[0], clock(of_relays[1], 0.9)])
 
 
 def test_what_relays_hear_and_tell(of_relays, tmp_path):
