@@ -2,9 +2,10 @@
 
     V = (W - mean(W)) / sqrt(N * var(W) + epsilon)      mean and var over the N inputs of each output channel
 
-Parameters stay W: gradients, weight decay, moving averages and checkpoints are of these. Kernels that reach over space
-are standardized, also where they reach over frames or convolve each channel by itself. Others are not: those of relays
-and of the head, and weights of neighbouring frames, which would be blind to what stands still.
+Parameters stay W: gradients, weight decay, moving averages and checkpoints are of these. Standardized are kernels of all
+convolutions of features [B T H W C], over space, frames or both, and where each channel is convolved by itself in space.
+Others are not: those of relays, of the head and of what else reads means over space, and weights by which each channel
+sums its neighbouring frames, which would be blind to what stands still.
 
 Source: Qiao, Wang, Liu, Shen, Yuille, "Micro-Batch Training with Batch-Channel Normalization and Weight
 Standardization", 2019; with the N of Brock, De, Smith, Simonyan, "High-Performance Large-Scale Image Recognition
@@ -29,8 +30,12 @@ from dnr_jax.operations import Video
 
 def with_standardized_kernels(network: Network) -> Network:
     """The network by V, with the same parameters; epsilon is that of its norms."""
-    settings = {of.name: getattr(network, of.name) for of in fields(network) if of.name not in ('parent', 'name')}
-    return standardizing(type(network))(**settings)
+    return standardizing(type(network))(**settings_of(network))
+
+
+def settings_of(network: Network) -> dict[str, Any]:
+    """What a network of that kind is made from."""
+    return {of.name: getattr(network, of.name) for of in fields(network) if of.name not in ('parent', 'name')}
 
 
 @cache
@@ -43,6 +48,10 @@ def standardizing(kind: type[Network]) -> type[Network]:
                 return kind.__call__(self, clip, train)  # which draws W; what it returns is by W too
             given = partial(standardized, epsilon=self.norm.keywords['epsilon'])
             return nn.map_variables(kind.__call__, 'params', given)(self, clip, train)
+
+        def __reduce__(self) -> tuple:
+            """To be copied and pickled by what it is made from, since its class has no place in a module."""
+            return with_standardized_kernels, (kind(**settings_of(self), parent=None),)
 
     return Standardizing
 

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
 from dnr_jax.models import MODELS
-from dnr_jax.models.weight_standardization import with_standardized_kernels
+from dnr_jax.models.weight_standardization import standardized, with_standardized_kernels
 from dnr_jax.norms.words import PRESETS
 
 FLOAT32 = jnp.dtype('float32')
@@ -131,8 +131,18 @@ def test_every_family_takes_every_preset(backbone, preset):
 
 
 @pytest.mark.parametrize('backbone', FAMILIES)
-def test_standardized_weights_leave_every_family_its_parameters(backbone):
+def test_every_family_takes_standardized_weights(backbone):
+    """Its parameters are the same, and it is the same program, by standardized kernels."""
     plain, clip = short(backbone, 'dnr'), jnp.zeros((2, FAMILIES[backbone].frames, 16, 16, 3))
-    made = (partial(of.init, train=False) for of in (with_standardized_kernels(plain), plain))
-    found, expected = (jax.eval_shape(make, jax.random.key(0), clip) for make in made)
-    assert found == expected
+    network = with_standardized_kernels(plain)
+    variables, expected = (
+        jax.eval_shape(partial(of.init, train=False), jax.random.key(0), clip) for of in (network, plain)
+    )
+    assert variables == expected
+
+    def by_hand(variables, clip):
+        params = standardized(variables['params'], epsilon=1e-5)
+        return plain.apply({**variables, 'params': params}, clip, train=False)
+
+    found, program = (jax.make_jaxpr(of)(variables, clip) for of in (partial(network.apply, train=False), by_hand))
+    assert str(found) == str(program)

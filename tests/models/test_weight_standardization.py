@@ -1,5 +1,7 @@
 """Standardized kernels by hand, and networks by them: the same parameters, and what they are in place of."""
 
+import copy
+import pickle
 from functools import partial
 
 import jax
@@ -88,4 +90,7 @@ def test_weights_start_as_those_of_the_plain_network_and_all_are_trained():
 def test_a_config_asks_for_it():
     build = partial(dnr_jax.build, 'resnet18', classes=5)
     assert type(build()) is ResNet
-    assert type(build(standardize_weights=True)) is standardizing(ResNet)
+    network = build(standardize_weights=True)
+    assert type(network) is standardizing(ResNet)
+    for copied in (pickle.loads(pickle.dumps(network)), copy.deepcopy(network), network.clone()):
+        assert (type(copied), repr(copied)) == (type(network), repr(network))
