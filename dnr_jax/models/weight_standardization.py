@@ -2,10 +2,10 @@
 
     V = (W - mean(W)) / sqrt(N * var(W) + epsilon)      mean and var over the N inputs of each output channel
 
-Parameters stay W: gradients, weight decay, moving averages and checkpoints are of these. Standardized are kernels of all
-convolutions of features [B T H W C], over space, frames or both, and where each channel is convolved by itself in space.
-Others are not: those of relays, of the head and of what else reads means over space, and weights by which each channel
-sums its neighbouring frames, which would be blind to what stands still.
+Parameters stay W: gradients, weight decay, moving averages and checkpoints are of these. Standardized are kernels of
+all convolutions of features [B T H W C], over space, frames or both, and where each channel is convolved by itself in
+space. Others are not: those of relays, of the head and of what else reads means over space, and weights by which each
+channel sums its neighbouring frames, which would be blind to what stands still.
 
 Source: Qiao, Wang, Liu, Shen, Yuille, "Micro-Batch Training with Batch-Channel Normalization and Weight
 Standardization", 2019; with the N of Brock, De, Smith, Simonyan, "High-Performance Large-Scale Image Recognition
