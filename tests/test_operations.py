@@ -1,5 +1,6 @@
 """All forms of an operation mean the same, forward and backward, whatever the platform that they are for."""
 
+import re
 from functools import partial
 
 import jax
@@ -70,6 +71,22 @@ ONE_TWO_THREE = Forms(cpu=lambda x: x + 1, tpu=lambda x: x + 2, gpu=lambda x: x 
 
 def test_this_machine_takes_the_form_of_cpus():
     assert_array_equal(jax.jit(lambda x: ONE_TWO_THREE(x))(jnp.zeros(2)), [1, 1])
+
+
+@pytest.mark.parametrize(('platform', 'adds'), [('cpu', 1), ('tpu', 2), ('cuda', 1)])
+def test_without_a_mesh_a_form_of_several_platforms_is_traced_once(platform, adds):
+    """And the platform that a program is compiled for takes its own."""
+    traced = []
+
+    def add(number, x):
+        traced.append(number)
+        return x + number
+
+    one, two = partial(add, 1.0), partial(add, 2.0)
+    program = jax.jit(lambda x: Forms(cpu=one, tpu=two, gpu=one)(x)).trace(0.0)
+    assert sorted(traced) == [1, 2]
+    added = re.findall(r'dense<(\d).0+e\+00>', program.lower(lowering_platforms=(platform,)).as_text())
+    assert added == [str(adds)]
 
 
 @pytest.mark.parametrize(('platform', 'adds'), [('cpu', 1), ('tpu', 2), ('gpu', 3), ('cuda', 3)])
