@@ -24,7 +24,7 @@ from experiments import real_video, tables
 from experiments.real_video import METHODS, changes_of, folder_of, tested
 
 RECORDS = Path(__file__).parent / 'records/few_clips.jsonl'
-ORIGINS = {'nothing': [], 'words': ['--config.schedule.learning_rate=0.02']}  # what a training begins with, see `Run`
+ORIGINS = {'nothing': [], 'words': ['--config.schedule.learning_rate=0.02']}  # flags of what begins with each
 
 
 class Run(NamedTuple):

@@ -26,7 +26,7 @@ from experiments import (
     tables,
     turns,
 )
-from experiments.pairs import compare
+from experiments.pairs import certainty, compare
 from experiments.tables import FEW, GLOBAL, MANY, METHODS, TEST_CLIPS, WAYS, Groups, Records, grouped
 
 DOCS = Path(__file__).parent.parent / 'docs'
@@ -80,10 +80,6 @@ def difference(groups: Groups, reference: str, backbone: str, method: str, clips
     """The method against the reference, over the seeds of both."""
     a, b = (tables.at(groups, backbone, of, clips) for of in (reference, method))
     return compare(a, b, 'running', TEST_CLIPS)
-
-
-def certainty(p: float) -> str:
-    return 'p < 0.001' if p < 0.001 else f'p = {p:.2g}'
 
 
 def p_of_gain(groups: Groups, backbone: str, method: str, clips: int) -> str:

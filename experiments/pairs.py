@@ -60,6 +60,11 @@ def compare(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]], way:
     )
 
 
+def certainty(p: float) -> str:
+    """'p < 0.001' or 'p = 0.14'."""
+    return 'p < 0.001' if p < 0.001 else f'p = {p:.2g}'
+
+
 def spread(values: np.ndarray) -> float:
     """Standard deviation, unbiased in its square; NaN for a single value."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else float('nan')

@@ -1,4 +1,4 @@
-"""Writes docs/real_video.md from the records of `real_video`, its relays, `small_batch` and `turns`, see `pages`.
+"""Writes docs/real_video.md from the records of `real_video`, its relays, `few_clips` and others, see `pages`.
 
 The words stand in real_video.template.md, with braces where a figure comes: `{top1[dnr|cut]}` is the top-1 of `dnr` on
 words that are cut, `{over[dnr|batch|cut]}` how far it is ahead of `batch`, over the seeds of both.
@@ -14,7 +14,7 @@ from benchmarks.tables import wrapped
 from dnr_jax import figures
 from dnr_jax.study import ablation
 from experiments import few_clips, real_video, tables, turns
-from experiments.pairs import compare, paired_t, spread
+from experiments.pairs import certainty, compare, paired_t, spread
 from experiments.real_video import METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
 
@@ -121,10 +121,8 @@ def lost(found: Records, of_relays: Records) -> str:
     scored = {real_video.key(record): record['top1'] for record in found}
     asked = of_every_timing(of_relays)
     losses = np.array([scored[real_video.key(record)] - record['clock']['top1'] for record in asked])
-    p = paired_t(losses)
-    certain = 'p < 0.001' if p < 0.001 else f'p = {p:.2g}'
     points = f'{100 * losses.mean():.1f} ± {100 * spread(losses):.1f} points'
-    return f'{points}, and something in {sum(losses > 0)} of {len(losses)} networks ({certain})'
+    return f'{points}, and something in {sum(losses > 0)} of {len(losses)} networks ({certainty(paired_t(losses))})'
 
 
 def ordered(of_relays: Records, timing: str, name: str) -> str:
@@ -135,6 +133,12 @@ def ordered(of_relays: Records, timing: str, name: str) -> str:
 def of_every_timing(of_relays: Records) -> list[dict[str, Any]]:
     """What was asked of the networks that the page is about."""
     return [record for timing in TIMINGS for record in group(of_relays, 'dnr', timing)]
+
+
+def dearest(of_relays: Records, layers: str, ablated: str) -> str:
+    """'2.4', in points: the most that an ablation of these layers costs any of the networks."""
+    costs = [of for record in of_every_timing(of_relays) for of in record['costs']]
+    return f'{100 * max(of["cost"] for of in costs if (of["layers"], of["ablation"]) == (layers, ablated)):.1f}'
 
 
 def memory(of_relays: Records, hops: int) -> str:
@@ -164,6 +168,7 @@ def page(found: Records, of_relays: Records, of_few: Records, of_shapes: Records
         'differences': differences(scored, ASKED),
         'lost': lost(found, of_relays),
         'order': Lookup(lambda *asked: ordered(of_relays, *asked)),
+        'dearest': Lookup(lambda *asked: dearest(of_relays, *asked)),
         'memory': Lookup(lambda hops: memory(of_relays, int(hops))),
         'deaf': deaf(of_relays),
         'few_clips': few_clips.table(of_few),

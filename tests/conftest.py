@@ -86,7 +86,7 @@ def bucket(monkeypatch):
 
 @pytest.fixture
 def traced_for_cpus():
-    """Programs are traced for CPUs alone, as those of a training are, in two thirds of the time."""
+    """Programs are traced for CPUs alone, as those of a training are, in three quarters of the time."""
     one = jax.make_mesh((1,), ('one',), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
     with jax.sharding.use_abstract_mesh(one.abstract_mesh):
         yield

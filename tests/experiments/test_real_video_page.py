@@ -14,6 +14,7 @@ from experiments.real_video_page import (
     counted,
     counted_top1,
     deaf,
+    dearest,
     difference,
     differences,
     draw_costs,
@@ -102,6 +103,8 @@ def test_what_relays_hear_and_tell(of_relays, tmp_path):
     of_tsm = {'backbone': 'tsm_resnet18', 'memory': {'hears': [1.0, 0.9]}, 'order': {'agreement': 1.0}}
     of_relays.append(of_relays[0] | of_tsm)  # of which the page says nothing
     assert memory(of_relays, 1) == '0.10 to 0.50'
+    of_relays[1]['costs'][0]['cost'] = 0.25
+    assert (dearest(of_relays, 'norm1$', 'mean'), dearest(of_relays, 'norm2$', 'mean')) == ('25.0', '10.0')
     assert (deaf(of_relays), deaf(of_relays[:1])) == ('1 to 2', '1')
     assert ordered(of_relays, 'cut', 'agreement') == '37.5'
     draw_costs(of_relays, tmp_path / 'ablate.png')
