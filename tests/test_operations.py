@@ -17,6 +17,7 @@ from dnr_jax.operations import Forms
 
 CLIP = normal(2, 4, 6, 6, 5)
 KERNEL, ONE, DEPTHWISE = normal(3, 3, 5, 7, seed=1), normal(1, 1, 5, 7, seed=1), normal(3, 3, 1, 5, seed=1)
+WIDE = normal(2, 3, 2, 2, 130, seed=4)
 SLOPES = [(1, 1), (1, 4), (2, 1), (2, 2)]
 
 CASES = {
@@ -28,6 +29,11 @@ CASES = {
     ],
     'DEPTHWISE_CONVOLUTION': [((CLIP, DEPTHWISE), {'stride': stride}) for stride in (1, 2)],
     'max_pool': [((CLIP,), {}), ((CLIP[:, :, :5],), {})],
+    'SHIFT_CHANNELS': [((clip,), {'share': 2}) for clip in (CLIP, CLIP[:, :1], WIDE)],
+    'SHIFTED_SUM': [((clip,), {'taps': 5}) for clip in (CLIP, CLIP[:, :1], WIDE)],
+    'SUM_NEIGHBOURS': [
+        ((clip, normal(3, clips, clip.shape[-1], seed=1)), {}) for clip in (CLIP, WIDE) for clips in (1, 2)
+    ],
     'MEAN_AND_SQUARE': [
         ((CLIP,), {'groups': groups, 'clips_apart': apart})
         for groups, apart in [(1, True), (1, False), (2, True), (4, True)]

@@ -1,5 +1,5 @@
-"""Layers shared by the backbone families, over [B T H W C]: convolutions of every frame, pooling, sums over
-neighbouring frames, the classification head.
+"""Layers shared by the backbone families, over [B T H W C]: convolutions of every frame, pooling, the
+classification head.
 
 Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `SAME` would shift every strided layer.
 """
@@ -62,22 +62,6 @@ def mean_pool(x: Video, stride: int) -> Float[Array, 'B T H2 W2 C']:
     """3x3 mean with padding 1 in every frame; the zeros of the padding count, as in PyTorch."""
     over_height = operations.over_3(jnp.add, x, axis=2, stride=stride, padding=0.0)
     return operations.over_3(jnp.add, over_height, axis=3, stride=stride, padding=0.0) / 9
-
-
-def previous_frames(x):
-    """Frame t of [B T ...] becomes t - 1; the first becomes zero."""
-    return jnp.pad(x[:, :-1], [(0, 0), (1, 0)] + [(0, 0)] * (x.ndim - 2))
-
-
-def next_frames(x):
-    """Frame t of [B T ...] becomes t + 1; the last becomes zero."""
-    return jnp.pad(x[:, 1:], [(0, 0), (0, 1)] + [(0, 0)] * (x.ndim - 2))
-
-
-def sum_neighbours(x: Video, taps: Float[Array, '3 #B C']) -> Video:
-    """taps[0] * x[t - 1] + taps[1] * x[t] + taps[2] * x[t + 1] per channel, with zeros beyond the clip."""
-    before, here, after = taps.astype(x.dtype)[:, :, None, None, None]
-    return before * previous_frames(x) + here * x + after * next_frames(x)
 
 
 def pooled(x: Video) -> Float[Array, 'B C']:

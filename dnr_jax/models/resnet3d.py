@@ -17,8 +17,6 @@ CVPR 2017, as a ResNet by Wang et al., "Non-local Neural Networks", CVPR 2018; b
 open-mmlab/mmaction2 and facebookresearch/SlowFast, which differ in I3D alone: its time strides and its last scales.
 """
 
-import functools
-from collections.abc import Sequence
 from functools import partial
 
 import flax.linen as nn
@@ -60,14 +58,7 @@ class TemporalConv(nn.Module):
             x = frames_around(x, self.kernel, self.stride)
             return operations.convolution(x, kernel.reshape(1, 1, -1, self.features), 1)
         told = operations.convolution(x, jnp.moveaxis(kernel, 0, 2).reshape(1, 1, x.shape[-1], -1), 1)
-        return shifted_sum(jnp.split(told, self.kernel, axis=-1))
-
-
-def shifted_sum(told: Sequence[Video]) -> Video:
-    """For every frame t the sum of told[i][t + i - len(told) // 2], zeros beyond the clip."""
-    frames, margin = told[0].shape[1], len(told) // 2
-    padded = (jnp.pad(of, [(0, 0), (margin, margin), (0, 0), (0, 0), (0, 0)]) for of in told)
-    return functools.reduce(jnp.add, (of[:, i : i + frames] for i, of in enumerate(padded)))
+        return operations.shifted_sum(told, self.kernel)
 
 
 class StemConv(nn.Module):

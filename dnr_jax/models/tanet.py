@@ -27,11 +27,10 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
-from dnr_jax.models.layers import sum_neighbours
 from dnr_jax.models.network import without_carry
 from dnr_jax.models.resnet import BottleneckBlock, resnet
 from dnr_jax.norms.relay import uniform_fan_in
-from dnr_jax.operations import Video
+from dnr_jax.operations import Video, sum_neighbours
 
 
 class TemporalAdaptive(nn.Module):

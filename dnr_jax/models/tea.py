@@ -23,11 +23,11 @@ from functools import partial
 import flax.linen as nn
 import jax.numpy as jnp
 
-from dnr_jax.models.layers import DepthwiseConv, SpatialConv, mean_pool, sum_neighbours
+from dnr_jax.models.layers import DepthwiseConv, SpatialConv, mean_pool
 from dnr_jax.models.network import Block, Input, Output, without_carry
 from dnr_jax.models.resnet import resnet
 from dnr_jax.norms.relay import Carry
-from dnr_jax.operations import Video, relu_of_sum
+from dnr_jax.operations import Video, relu_of_sum, sum_neighbours
 
 GROUPS = 4
 REDUCTION = 16  # of channels within the motion excitation

@@ -12,18 +12,13 @@ one in 8 channels each way; with 23 blocks in a stage, every second block shifts
 
 from functools import partial
 
-import jax.numpy as jnp
-
-from dnr_jax.models.layers import next_frames, previous_frames
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, resnet
-from dnr_jax.operations import Video
+from dnr_jax.operations import Video, shift_channels
 
 
 def shift(x: Video) -> Video:
     """Channels [0, C/8) from the next frame, [C/8, C/4) from the previous one, the others as they are."""
-    share = x.shape[-1] // 8
-    ahead, behind, rest = jnp.split(x, [share, 2 * share], axis=-1)
-    return jnp.concatenate([next_frames(ahead), previous_frames(behind), rest], axis=-1)
+    return shift_channels(x, x.shape[-1] // 8)
 
 
 class ShiftedBasicBlock(BasicBlock):

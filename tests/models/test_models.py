@@ -8,9 +8,9 @@ from jax import lax
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import classifier, network, normal, parameters, shapes, short
 
-from dnr_jax.models.layers import Head, SpatialConv, mean_pool, next_frames, previous_frames, sum_neighbours
+from dnr_jax.models.layers import Head, SpatialConv, mean_pool
 from dnr_jax.norms.words import PRESETS
-from dnr_jax.operations import max_pool
+from dnr_jax.operations import max_pool, next_frames, previous_frames, sum_neighbours
 
 FLOAT32 = jnp.dtype('float32')
 
