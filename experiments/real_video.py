@@ -30,8 +30,10 @@ from dnr_jax.runs.lock import Busy, held
 
 RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
 BACKBONES = ('resnet18', 'tsm_resnet18')
+CLIPS = 16  # of a step
 RATE = 0.1
 TEST_CLIPS = 1200
+PRECISE_BATCHES = 32  # by which clips are counted into their sets
 # Where words lie in their clips, see `grid_words`, and the variant of prepared videos that has them so.
 TIMINGS = {'cut': 'grid_words', 'moved': 'grid_moved', 'paced': 'grid_paced'}
 
@@ -74,7 +76,7 @@ class Part(NamedTuple):
     methods: Sequence[str]
     seeds: int
     backbones: Sequence[str] = ('resnet18',)
-    clips: Sequence[int] = (16,)
+    clips: Sequence[int] = (CLIPS,)
     timings: Sequence[str] = ('cut',)
     rates: Sequence[float] = (RATE,)
 
@@ -156,10 +158,21 @@ def train(run: Run, workdir: Path, data_dir: str, keep: bool) -> dict[str, Any]:
     began = time.perf_counter()
     subprocess.run(command_of(run, workdir, data_dir), check=True)
     measured = {**run._asdict(), 'seconds': round(time.perf_counter() - began, 1), **scores(workdir)}
+    if run.clips < CLIPS:
+        measured['counted'] = counted(workdir, run.clips)
     records.add(RECORDS, measured)
     if not keep:
         shutil.rmtree(workdir / 'checkpoints')
     return measured
+
+
+def counted(workdir: Path, clips: int) -> dict[str, Any]:
+    """What the test says where every clip is counted into a set of so many, as it was in training."""
+    out = workdir / 'counted'
+    run = {'precise_batches': PRECISE_BATCHES, 'self_inclusive': clips}
+    changes = [f'--config.run.{name}={value}' for name, value in run.items()]
+    subprocess.run([sys.executable, 'eval.py', f'--workdir={workdir}', f'--out={out / "test"}', *changes], check=True)
+    return tested(out)
 
 
 def scores(workdir: Path) -> dict[str, Any]:
@@ -192,7 +205,7 @@ def main() -> None:
         '--methods', help=f'these alone, in place of all in docs/real_video.md; of {"; ".join(METHODS)}'
     )
     parser.add_argument('--backbones', default='resnet18', help=f'of --methods: {";".join(BACKBONES)}')
-    parser.add_argument('--clips', default='16', help='per statistic, of --methods')
+    parser.add_argument('--clips', default=str(CLIPS), help='per statistic, of --methods')
     parser.add_argument('--timings', default='cut', help=f'of --methods: {";".join(TIMINGS)}')
     parser.add_argument('--rates', default=str(RATE), help='learning rates, of --methods')
     parser.add_argument('--seeds', type=int, default=3, help='how many, from 0, of --methods')

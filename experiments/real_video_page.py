@@ -15,7 +15,7 @@ from dnr_jax import figures
 from dnr_jax.study import ablation
 from experiments import few_clips, real_video, tables, turns
 from experiments.pairs import certainty, compare, paired_t, spread
-from experiments.real_video import METHODS, RATE, TEST_CLIPS, TIMINGS
+from experiments.real_video import CLIPS, METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
 
 FROZEN = 'dnr, frozen'  # the clocks that networks of `dnr` were made by `distill`
@@ -34,10 +34,10 @@ class Lookup:
 
 
 def group(
-    found: Records, method: str, timing: str, backbone: str = 'resnet18', clips: int = 16
+    found: Records, method: str, timing: str, backbone: str = 'resnet18', clips: int = CLIPS, rate: float = RATE
 ) -> list[dict[str, Any]]:
-    """The runs of a method at the usual rate, by seed."""
-    wanted = {'method': method, 'timing': timing, 'backbone': backbone, 'clips': clips, 'rate': RATE}
+    """The runs of a method, by seed."""
+    wanted = {'method': method, 'timing': timing, 'backbone': backbone, 'clips': clips, 'rate': rate}
     of = [record for record in found if all(record[name] == value for name, value in wanted.items())]
     return sorted(of, key=lambda record: record['seed'])
 
@@ -53,6 +53,28 @@ def scores(found: Records, backbone: str) -> str:
             rows.append([method, f'`{norms}`', *cells, by_class])
     header = ['method', 'norms of a block', *(f'words {timing}' for timing in timings), 'cut, mean over classes']
     return tables.table(header, rows, left=2)
+
+
+def rates(found: Records) -> str:
+    """Top-1 of the last validation by learning rate, of the methods that were trained at several."""
+    tried = sorted({record['rate'] for record in found})
+    rows = []
+    for method in METHODS:
+        of_rates = [group(found, method, 'cut', rate=rate) for rate in tried]
+        if sum(map(bool, of_rates)) > 1:
+            rows.append([method, *(tables.share([record['validation'][-1] for record in of]) for of in of_rates)])
+    return tables.table(['method', *(f'rate {rate:g}' for rate in tried)], rows, left=1)
+
+
+def in_small_sets(found: Records) -> str:
+    """Top-1 of the methods that were trained on fewer clips a statistic: running averages, and counted into a set."""
+    rows = []
+    for clips in sorted({record['clips'] for record in found} - {CLIPS}):
+        for method in METHODS:
+            if of := group(found, method, 'cut', clips=clips):
+                ways = (of, [record['counted'] for record in of], group(found, method, 'cut'))
+                rows.append([method, str(clips), *(tables.share([record['top1'] for record in way]) for way in ways)])
+    return tables.table(['method', 'clips', 'running', 'counted into its set', f'{CLIPS} clips, running'], rows, left=1)
 
 
 def difference(found: Records, method: str, reference: str, timing: str, backbone: str = 'resnet18'):
@@ -166,6 +188,8 @@ def page(found: Records, of_relays: Records, of_few: Records, of_shapes: Records
         'scores': scores(scored, 'resnet18'),
         'scores_tsm': scores(scored, 'tsm_resnet18'),
         'differences': differences(scored, ASKED),
+        'rates': rates(found),
+        'in_small_sets': in_small_sets(found),
         'lost': lost(found, of_relays),
         'order': Lookup(lambda *asked: ordered(of_relays, *asked)),
         'dearest': Lookup(lambda *asked: dearest(of_relays, *asked)),

@@ -1,6 +1,7 @@
 """The plan of the trainings on real video, and what is recorded of one."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from dnr_jax.evaluation import predictions
 from dnr_jax.norms.words import norm_slots
 from experiments import real_video
 from experiments.pairs import bits
-from experiments.real_video import METHODS, PAGE, TIMINGS, Part, Run, command_of, plan, scores
+from experiments.real_video import METHODS, PAGE, TIMINGS, Part, Run, command_of, counted, plan, scores
 
 
 def test_methods_are_norms_of_basic_blocks():
@@ -40,17 +41,40 @@ def test_a_run_says_all_that_it_is(tmp_path):
     assert real_video.key({**run._asdict(), 'top1': 0.5}) == run
 
 
-def test_what_is_recorded(tmp_path):
-    (tmp_path / 'test').mkdir()
+def write_test(workdir):
+    """What a score leaves: of three videos a and c are right."""
+    (workdir / 'test').mkdir(parents=True)
     results = {'step': 9, 'top1': 2 / 3, 'mean_class_accuracy': 0.25, 'loss': 1.0}
-    (tmp_path / 'test/results.json').write_text(json.dumps(results))
+    (workdir / 'test/results.json').write_text(json.dumps(results))
+    logits = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    stored = predictions.Stored(np.array(['c', 'a', 'b']), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
+    np.savez(workdir / 'test' / predictions.FILE, **stored._asdict())
+
+
+def test_what_is_recorded(tmp_path):
+    write_test(tmp_path)
     lines = [{'step': 3, 'kind': 'train', 'loss': 2}, {'step': 4, 'kind': 'validation', 'top1': 0.5},
              {'step': 9, 'kind': 'validation', 'top1': 0.75}]  # fmt: skip
     (tmp_path / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)) + '\n')
-    logits = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    stored = predictions.Stored(np.array(['c', 'a', 'b']), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
-    np.savez(tmp_path / 'test' / predictions.FILE, **stored._asdict())
     found = scores(tmp_path)
     assert (found['steps'], found['top1'], found['mean_class']) == (9, 0.6667, 0.25)
     assert found['validation'] == [0.5, 0.75]
     assert bits(found['right'], 3).tolist() == [True, False, True]  # a, b, c
+
+
+def test_networks_of_small_sets_are_scored_in_their_sets_too(tmp_path, monkeypatch):
+    """By `eval.py` beside the test of the training, which stays."""
+    asked = []
+
+    def run(command, check):
+        asked.append(command[1:])
+        (out,) = (of.removeprefix('--out=') for of in command if of.startswith('--out='))
+        write_test(Path(out).parent)
+
+    monkeypatch.setattr(real_video.subprocess, 'run', run)
+    assert counted(tmp_path, 2)['top1'] == 0.6667
+    assert asked == [
+        ['eval.py', f'--workdir={tmp_path}', f'--out={tmp_path}/counted/test', '--config.run.precise_batches=32',
+         '--config.run.self_inclusive=2'],
+    ]  # fmt: skip
+    assert not (tmp_path / 'test').exists()

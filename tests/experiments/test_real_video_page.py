@@ -20,19 +20,21 @@ from experiments.real_video_page import (
     draw_costs,
     frozen,
     group,
+    in_small_sets,
     lost,
     memory,
     ordered,
+    rates,
     scores,
     share_of,
 )
 
 
-def record(method, seed, correct, timing='cut', backbone='resnet18', rate=real_video.RATE):
+def record(method, seed, correct, timing='cut', backbone='resnet18', rate=real_video.RATE, clips=real_video.CLIPS):
     """A run that is right on the first `correct` test clips."""
     right = np.packbits(np.arange(TEST_CLIPS) < correct).tobytes().hex()
     return {
-        'backbone': backbone, 'method': method, 'clips': 16, 'timing': timing, 'rate': rate, 'seed': seed,
+        'backbone': backbone, 'method': method, 'clips': clips, 'timing': timing, 'rate': rate, 'seed': seed,
         'seconds': 60.0, 'top1': correct / TEST_CLIPS, 'mean_class': 0.25, 'right': right, 'by': provenance(),
     }  # fmt: skip
 
@@ -50,6 +52,20 @@ def test_scores_are_means_over_seeds_at_the_usual_rate(found):
     (of_batch, of_dnr) = scores(found, 'resnet18').splitlines()[2:]
     assert of_batch == '| batch | `batch` | 41.0 ± 1.4 (2) |  | 25.0 ± 0.0 (2) |'
     assert of_dnr == '| dnr | `dnr` | 50.5 ± 0.7 (2) | 25.0 (1) | 25.0 ± 0.0 (2) |'
+
+
+def test_rates_are_compared_on_validation():
+    found = [
+        record('dnr', seed, 600, rate=rate) | {'validation': [0.9, of]}
+        for seed, rate, of in [(0, 0.05, 0.4), (0, 0.1, 0.5), (1, 0.1, 0.52)]
+    ]
+    found += [record('batch', 0, 480) | {'validation': [0.3]}, record('dnr', 0, 600, clips=2) | {'validation': [0.1]}]
+    assert rates(found).splitlines()[2:] == ['| dnr | 40.0 (1) | 51.0 ± 1.4 (2) |']
+
+
+def test_small_sets_stand_beside_the_usual_ones():
+    found = [record('batch', 0, 120, clips=2) | {'counted': record('batch', 0, 360)}, record('batch', 0, 480)]
+    assert in_small_sets(found).splitlines()[2:] == ['| batch | 2 | 10.0 (1) | 30.0 (1) | 40.0 (1) |']
 
 
 def test_differences_are_of_the_seeds_of_both(found):
