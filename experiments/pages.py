@@ -14,18 +14,7 @@ from benchmarks.tables import wrapped
 from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
 from dnr_jax.data.builders.moving_shapes import SIZES
 from dnr_jax.files import written_whole
-from experiments import (
-    captions,
-    families,
-    few_clips,
-    pictures,
-    real_video,
-    real_video_page,
-    real_video_relays,
-    small_batch,
-    tables,
-    turns,
-)
+from experiments import captions, families, pictures, real_video_page, small_batch, tables
 from experiments.pairs import certainty, compare
 from experiments.tables import FEW, GLOBAL, MANY, METHODS, TEST_CLIPS, WAYS, Groups, Records, grouped
 
@@ -156,21 +145,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog='python -m experiments.pages', description=__doc__.split('\n')[0])
     parser.parse_args()
     runs, of_families = (records.read(path) for path in (small_batch.RECORDS, families.RECORDS))
-    counted, runs = runs, [record for record in runs if record['seed'] < small_batch.NEW_SEED]
+    runs = [record for record in runs if record['seed'] < small_batch.NEW_SEED]
     (DOCS / PICTURES).mkdir(exist_ok=True)
     pictures.draw_accuracies(runs, pictures.AFTER_900, DOCS / PICTURES / 'after_900.png')
     pictures.draw_accuracies(runs, pictures.AFTER_300, DOCS / PICTURES / 'after_300.png')
     pictures.draw_gains(runs, DOCS / PICTURES / 'gains.png')
-    about_real_video = (real_video, real_video_relays, few_clips, turns)
-    of_real, of_relays, of_few, of_turns = (records.read(of.RECORDS) for of in about_real_video)
+    about_words = real_video_page.recorded()
     pages = {
         'findings.md': findings_page(runs),
         'runs.md': runs_page(runs, of_families),
-        'real_video.md': real_video_page.page(of_real, of_relays, of_few, counted, of_turns),
+        'real_video.md': real_video_page.page(about_words),
     }
     (DOCS / 'real_video').mkdir(exist_ok=True)
-    real_video_page.draw(of_real, DOCS / 'real_video/methods.png')
-    real_video_page.draw_costs(of_relays, DOCS / 'real_video/ablate.png')
+    real_video_page.draw(about_words.words, DOCS / 'real_video/methods.png')
+    real_video_page.draw_costs(about_words.relays, DOCS / 'real_video/ablate.png')
     for name, text in pages.items():
         with written_whole(DOCS / name) as unfinished:
             unfinished.write_text(text)

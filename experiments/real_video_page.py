@@ -6,14 +6,15 @@ words that are cut, `{over[dnr|batch|cut]}` how far it is ahead of `batch`, over
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.records import read
 from benchmarks.tables import wrapped
 from dnr_jax import figures
 from dnr_jax.study import ablation
-from experiments import few_clips, real_video, tables, turns
+from experiments import few_clips, real_video, real_video_relays, small_batch, tables, turns
 from experiments.pairs import certainty, compare, paired_t, spread
 from experiments.real_video import CLIPS, METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
@@ -23,14 +24,29 @@ NORMS = METHODS | {FROZEN: 'cross_layer,hopwise'}
 TEMPLATE = Path(__file__).parent / 'real_video.template.md'
 
 
-class Lookup:
-    """`{name[a|b]}` in a text to be formatted: what `read` says of a and b."""
+class Recorded(NamedTuple):
+    """What the page is made of, by what recorded it."""
 
-    def __init__(self, read):
-        self.read = read
+    words: Records
+    relays: Records  # of networks that read words
+    few_clips: Records
+    shapes: Records
+    turns: Records
+
+
+def recorded() -> Recorded:
+    """All records."""
+    return Recorded(*(read(of.RECORDS) for of in (real_video, real_video_relays, few_clips, small_batch, turns)))
+
+
+class Lookup:
+    """`{name[a|b]}` in a text to be formatted: what `say` makes of a and b."""
+
+    def __init__(self, say):
+        self.say = say
 
     def __getitem__(self, key: str | int) -> str:
-        return self.read(*str(key).split('|'))
+        return self.say(*str(key).split('|'))
 
 
 def group(
@@ -175,10 +191,11 @@ def deaf(of_relays: Records) -> str:
     return ' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))
 
 
-def page(found: Records, of_relays: Records, of_few: Records, of_shapes: Records, of_turns: Records) -> str:
+def page(of: Recorded) -> str:
     """All of docs/real_video.md."""
+    found = of.words
     hours = sum(record['seconds'] for record in found) / 3600
-    scored = [*found, *frozen(of_relays)]
+    scored = [*found, *frozen(of.relays)]
     values = {
         'runs': str(len(found)),
         'hours': f'{hours:.1f}',
@@ -190,15 +207,15 @@ def page(found: Records, of_relays: Records, of_few: Records, of_shapes: Records
         'differences': differences(scored, ASKED),
         'rates': rates(found),
         'in_small_sets': in_small_sets(found),
-        'lost': lost(found, of_relays),
-        'order': Lookup(lambda *asked: ordered(of_relays, *asked)),
-        'dearest': Lookup(lambda *asked: dearest(of_relays, *asked)),
-        'memory': Lookup(lambda hops: memory(of_relays, int(hops))),
-        'deaf': deaf(of_relays),
-        'few_clips': few_clips.table(of_few),
-        'counted': counted(of_shapes),
-        'counted_top1': Lookup(lambda *asked: counted_top1(of_shapes, *asked)),
-        'turns': turns.table(of_turns),
+        'lost': lost(found, of.relays),
+        'order': Lookup(lambda *asked: ordered(of.relays, *asked)),
+        'dearest': Lookup(lambda *asked: dearest(of.relays, *asked)),
+        'memory': Lookup(lambda hops: memory(of.relays, int(hops))),
+        'deaf': deaf(of.relays),
+        'few_clips': few_clips.table(of.few_clips),
+        'counted': counted(of.shapes),
+        'counted_top1': Lookup(lambda *asked: counted_top1(of.shapes, *asked)),
+        'turns': turns.table(of.turns),
         'provenance': tables.provenance(found),
     }
     return wrapped(TEMPLATE.read_text().format_map(values))

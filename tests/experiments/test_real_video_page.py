@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.records import ROOT, provenance, read
-from experiments import few_clips, real_video, real_video_page, real_video_relays, small_batch, turns
+from experiments import real_video, real_video_page, small_batch
 from experiments.real_video_page import (
     FROZEN,
     TEST_CLIPS,
@@ -25,6 +25,7 @@ from experiments.real_video_page import (
     memory,
     ordered,
     rates,
+    recorded,
     scores,
     share_of,
 )
@@ -137,16 +138,14 @@ def test_only_networks_that_were_scored_in_every_way_stand_side_by_side():
 
 
 def test_the_page_is_written_from_the_records():
-    of_real, of_relays, of_few, of_shapes, of_turns = (
-        read(module.RECORDS) for module in (real_video, real_video_relays, few_clips, small_batch, turns)
-    )
+    of = recorded()
     page = (ROOT / 'docs/real_video.md').read_text()
-    of_two = counted(of_shapes)  # a row of the first page is a cell of this
+    of_two = counted(of.shapes)  # a row of the first page is a cell of this
     first = re.search(r'counted into its set of 2 \| (.*?) \| (.*?) \|', (ROOT / 'README.md').read_text()).groups()
     for method, score in zip(('batch', 'layer'), first, strict=True):
         (row,) = (row for row in of_two.splitlines() if row.startswith(f'| `tsm_resnet18` | {method} | 2 |'))
         assert row.endswith(f'| {score} |')
-    of_all = [*of_real, *frozen(of_relays)]
+    of_all = [*of.words, *frozen(of.relays)]
     batch, relays, clock = (share_of(group(of_all, method, 'cut')) for method in ('batch', 'dnr', FROZEN))
     assert f'(the same relays frozen to a clock: {clock}) | {batch} | {relays} |' in (ROOT / 'README.md').read_text()
-    assert page == real_video_page.page(of_real, of_relays, of_few, of_shapes, of_turns)
+    assert page == real_video_page.page(of)
