@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.records import ROOT, provenance, read
+from benchmarks.records import ROOT, provenance
 from experiments import real_video, real_video_page, small_batch
 from experiments.real_video_page import (
     FROZEN,
