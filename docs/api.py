@@ -76,8 +76,8 @@ logits, moved = forward(variables, clip, rngs={'dropout': jax.random.key(1)})
 variables = {**variables, **moved}
 ```
 
-On several devices, give each its own clips by `jax.shard_map`, as `dnr_jax.parallel` does. A network that is jitted over
-clips which are sharded takes the statistics of batch norms over all devices instead of each, and on TPUs exchanges
+On several devices, give each its own clips by `jax.shard_map`, as `dnr_jax.parallel` does. A network that is jitted
+over clips which are sharded takes the statistics of batch norms over all devices instead of each, and on TPUs exchanges
 activations: frames reach their neighbours by matmuls over all frames of an array.
 
 All backbones and norms: [`backbones.md`](backbones.md). Weights of a trained model are its `variables`, those of

@@ -5,6 +5,7 @@ import re
 from math import prod
 
 import jax
+import jax.numpy as jnp
 import pytest
 import small_networks
 import small_networks3d
@@ -13,6 +14,7 @@ from flax.traverse_util import flatten_dict
 from configs import base, moving_shapes
 from dnr_jax import models, parallel
 from dnr_jax.ahead_of_time import hlo, topologies
+from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.runs.state import byte_count, create_state
 from dnr_jax.training import optimizers, train_step
 
@@ -35,16 +37,24 @@ FAMILIES = (
 )  # fmt: skip
 
 
-def short(backbone, norms):
-    """The first blocks of that backbone, whose activations are bfloat16."""
+def clips_of(backbone):
+    return CLIPS, FRAMES.get(backbone, 8), SIZE, SIZE, 3
+
+
+def short(backbone, norms, dtype='bfloat16'):
+    """The first blocks of that backbone."""
     of = small_networks3d if backbone in small_networks3d.BACKBONES else small_networks
-    settings = {'width': WIDTHS.get(backbone, WIDTH), 'classes': CLASSES, 'dtype': 'bfloat16', 'reduction': 1}
+    settings = {'width': WIDTHS.get(backbone, WIDTH), 'classes': CLASSES, 'dtype': dtype, 'reduction': 1}
     return of.short(backbone, norms, **settings)
+
+
+def mesh_of(platform):
+    return parallel.make_mesh(topologies.describe(PLATFORMS[platform]).devices)
 
 
 def compiled(model, config, platform, clip_shape):
     """The program of a training step of that model, and the shapes of its state."""
-    mesh = parallel.make_mesh(topologies.describe(PLATFORMS[platform]).devices)
+    mesh = mesh_of(platform)
     schedule = optimizers.learning_rate(**config.schedule, steps_per_epoch=10_000, epochs=config.train.epochs)
     optimizer = optimizers.make(schedule, **config.optimizer)
     create = functools.partial(
@@ -54,6 +64,15 @@ def compiled(model, config, platform, clip_shape):
     step = train_step.make_train_step(config, model, optimizer, mesh, CLASSES)
     program = parallel.compiled(step, state, (CLIPS * mesh.size, *clip_shape[1:]), mesh)
     return hlo.Program(program.as_text()), state
+
+
+def scored(model, config, platform, clip_shape):
+    """The program that scores two views of every video."""
+    mesh = mesh_of(platform)
+    shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0), jnp.zeros(clip_shape))
+    step = make_predict(config, model, mesh, views_at_once=0)
+    views_shape = CLIPS * mesh.size, 2, *clip_shape[1:]
+    return hlo.Program(parallel.compiled(step, shapes, views_shape, mesh).as_text())
 
 
 def added_twice(params):
@@ -78,7 +97,7 @@ def test_the_demo(norms, platform):
 @pytest.mark.parametrize('backbone', FAMILIES)
 def test_a_family(backbone, norms, platform):
     """No loop for a relay; two exchanges, of what is averaged and no more; no activation in float32."""
-    shape = CLIPS, FRAMES.get(backbone, 8), SIZE, SIZE, 3
+    shape = clips_of(backbone)
     program, state = compiled(short(backbone, norms), base.get_config(f'{backbone},{norms}'), platform, shape)
     assert program.loops == 0
 
@@ -93,3 +112,17 @@ def test_a_family(backbone, norms, platform):
     activation = prod(shape) // 3 // 4**2 * width // 2  # numbers: half of a map behind the stem, more than any kernel
     wide = [each.name for each in program.wide(activation)]
     assert wide == [] or (backbone, platform) in FLOAT32
+
+
+@pytest.mark.every
+@pytest.mark.parametrize('platform', PLATFORMS)
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
+@pytest.mark.parametrize('norms', ['dnr', 'batch'])
+@pytest.mark.parametrize('backbone', FAMILIES)
+def test_a_family_is_scored_and_trained_in_either_type(backbone, norms, dtype, platform):
+    """No loop for a relay, and nothing is exchanged by scores; training in bfloat16 is told more of above."""
+    model, config = short(backbone, norms, dtype), base.get_config(f'{backbone},{norms}')
+    program = scored(model, config, platform, clips_of(backbone))
+    assert program.loops == 0 and program.collectives() == []
+    if dtype == 'float32':
+        assert compiled(model, config, platform, clips_of(backbone))[0].loops == 0
