@@ -14,6 +14,7 @@ model file read from a checkout and trained as its train.py does.
 
 import itertools
 import json
+import re
 import subprocess
 import sys
 import time
@@ -75,9 +76,15 @@ def in_a_process(program: dict[str, Any]) -> dict[str, Any]:
     command = [sys.executable, '-m', 'benchmarks.ahead', f'--alone={json.dumps(program)}']
     ended = subprocess.run(command, cwd=records.ROOT, capture_output=True, text=True)
     if ended.returncode:
-        told = [line for line in ended.stderr.splitlines() if line.strip()]
-        return {'failed': f'status {ended.returncode}: {told[-1] if told else ""}'[:500]}
+        return {'failed': f'status {ended.returncode}: {refusal(ended.stderr)}'[:500]}
     return json.loads(ended.stdout.splitlines()[-1])
+
+
+def refusal(told: str) -> str:
+    """The line of standard error that names an error, the last of several; else the last line."""
+    lines = [line for line in told.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r'[\w.]+(Error|Exception): ', line)]
+    return (errors or lines or [''])[-1]
 
 
 def compiled(program: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +122,7 @@ def config_of(program: dict[str, Any], mesh: Any) -> Any:
     total = program['clips'] * mesh.size
     config.model.dtype, config.model.width = program['dtype'], program['width']
     config.train.batch_size, config.clip.frames, config.augment.size = total, program['frames'], program['size']
+    config.validation.batch_size = total
     config.test.update(batch_size=total, clips=1, crops=1, size=program['size'])
     return config
 

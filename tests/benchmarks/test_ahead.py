@@ -54,6 +54,12 @@ def test_a_program_that_fails_takes_nothing_with_it():
     assert set(found) == {'failed'} and "Unknown accelerator 'v9'" in found['failed']
 
 
+def test_what_is_told_of_a_failure_names_the_error():
+    told = 'W0000 a warning\nTraceback:\n  File "a.py"\nValueError: 4 for 3\n---\nFor simplicity, frames are left out\n'
+    assert ahead.refusal(told) == 'ValueError: 4 for 3'
+    assert ahead.refusal('Fatal: aborted\n\n') == 'Fatal: aborted' and ahead.refusal('') == ''
+
+
 def test_the_recipe_at_that_size():
     program = json.loads(json.dumps(ahead.wanted()[0])) | {'dtype': 'bfloat16'}
     config = ahead.config_of(program, type('Mesh', (), {'size': 4}))
@@ -63,6 +69,7 @@ def test_the_recipe_at_that_size():
         8,
         'bfloat16',
     )
+    assert config.validation.batch_size == 8
     assert (config.test.batch_size, config.test.clips, config.test.crops, config.test.size) == (8, 1, 1, 112)
 
 
