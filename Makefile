@@ -3,7 +3,8 @@
 # make test-every: the contract of the networks, and their export, for every family of backbones and preset of norms;
 # all claims of the tour, a killed training, several processes that stop or stall together, and the commands of the
 # pages, typed.
-# make test-ahead: what compilers for TPUs and NVIDIA GPUs make of training steps, on any machine without either.
+# make test-ahead: what compilers for TPUs and NVIDIA GPUs make of training steps, on any machine without either;
+#   make test-ahead-every: of scores and float32 too.
 # make test-buckets: trainings, data and readers in gs:// and s3://, over emulators.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; these four have
 # virtual environments of their own.
@@ -13,7 +14,7 @@ RUNS ?= runs
 BIN := $(VENV)/bin
 DEMO := --config=configs/moving_shapes.py:resnet18
 
-.PHONY: demo tour test test-every test-ahead test-buckets test-beam test-torch
+.PHONY: demo tour test test-every test-ahead test-ahead-every test-buckets test-beam test-torch
 
 demo: $(VENV)/installed
 	$(BIN)/python -m dnr_jax.data.prepare moving_shapes
@@ -36,12 +37,13 @@ test-every: $(VENV)/installed-tests
 	$(BIN)/python -m pytest -n 2 -m every
 
 # Compilers only: the second line brings no driver, cuDNN or cuBLAS, which nothing here would run on.
-test-ahead: $(VENV)-ahead/installed-tests
+test-ahead-every: MARKED = -m every
+test-ahead test-ahead-every: $(VENV)-ahead/installed-tests
 	$(VENV)-ahead/bin/pip install "jax[tpu]"
 	version=$$($(VENV)-ahead/bin/python -c "import jax; print(jax.__version__)") && \
 	$(VENV)-ahead/bin/pip install --no-deps jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version nvidia-nvvm \
 	    nvidia-cuda-nvcc
-	$(VENV)-ahead/bin/python -m pytest -n 2 tests/ahead_of_time/compilers --durations=10
+	$(VENV)-ahead/bin/python -m pytest -n 2 $(MARKED) tests/ahead_of_time/compilers --durations=10
 
 test-buckets: $(VENV)-buckets/installed-tests
 	$(VENV)-buckets/bin/pip install gcsfs s3fs gcp-storage-emulator "moto[server]"
