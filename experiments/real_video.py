@@ -84,11 +84,13 @@ class Part(NamedTuple):
 # What docs/real_video.md is made of.
 PAGE = (
     Part(('batch', 'dnr', 'clock', 'clock, relay along layers', 'conditional'), seeds=2),
-    Part(('dnr', 'clock, relay along layers', 'batch'), seeds=1, timings=('moved', 'paced')),
-    Part(('residual', 'layer'), seeds=2),
-    Part(('dnr', 'clock, relay along layers'), seeds=2, timings=('moved', 'paced')),
     Part(('batch', 'dnr', 'clock, relay along layers'), seeds=3),
-    Part(('batch', 'dnr'), seeds=2, backbones=('tsm_resnet18',)),
+    Part(('dnr', 'clock, relay along layers'), seeds=3, timings=('moved', 'paced')),
+    Part(('batch',), seeds=1, timings=('moved', 'paced')),
+    Part(('residual', 'layer', 'whole statistics'), seeds=1),
+    Part(('batch', 'dnr'), seeds=1, rates=(0.05, 0.2)),
+    Part(('batch', 'dnr'), seeds=1, clips=(2,)),
+    Part(('batch', 'dnr'), seeds=1, backbones=('tsm_resnet18',)),
 )
 
 

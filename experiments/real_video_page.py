@@ -141,6 +141,7 @@ ASKED = (
     ('dnr', 'clock, relay along layers', 'cut'),
     ('dnr', 'conditional', 'cut'),
     ('residual', 'dnr', 'cut'),
+    ('whole statistics', 'dnr', 'cut'),
     ('layer', 'batch', 'cut'),
     ('dnr', 'clock, relay along layers', 'moved'),
     ('dnr', 'clock, relay along layers', 'paced'),
