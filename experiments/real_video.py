@@ -89,7 +89,7 @@ PAGE = (
     Part(('batch',), seeds=1, timings=('moved', 'paced')),
     Part(('residual', 'layer', 'whole statistics'), seeds=1),
     Part(('batch', 'dnr'), seeds=1, rates=(0.05, 0.2)),
-    Part(('batch', 'dnr'), seeds=1, clips=(2,)),
+    Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2,)),
     Part(('batch', 'dnr'), seeds=1, backbones=('tsm_resnet18',)),
 )
 

@@ -1,5 +1,4 @@
-"""Layers shared by the backbone families, over [B T H W C]: convolutions of every frame, pooling, the
-classification head.
+"""Layers shared by the backbone families, over [B T H W C]: convolutions of every frame, pooling, the head.
 
 Padding is k // 2 on both sides, as in PyTorch, so that published weights fit; `SAME` would shift every strided layer.
 """

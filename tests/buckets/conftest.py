@@ -41,10 +41,27 @@ def emulator(program, *arguments):
             server.kill()
 
 
-# This one reads an upload as an email, and so takes a carriage return at the end of an object for the end of a line.
+# This one reads an upload as an email, and so takes a carriage return at the end of an object for the end of a line;
+# and writes over what is there where it was told that the object must be new.
 GCS = """
 import sys
 from gcp_storage_emulator import server
+from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.handlers import objects
+
+upload = objects._multipart_upload
+
+def upload_if_new(request, response, storage):
+    if request.query.get('ifGenerationMatch') == ['0']:
+        try:
+            storage.get_file_obj(request.params['bucket_name'], request.data['meta']['name'])
+            response.status = objects.HTTPStatus.PRECONDITION_FAILED
+            return
+        except NotFound:
+            pass
+    upload(request, response, storage)
+
+objects._multipart_upload = upload_if_new
 
 class Parser(server.BytesParser):
     def parsebytes(self, text):

@@ -71,6 +71,15 @@ def test_what_is_not_there_is_named(url):
         expect_writable(as_path(nowhere))
 
 
+def test_what_is_to_be_new_is_written_over_nothing(url):
+    path = as_path(f'{url}/new')
+    buckets.put(path, b'first', new=True)
+    with pytest.raises(FileExistsError):
+        buckets.put(path, b'second', new=True)
+    assert buckets.read(path) == b'first'
+    removed(path)
+
+
 def test_one_of_many_gets_the_lock(url, monkeypatch):
     for name, seconds in (('BEAT', 0.2), ('SILENCE', 2.0), ('SETTLED', 0.5)):
         monkeypatch.setattr(marks, name, seconds)
