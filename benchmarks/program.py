@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from dnr_jax import parallel
+from dnr_jax.models.counting import multiply_adds
 
 
 class Cost(NamedTuple):
@@ -22,8 +23,8 @@ class Cost(NamedTuple):
     compile_seconds: float
     processor_seconds: float  # of both, over all threads: what remains the same on a machine that does other work too
     peak_bytes: int  # of memory, per device
-    flops: float  # of the program as written, per device
-    bytes_accessed: float  # of the program as compiled, each operand and result of a fusion counted once
+    flops: int  # of convolutions and matrix products as written, per device
+    bytes_accessed: float  # as compiled, each operand and result of a fusion counted once; 0 where XLA does not say
 
 
 class Program:
@@ -32,7 +33,8 @@ class Program:
     def __init__(self, step: Callable, state: Any, batch: Any, updates: bool):
         self._state, self._batch, self._updates = state, batch, updates
         started, processor_started = time.perf_counter(), time.process_time()
-        lowered = step.lower(state, batch)
+        program = step.trace(state, batch)
+        lowered = program.lower()
         traced = time.perf_counter()
         self._compiled = lowered.compile()
         compiled = time.perf_counter()
@@ -41,8 +43,8 @@ class Program:
             compiled - traced,
             time.process_time() - processor_started,
             parallel.peak_bytes(self._compiled),
-            lowered.cost_analysis()['flops'],
-            self._compiled.cost_analysis()['bytes accessed'],
+            2 * multiply_adds(program),
+            (self._compiled.cost_analysis() or {}).get('bytes accessed', 0.0),
         )
 
     def __call__(self) -> Any:

@@ -3,10 +3,10 @@
     python -m benchmarks.roofline --backbones=resnet50,slowonly_resnet50 --record=roofline
 
 The roof of a program is the longer of FLOPs / rate of a large matmul and bytes / rate of a large copy; both rates are
-measured in turns with it, so the distance, time / roof, is a ratio within each round. Bytes of a step are those of the
-compiled program. A convolution is a layer as the networks have it, whatever XLA is given for it; its FLOPs are two for
-each number of its kernel at each position of its result, its bytes those of input, kernel and result once, for the
-forward pass and for the gradients by input and by kernel alike.
+measured in turns with it, so the distance, time / roof, is a ratio within each round. FLOPs of a step are those of its
+convolutions and matrix products, bytes those of the compiled program. A convolution is a layer as the networks have it,
+whatever XLA is given for it; its FLOPs are two for each number of its kernel at each position of its result, its bytes
+those of input, kernel and result once, for the forward pass and for the gradients by input and by kernel alike.
 """
 
 from collections import Counter

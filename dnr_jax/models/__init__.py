@@ -24,7 +24,7 @@ from dnr_jax.norms.relay import RelayCell
 from dnr_jax.norms.words import make_norm
 from dnr_jax.registry import choose
 
-__all__ = ['MODELS', 'build', 'layers', 'mobilenet', 'pixels', 'resnet', 'resnet3d', 'tanet', 'tea', 'tsm']
+__all__ = ['MODELS', 'build', 'counting', 'layers', 'mobilenet', 'pixels', 'resnet', 'resnet3d', 'tanet', 'tea', 'tsm']
 
 MODELS = {
     **RESNETS,

@@ -7,8 +7,7 @@ convolutions and matrix products, which is what publications count. SlowFast and
 import argparse
 from collections.abc import Iterator
 from functools import partial
-from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 from dnr_jax.command.bars import bar
 from dnr_jax.command.terminal import tell
 from dnr_jax.models import MODELS, build
+from dnr_jax.models.counting import multiply_adds
 from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.registry import choose
 
@@ -62,41 +62,8 @@ def cost(backbone: str, norms: str, sizes: tuple[int, ...]) -> Cost:
     for size in sizes:
         clip = jax.ShapeDtypeStruct((1, FRAMES.get(backbone, 8), size, size, 3), jnp.float32)
         variables = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), clip)
-        traced = jax.make_jaxpr(partial(model.apply, train=False))(variables, clip)
-        counted[size] = multiply_adds(traced.jaxpr)
+        counted[size] = multiply_adds(jax.jit(partial(model.apply, train=False)).trace(variables, clip))
     return Cost(sum(leaf.size for leaf in jax.tree.leaves(variables['params'])), counted)
-
-
-def multiply_adds(jaxpr: Any) -> int:
-    """Of all convolutions and matrix products in a traced function, those in loops as often as they run.
-
-    Of branches, those of the leanest count: they are forms of one operation, of which a platform takes one.
-    """
-    total = 0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == 'dot_general':
-            (contracted, _), _ = equation.params['dimension_numbers']
-            reads = prod(equation.invars[0].aval.shape[axis] for axis in contracted)
-            total += reads * prod(equation.outvars[0].aval.shape)
-        elif equation.primitive.name == 'conv_general_dilated':
-            kernel = equation.invars[1].aval.shape
-            features = kernel[equation.params['dimension_numbers'].rhs_spec[0]]
-            total += prod(kernel) // features * prod(equation.outvars[0].aval.shape)
-        elif equation.primitive.name == 'cond':
-            total += min(multiply_adds(branch.jaxpr) for branch in equation.params['branches'])
-        else:
-            times = equation.params.get('length', 1) if equation.primitive.name == 'scan' else 1
-            total += times * sum(multiply_adds(inner) for inner in inner_jaxprs(equation.params))
-    return total
-
-
-def inner_jaxprs(params: dict[str, Any]) -> Iterator[Any]:
-    """Traced functions among the parameters of an equation."""
-    for value in jax.tree.leaves(list(params.values()), is_leaf=lambda leaf: hasattr(leaf, 'eqns')):
-        if hasattr(value, 'jaxpr'):
-            yield value.jaxpr
-        elif hasattr(value, 'eqns'):
-            yield value
 
 
 def table(backbones: list[str], sizes: tuple[int, ...]) -> Iterator[str]:

@@ -7,6 +7,7 @@ The loader and the model are timed apart; the slower one sets the pace:
 
 import time
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.command.terminal import tell
 from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
+from dnr_jax.models.counting import multiply_adds
 from dnr_jax.runs.reporting import as_time
 from dnr_jax.runs.state import byte_count
 from dnr_jax.training import optimizers
@@ -49,8 +51,8 @@ def dry_run(config: ConfigDict) -> str:
     memory, memory_of_test = map(parallel.peak_bytes, (train_step, of_test))
     model = model_pace(config, train_step, state, batch)
     return '\n'.join([
-        f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, counting multiplications and '
-        f'additions; compiled in {as_time(compiling)}',
+        f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, multiplications and additions of '
+        f'convolutions and matrix products; compiled in {as_time(compiling)}',
         f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB; '
         f'{memory_of_test / 1e6:,.0f} MB in a step of test',
         *pace_lines(config, setup, loader, model),
@@ -79,14 +81,11 @@ def model_pace(config: ConfigDict, train_step: Any, state: Any, batch: Any) -> f
     return TIMED_STEPS * config.train.batch_size / (time.monotonic() - started)
 
 
-def forward_flops(config: ConfigDict, setup: Setup) -> float:
-    """Floating-point operations of one clip in evaluation, as XLA counts them."""
-    shapes, size = setup.shapes(), config.augment.size
+def forward_flops(config: ConfigDict, setup: Setup) -> int:
+    """Floating-point operations of one clip in evaluation."""
+    variables, size = setup.shapes().variables, config.augment.size
     clip = jax.ShapeDtypeStruct((1, config.clip.frames, size, size, 3), jnp.float32)
-    lowered = jax.jit(lambda variables, clip: setup.model.apply(variables, clip, train=False)).lower(
-        shapes.variables, clip
-    )
-    return lowered.cost_analysis()['flops']
+    return 2 * multiply_adds(jax.jit(partial(setup.model.apply, train=False)).trace(variables, clip))
 
 
 def pace_lines(config: ConfigDict, setup: Setup, loader: float, model: float) -> list[str]:

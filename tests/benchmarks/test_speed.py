@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections import Counter
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from benchmarks import growth, networks, records, roofline, timing
+from benchmarks.program import Program
 from dnr_jax.models import MODELS
 
 # What a bare machine lacks: all that dnr_jax needs beside JAX, Flax, Optax, ml-collections, NumPy, absl and jaxtyping.
@@ -45,6 +48,15 @@ def test_a_training_program_goes_on_from_its_state():
     assert parameters == 588 + 576 + 2048 + 8192 + 32768 + 13200  # stem, four stages, head
     assert program.cost.peak_bytes > 3 * 4 * parameters  # parameters, momentum, gradients
     assert program.cost.flops > 2 * 3 * 4 * parameters  # a forward and two backward passes over 4 frames
+
+
+def test_costs_where_a_compiler_says_little(monkeypatch):
+    """On GPUs and TPUs JAX says nothing of a program before it is compiled, and afterwards not always."""
+    monkeypatch.setattr(jax.stages.Lowered, 'cost_analysis', lambda self: None)
+    monkeypatch.setattr(jax.stages.Compiled, 'cost_analysis', lambda self: None)
+    program = Program(jax.jit(jnp.matmul), jnp.ones((5, 3)), jnp.ones((3, 7)), updates=False)
+    assert program.cost.flops == 2 * 5 * 3 * 7 and program.cost.bytes_accessed == 0
+    assert program().shape == (5, 7)
 
 
 def test_frames_suit_the_strides_of_every_backbone():

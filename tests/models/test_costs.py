@@ -1,5 +1,7 @@
 """What backbones cost: counted by hand, and published."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -7,12 +9,13 @@ from jax import lax
 
 from dnr_jax.models import MODELS
 from dnr_jax.models import __main__ as costs
+from dnr_jax.models.counting import multiply_adds
 from dnr_jax.operations import Forms
 
 
 def count(function, *shapes):
     arrays = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    return costs.multiply_adds(jax.make_jaxpr(function)(*arrays).jaxpr)
+    return multiply_adds(jax.jit(function).trace(*arrays))
 
 
 def test_counts_by_hand():
@@ -25,6 +28,11 @@ def test_counts_by_hand():
         )
 
     assert count(conv, (1, 8, 6, 4), (3, 3, 2, 10)) == 4 * 3 * 10 * 3 * 3 * 2
+
+    def by_input(x, w):
+        return jax.vjp(partial(conv, w=w), x)[1](jnp.ones((1, 4, 3, 10)))
+
+    assert count(by_input, (1, 8, 6, 4), (3, 3, 2, 10)) == 2 * 4 * 3 * 10 * 3 * 3 * 2  # forward, and the gradient
 
     def loop(x, w):
         return lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, w), None), x, None, length=6)[0]
