@@ -1,5 +1,10 @@
 """Laying batches out over two devices and taking results back."""
 
+import os
+import socket
+import subprocess
+import sys
+
 import flax.linen as nn
 import jax
 import numpy as np
@@ -66,3 +71,75 @@ def test_what_is_compiled_for_once_has_the_bits_of_full_optimization():
 def test_half_of_what_makes_several_processes_is_refused(arguments):
     with pytest.raises(ValueError, match='--coordinator=HOST:PORT with --processes and --process'):
         parallel.connect(*arguments)
+
+
+@pytest.mark.parametrize(
+    'coordinator, processes, process, words',
+    [
+        ('host', 2, 0, "HOST:PORT, a port being a number below 65536, got 'host'"),
+        (':1234', 2, 0, 'HOST:PORT'),
+        ('host:12x', 2, 0, 'HOST:PORT'),
+        ('host:65536', 2, 0, 'HOST:PORT'),
+        ('host:1234', 2, 2, 'from 0 to 1 of --processes=2, got 2'),
+        ('host:1234', 2, -1, 'from 0 to 1'),
+    ],
+)
+def test_no_address_or_number_of_a_process(coordinator, processes, process, words):
+    with pytest.raises(ValueError, match=words):
+        parallel.connect(coordinator, processes, process)
+
+
+def test_a_port_that_is_taken():
+    with socket.create_server(('', 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f'Port {port} .* cannot be opened here .* another port'):
+            parallel.connect(f'localhost:{port}', 2, 0)
+
+
+def devices_told(arguments, **variables):
+    """Which GPUs JAX is to look for in a process that has connected, and what it says if it could not."""
+    program = (
+        'from dnr_jax import parallel\nimport jax, os\n'
+        f'parallel.connect{arguments}\nprint(jax.config.read("jax_cuda_visible_devices"))\nos._exit(0)'
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(('SLURM_', 'CUDA_'))}
+    done = subprocess.run(
+        [sys.executable, '-c', program], env=clean | variables, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def test_a_task_of_slurm_has_all_gpus_of_a_node_that_it_has_to_itself():
+    slurm = {
+        'SLURM_JOB_ID': str(os.getpid()), 'SLURM_STEP_NODELIST': 'localhost', 'SLURM_NTASKS': '1', 'SLURM_PROCID': '0',
+        'SLURM_LOCALID': '0', 'SLURM_STEP_NUM_NODES': '1',
+    }  # fmt: skip
+    assert devices_told(('auto', None, None), **slurm) == 'all'
+    assert devices_told(('auto', None, None), **slurm, JAX_LOCAL_DEVICE_IDS='3,5') == '3,5'
+    with socket.socket() as free:
+        free.bind(('localhost', 0))
+        port = free.getsockname()[1]
+    assert devices_told((f'localhost:{port}', 1, 0), **slurm) == 'all'  # by hand, within a job
+
+
+@pytest.mark.parametrize(
+    'tasks, nodes, visible, own',
+    [
+        ('4', '4', '0,1,2,3,4,5,6,7', True),
+        ('8', '1', '0,1,2,3,4,5,6,7', False),  # JAX takes one for each task, by its number on the node
+        ('8', '1', '3', True),  # --gpus-per-task=1
+        ('8', '1', None, False),
+        (None, None, None, False),
+    ],
+)
+def test_gpus_of_a_task(monkeypatch, tasks, nodes, visible, own):
+    for name, value in {'SLURM_NTASKS': tasks, 'SLURM_STEP_NUM_NODES': nodes, 'CUDA_VISIBLE_DEVICES': visible}.items():
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert parallel.has_gpus_of_its_own() == own
+
+
+def test_no_cluster_that_tells():
+    told = devices_told(('auto', None, None))
+    assert told.startswith('ValueError: --coordinator=auto is for tasks that srun has started'), told
