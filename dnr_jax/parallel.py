@@ -27,8 +27,22 @@ PyTree = Any
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """The devices in one row; None for all of all processes."""
-    devices = jax.devices() if devices is None else devices
+    devices = all_devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (CLIPS_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def all_devices() -> list[jax.Device]:
+    """Those of all processes; ValueError where a TPU is another process's, for JAX would take the CPU in its place."""
+    devices = jax.devices()
+    if devices[0].platform == 'cpu' and not jax.config.jax_platforms:
+        try:
+            jax.devices('tpu')
+        except RuntimeError as error:
+            if 'already in use' in str(error):
+                raise ValueError(
+                    f'{error} A TPU has one process at a time: wait for that one, or set JAX_PLATFORMS=cpu.'
+                ) from error
+    return devices
 
 
 def describe(mesh: Mesh) -> str:
@@ -92,6 +106,10 @@ def expect_address(coordinator: str, processes: int, process: int) -> None:
         raise ValueError(f"Expected --coordinator=HOST:PORT, a port being a number below 65536, got '{coordinator}'.")
     if not 0 <= process < processes:
         raise ValueError(f'--process is a number from 0 to {processes - 1} of --processes={processes}, got {process}.')
+    try:
+        socket.getaddrinfo(host.strip('[]'), int(port))
+    except OSError as error:
+        raise ValueError(f'The host of --coordinator={coordinator} is not known here: {error}.') from error
     if process == 0:
         try:
             with socket.socket() as trial:  # JAX ends without a word, or shares it with the other

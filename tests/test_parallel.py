@@ -51,6 +51,29 @@ def test_describe():
     assert parallel.describe(parallel.make_mesh()) == f'2 {jax.devices()[0].device_kind} devices'
 
 
+@pytest.mark.parametrize('platforms, refused', [(None, True), ('cpu', False)])
+def test_a_tpu_of_another_process_is_not_replaced_by_the_cpu(monkeypatch, platforms, refused):
+    words = "Backend 'tpu' failed to initialize: ABORTED: The TPU is already in use by process with pid 7."
+    cpus = jax.devices()
+
+    def devices(platform=None):
+        if platform == 'tpu':
+            raise RuntimeError(words)
+        return cpus
+
+    monkeypatch.setattr(jax, 'devices', devices)
+    before = jax.config.jax_platforms
+    jax.config.update('jax_platforms', platforms)
+    try:
+        if refused:
+            with pytest.raises(ValueError, match='pid 7. A TPU has one process at a time'):
+                parallel.make_mesh()
+            words = "Backend 'tpu' failed to initialize: INTERNAL: Failed to open libtpu.so."
+        assert parallel.make_mesh().size == len(cpus)
+    finally:
+        jax.config.update('jax_platforms', before)
+
+
 def test_what_is_compiled_for_once_has_the_bits_of_full_optimization():
     mesh, optimized = parallel.make_mesh(), {'xla_backend_optimization_level': 3}
 
@@ -80,6 +103,7 @@ def test_half_of_what_makes_several_processes_is_refused(arguments):
         (':1234', 2, 0, 'HOST:PORT'),
         ('host:12x', 2, 0, 'HOST:PORT'),
         ('host:65536', 2, 0, 'HOST:PORT'),
+        ('nowhere.invalid:1234', 2, 1, 'nowhere.invalid:1234 is not known here'),
         ('host:1234', 2, 2, 'from 0 to 1 of --processes=2, got 2'),
         ('host:1234', 2, -1, 'from 0 to 1'),
     ],

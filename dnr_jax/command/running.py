@@ -201,20 +201,32 @@ def of_flags(error: Exception) -> str:
 
 
 def of_device(error: Exception) -> str | None:
-    """What is wrong where JAX has found no device; None for another error."""
-    if not traceback.extract_tb(error.__traceback__)[-1].filename.endswith('xla_bridge.py'):
-        return None
-    asked = os.environ.get('JAX_PLATFORMS')
-    return (
-        f'JAX has found no device{f" of JAX_PLATFORMS={asked}" if asked else ""}. {error} Unset JAX_PLATFORMS to take '
-        'what is there, or install the JAX of the accelerator: see README.md, Start'
-    )
+    """What is wrong where JAX has found no device, or one has too little memory; None for another error."""
+    words, asked = str(error), os.environ.get('JAX_PLATFORMS')
+    if traceback.extract_tb(error.__traceback__)[-1].filename.endswith('xla_bridge.py'):
+        return (
+            f'JAX has found no device{f" of JAX_PLATFORMS={asked}" if asked else ""}. {words} Unset JAX_PLATFORMS to '
+            'take what is there, or install the JAX of the accelerator and its driver: see README.md, Start'
+        )
+    if of_jax(error) and re.search('RESOURCE_EXHAUSTED|DNN library init|CU(DNN|BLAS)_STATUS', words):
+        return (
+            f'the memory of a device is too small for this ({words.partition(chr(10))[0]}). Less is taken by fewer '
+            'clips a step, config.train.micro_batches, config.model.remat=True, config.model.dtype=bfloat16, in scores '
+            'by config.test.views_at_once=1; --dry_run tells how much. Where another process has the memory of a GPU, '
+            'set XLA_PYTHON_CLIENT_PREALLOCATE=false for both'
+        )
+    return None
+
+
+def of_jax(error: Exception) -> bool:
+    """Whether a device or its compiler has raised it."""
+    return type(error).__name__ in ('JaxRuntimeError', 'XlaRuntimeError')
 
 
 def of_peer(error: Exception) -> str | None:
     """What has happened where another process of the run is gone; None for another error."""
     parallel = sys.modules.get('dnr_jax.parallel')
-    if not parallel or not parallel.has_peers() or type(error).__name__ not in ('JaxRuntimeError', 'XlaRuntimeError'):
+    if not parallel or not parallel.has_peers() or not of_jax(error):
         return None
     if not re.search('peer|Gloo|NCCL|coordination|heartbeat|UNAVAILABLE', str(error), re.IGNORECASE):
         return None

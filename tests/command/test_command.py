@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from dnr_jax import parallel
@@ -34,6 +35,25 @@ def test_other_errors_of_one_of_several(peers, error):
 
 def test_alone_nobody_is_gone():
     assert running.of_peer(jax.errors.JaxRuntimeError(GONE)) is None
+
+
+def test_a_device_with_too_little_memory():
+    with pytest.raises(jax.errors.JaxRuntimeError) as caught:
+        jnp.zeros((2**25, 2**25), 'uint8').block_until_ready()  # a petabyte
+    told = running.of_device(caught.value)
+    assert 'too small for this (RESOURCE_EXHAUSTED: Out of memory allocating 1125899906842624 bytes.)' in told
+    assert 'config.train.micro_batches' in told and '\n' not in told
+    of_another = jax.errors.JaxRuntimeError('FAILED_PRECONDITION: DNN library initialization failed.\nIn convolution')
+    assert 'initialization failed.). Less' in running.of_device(raised(of_another))
+    assert running.of_device(raised(jax.errors.JaxRuntimeError('INTERNAL: Failed to launch'))) is None
+    assert running.of_device(raised(RuntimeError('RESOURCE_EXHAUSTED'))) is None
+
+
+def raised(error):
+    try:
+        raise error
+    except Exception as caught:
+        return caught
 
 
 ONE_AFTER_THE_OTHER = """
