@@ -226,7 +226,8 @@ def of_jax(error: Exception) -> bool:
 def of_peer(error: Exception) -> str | None:
     """What has happened where another process of the run is gone; None for another error."""
     parallel = sys.modules.get('dnr_jax.parallel')
-    if not parallel or not parallel.has_peers() or not of_jax(error):
+    gathered = isinstance(error, ValueError) and not raised_here(error)  # what JAX makes of it then
+    if not parallel or not parallel.has_peers() or not (of_jax(error) or gathered):
         return None
     if not re.search('peer|Gloo|NCCL|coordination|heartbeat|UNAVAILABLE', str(error), re.IGNORECASE):
         return None

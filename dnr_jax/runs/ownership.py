@@ -1,19 +1,25 @@
 """A work folder belongs to one run at a time, and to one training: its config, its videos, and its arrays."""
 
 import json
+import os
+import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
-from dnr_jax.files import AnyPath, make_folder, written_whole
+from dnr_jax.files import AnyPath, is_remote, make_folder, written_whole
 from dnr_jax.runs import checkpoints
 from dnr_jax.runs.agreement import all_or_none
 from dnr_jax.runs.identity import CHANGEABLE, completed, differences
 from dnr_jax.runs.lock import held
+
+SHOWN_WITHIN = 60.0  # seconds, in which a new file on a disk of the network is seen by all hosts
 
 
 @contextmanager
@@ -59,6 +65,32 @@ def kept(file: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
                 except OSError as error:
                     raise ValueError(f'{what} must be one that can be written to: {error}') from error
         yield
+
+
+def expect_shared(file: AnyPath, what: str) -> None:
+    """Raises ValueError, on all processes, where one does not see the lock `file` that another holds, see `kept`.
+
+    A disk that is shared may show it late.
+    """
+    if is_remote(file):
+        return
+    written, deadline = parallel.gather(np.array([_text_of(file)]))[0], time.monotonic() + SHOWN_WITHIN
+    with all_or_none():
+        while _text_of(file) != written:
+            if time.monotonic() > deadline:
+                raise ValueError(
+                    f'{what} is not one for all processes: that of process 0 is not seen on {socket.gethostname()}. '
+                    'Give a folder on a disk that all hosts share, or in a bucket, gs:// or s3://.'
+                )
+            time.sleep(SHOWN_WITHIN / 100)
+
+
+def _text_of(file: AnyPath) -> str:
+    try:
+        os.listdir(file.parent)  # a disk of the network is asked anew what there is
+        return file.read_text()
+    except OSError:
+        return ''
 
 
 def read(path: AnyPath) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from dnr_jax.runs.ownership import (
     claimed,
     expect_same_state,
     expect_same_videos,
+    expect_shared,
     expect_steps_left,
     kept,
 )
@@ -70,7 +71,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
             if config.init_from and not (workdir / 'config.json').exists():
                 initial_weights.of_config(config, setup)  # what does not fit is refused before the folder is claimed
         expect_alike({'videos': setup.fingerprints})
-        stack.enter_context(kept(workdir / '.lock', f'The work folder {workdir}'))
+        lock, what = workdir / '.lock', f'The work folder {workdir}'
+        stack.enter_context(kept(lock, what))
+        expect_shared(lock, what)
         with claimed(workdir, config, allow_change):
             checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
             newest = checkpoints.latest

@@ -28,6 +28,13 @@ def test_a_process_that_is_gone(peers):
     assert told.startswith('another process of the run has died') and 'goes on from the newest checkpoint' in told
 
 
+def test_a_process_that_is_gone_while_rows_are_gathered(peers, monkeypatch):
+    error = raised(ValueError(GONE))  # as `multihost_utils.process_allgather` raises it
+    assert running.of_peer(error).startswith('another process of the run has died')
+    monkeypatch.setattr(running, 'HERE', Path(__file__).parent)  # as if it had begun in this package
+    assert running.of_peer(error) is None
+
+
 @pytest.mark.parametrize('error', [RuntimeError(GONE), jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')])
 def test_other_errors_of_one_of_several(peers, error):
     assert running.of_peer(error) is None

@@ -2,10 +2,13 @@
 
 import json
 import os
+import threading
 
+import numpy as np
 import pytest
 
 from configs import moving_shapes
+from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
 from dnr_jax.runs import ownership
 
@@ -95,3 +98,24 @@ def test_fewer_epochs_than_were_trained(config):
     ownership.expect_steps_left(9, 9, config)
     with pytest.raises(ValueError, match=r'of step 10, but config.train.epochs=4 ends at step 9'):
         ownership.expect_steps_left(10, 9, config)
+
+
+def test_a_folder_that_is_not_one_for_all_processes(tmp_path, monkeypatch):
+    lock, what = tmp_path / '.lock', 'The work folder'
+    ownership.expect_shared(lock, what)  # alone
+
+    def expect_shared_with_a_leader():
+        texts = iter(['of process 0'])  # what the leader has read; then nobody has made a mistake
+        monkeypatch.setattr(parallel, 'gather', lambda rows: np.array([next(texts, rows[0]), *rows]))
+        ownership.expect_shared(lock, what)
+
+    monkeypatch.setattr(ownership, 'SHOWN_WITHIN', 0.2)
+    for there in (None, 'of an earlier run'):
+        if there:
+            lock.write_text(there)
+        with pytest.raises(ValueError, match='not one for all processes: .* a disk that all hosts share, or in a buck'):
+            expect_shared_with_a_leader()
+    late = threading.Timer(0.05, lock.write_text, ['of process 0'])
+    late.start()
+    expect_shared_with_a_leader()
+    late.join()
