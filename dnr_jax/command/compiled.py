@@ -27,13 +27,20 @@ def folder_of_user() -> Path:
     return Path(os.environ.get('XDG_CACHE_HOME') or '~/.cache').expanduser() / 'dnr_jax' / 'compiled'
 
 
-def keep(asked: str | None) -> None:
+def keep(asked: str | None, by_several: bool = False) -> None:
     """From now on JAX keeps what it compiles in that folder, and takes from there what it has compiled before.
 
     None is the folder of the user, but the settings of JAX_COMPILATION_CACHE_DIR where they are made; '' keeps nothing.
+    Several processes keep only what is asked for. Their hosts may have disks of their own, of which JAX writes to that
+    of process 0 alone; on GPUs, where processes choose kernels together, the others would wait for what it has found.
     ValueError for a URL: JAX alone would keep that folder.
     """
-    if asked is None and os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+    theirs = os.environ.get('JAX_COMPILATION_CACHE_DIR', '')
+    if asked is None and (theirs or by_several):
+        if '://' in theirs and 'JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES' not in os.environ:
+            import jax
+
+            jax.config.update('jax_persistent_cache_enable_xla_caches', 'none')  # XLA itself knows no buckets, and ends
         return
     import jax
 

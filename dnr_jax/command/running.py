@@ -36,7 +36,8 @@ def run(main: Callable[[list[str]], None]) -> None:
         if not flags.FLAGS['verbosity'].present:
             logging.set_verbosity(logging.WARNING)  # libraries tell much that a user need not know
         try:
-            compiled.keep(flags.FLAGS.compilation_cache)
+            by_several = 'coordinator' in flags.FLAGS and bool(flags.FLAGS.coordinator)
+            compiled.keep(flags.FLAGS.compilation_cache, by_several)
             main(argv[1:])
         except Stopped as stopped:
             end(f'{stopped}; the same command goes on from here', stopped.status)
@@ -54,7 +55,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         'compilation_cache',
         None,
         "Folder that keeps compiled programs for the next command; '' for none. Default: JAX_COMPILATION_CACHE_DIR, or "
-        f'{compiled.folder_of_user()}, at most {compiled.MOST_BYTES // 2**20:,} MiB.',
+        f'{compiled.folder_of_user()}, at most {compiled.MOST_BYTES // 2**20:,} MiB, of a process that is alone.',
     )
     with ending_as_asked(name()):
         if {'--help', '-h'} & set(sys.argv[1:]):

@@ -146,3 +146,29 @@ def test_other_warnings_are_shown(tmp_path, set_in_jax):
         warnings.simplefilter('always')
         warnings.showwarning(UserWarning('of something else'), UserWarning, 'file.py', 1)
     assert shown == ['of something else']
+
+
+@pytest.mark.parametrize(
+    'variables, folder, xla_caches',
+    [
+        ({}, None, 'xla_gpu_per_fusion_autotune_cache_dir'),  # disks of several hosts may be their own
+        ({'JAX_COMPILATION_CACHE_DIR': '/shared'}, '/shared', 'xla_gpu_per_fusion_autotune_cache_dir'),
+        ({'JAX_COMPILATION_CACHE_DIR': 'gs://bucket/compiled'}, 'gs://bucket/compiled', 'none'),  # unknown to XLA
+        (
+            {'JAX_COMPILATION_CACHE_DIR': 's3://bucket', 'JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES': 'all'},
+            's3://bucket',
+            'all',
+        ),
+    ],
+)
+def test_several_processes_keep_what_is_asked_for(tmp_path, variables, folder, xla_caches):
+    program = (
+        'from dnr_jax.command import compiled; compiled.keep(None, by_several=True); import jax; '
+        'print([jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_enable_xla_caches])'
+    )
+    clean = {name: value for name, value in os.environ.items() if not name.startswith('JAX_')}
+    env = clean | variables | {'XDG_CACHE_HOME': str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, '-c', program], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert ast.literal_eval(told.stdout) == [folder, xla_caches] and not list(tmp_path.iterdir())
