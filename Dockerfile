@@ -1,5 +1,5 @@
 # docker build -t dnr_jax .                                        for CPUs
-# docker build -t dnr_jax --build-arg JAX="jax[cuda13]" .          for NVIDIA GPUs
+# docker build -t dnr_jax --build-arg JAX="jax[cuda13]" .          for NVIDIA GPUs, drivers from 580 on; else jax[cuda12]
 # docker run --shm-size=8g dnr_jax                                 make demo; on GPUs with --gpus=all
 # docker run --shm-size=8g -v DATA:/data -v RUNS:/runs dnr_jax python train.py --config.data.dir=/data --workdir=/runs/1 ...
 FROM python:3.12-slim

@@ -32,6 +32,8 @@ OTHERS = {
     'git',
     'grep',
     'kill',
+    'nohup',
+    'python3',
     'sleep',
     'tail',
     'while',
@@ -188,7 +190,7 @@ def test_flags_that_are_named_alone_exist(page):
     sources = [path for folder in ('dnr_jax', 'benchmarks', 'experiments') for path in (ROOT / folder).rglob('*.py')]
     known = {name for path in [*sources, *ROOT.glob('*.py')] for name in defined.findall(path.read_text())}
     # Of a file, of absl, of Docker, of TensorBoard; of SLURM.
-    others = {'config', 'help', 'shm-size', 'logdir'} | {'dependency', 'requeue', 'signal'}
+    others = {'config', 'help', 'shm-size', 'logdir'} | {'dependency', 'requeue', 'signal', 'xla_gpu_deterministic_ops'}
     assert flags(page) <= known | others
 
 
