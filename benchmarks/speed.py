@@ -39,15 +39,11 @@ def relays() -> dict[str, str]:
         f'| `{key[0]}` | {key[1]} | {of["step time"]:.2f} | {of["memory"]:.2f} | {of["compile time"]:.1f} |'
         for key, of in ((key, ratios[key]) for key in shown)
     ]
-    wide = ratios['mobilenet_v2', '1 x 8 x 80 x 80']
-    small = [of['step time'] for key, of in ratios.items() if key[1].startswith('1 ') and of is not wide]
+    small = [of['step time'] for key, of in ratios.items() if key[1].startswith('1 ')]
     compiled = [of['compile time'] for of in ratios.values()]
     norms = {row['norms']: row['ratio']['median'] for row in of_backbone('norms', 'resnet50')['variants']}
     growth = [
-        row['ratio']['median']
-        for record in on_cpu('growth')
-        for row in record['variants']
-        if record['clips'] > 1 and row['norms'] != 'batch'
+        row['ratio']['median'] for record in on_cpu('growth') for row in record['variants'] if row['norms'] != 'batch'
     ]
     return {
         'relays': '\n'.join(rows),
@@ -56,7 +52,6 @@ def relays() -> dict[str, str]:
         'compile_8': f'{ratios[shown[1]]["compile time"]:.1f}',
         **bounds('step', small),
         **bounds('compile', compiled, digits=1),
-        'step_mobilenet': f'{wide["step time"]:.2f}',
         'norms_batch': f'{norms["batch"] - 1:.0%}',
         'norms_dnr': f'{norms["dnr"] - 1:.0%}',
         'growth_high': f'{max(growth):.1f}',

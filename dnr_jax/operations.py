@@ -245,9 +245,9 @@ def mean_and_square(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup,
 
 
 def by_frame(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup, PerGroup]:
-    clips, frames, height, width, channels = x.shape
-    wide = x.reshape(clips, frames, height * width, channels).astype(jnp.float32)
-    return tuple(of_groups(of.mean(axis=2), groups, clips_apart) for of in (wide, jnp.square(wide)))
+    wide = positions_of_frames(x).astype(jnp.float32)
+    per_frame = (unfold_frames(of.mean(axis=1), x.shape[1]) for of in (wide, jnp.square(wide)))
+    return tuple(of_groups(of, groups, clips_apart) for of in per_frame)
 
 
 def at_once(x: Video, groups: int, clips_apart: bool) -> tuple[PerGroup, PerGroup]:
@@ -271,7 +271,8 @@ def of_groups(per_frame: Float[Array, 'B T C'], groups: int, clips_apart: bool) 
     return per_frame.mean(axis=2) if clips_apart else per_frame.mean(axis=(0, 2))[None]
 
 
-# On CPUs, XLA takes a whole clip as one long sum per channel, up to ten times slower than sums of frames.
+# On CPUs, XLA takes a whole clip as one long sum per channel, up to ten times slower than sums of frames; and for sums
+# of products of a single clip, as the gradient of slope is, up to forty times longer with an axis of clips than without.
 MEAN_AND_SQUARE = Forms(cpu=by_frame, tpu=at_once, gpu=by_frame)
 
 
@@ -281,9 +282,9 @@ def multiply_add(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
 
 
 def multiply_add_by_frame(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
-    clips, frames, height, width, channels = x.shape
-    slope, offset = (to_frames(of, frames)[:, :, None] for of in (slope, offset))
-    y = x.reshape(clips, frames, height * width, channels).astype(jnp.float32) * slope + offset
+    if slope.shape[:2] != (1, 1):
+        slope, offset = (to_frames(of, *x.shape[:2]) for of in (slope, offset))
+    y = positions_of_frames(x).astype(jnp.float32) * slope + offset
     return y.astype(x.dtype).reshape(x.shape)
 
 
@@ -298,8 +299,14 @@ def multiply_add_at_once(x: Video, slope: PerGroup, offset: PerGroup) -> Video:
     return y.astype(x.dtype)
 
 
-def to_frames(of_groups: PerGroup, frames: int) -> Float[Array, '#B T C']:
-    return jnp.repeat(of_groups, frames // of_groups.shape[1], axis=1)
+def to_frames(of_groups: PerGroup, clips: int, frames: int) -> Float[Array, 'N 1 C']:
+    of_clips = jnp.broadcast_to(of_groups, (clips, *of_groups.shape[1:]))
+    return fold_frames(jnp.repeat(of_clips, frames // of_groups.shape[1], axis=1))[:, None]
+
+
+def positions_of_frames(x: Video) -> Float[Array, 'N P C']:
+    """[B T H W C] -> [B*T H*W C]."""
+    return fold_frames(x).reshape(-1, x.shape[2] * x.shape[3], x.shape[-1])
 
 
 # The gradients of slope and offset are sums as above, and so each form goes with its own.
