@@ -2,6 +2,7 @@
 
     python -m benchmarks.ahead --backbones=resnet50 --accelerators=v5e:1x1,h100:1 --record=ahead
     python -m benchmarks.ahead --backbones=all --passes=training,forward --dtypes=bfloat16,float32 --record=ahead
+    python -m benchmarks.ahead --backbones=tsm_resnet50_first_blocks --norms=batch        # see `benchmarks.first_blocks`
     python -m benchmarks.ahead --flax_example=FLAX/examples/imagenet --accelerators=v5e:1x1 --record=ahead
 
 Cycles, bytes and memory are estimates of compilers, good for ratios; nothing is run. Each program is compiled in a
@@ -24,11 +25,12 @@ import jax
 from absl import app, flags
 
 from benchmarks import networks, records
+from benchmarks.first_blocks import FIRST_BLOCKS
 from benchmarks.networks import CLASSES, CLIPS, FEWEST_FRAMES, FRAMES, NORMS, SIZE, WIDTH
 from benchmarks.options import RECORD, keep
 from benchmarks.tables import KEYS
 from configs import base
-from dnr_jax import parallel
+from dnr_jax import models, parallel
 from dnr_jax.ahead_of_time import compilation, hlo, topologies
 
 ACCELERATORS = flags.DEFINE_list('accelerators', ['v5e:1x1', 'h100:1'], 'See dnr_jax.ahead_of_time.topologies.')
@@ -44,6 +46,7 @@ LAST = 7 * 7 * 512  # numbers of a frame in the smallest activations of a ResNet
 def main(_) -> None:
     jax.config.update('jax_enable_compilation_cache', False)
     jax.config.update('jax_platforms', 'cpu')
+    models.MODELS.update(FIRST_BLOCKS)
     if ALONE.value:
         return print(json.dumps(compiled(json.loads(ALONE.value))), flush=True)
     known = {tuple(record[key] for key in KEY) for record in recorded()}

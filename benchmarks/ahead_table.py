@@ -17,15 +17,15 @@ TOLD = {
 
 
 def section() -> Iterator[str]:
-    """A table for every accelerator, pass and type; `dnr` beside the same with batch norm."""
+    """A table for every accelerator, pass, type and size; `dnr` beside the same with batch norm."""
     found = latest('ahead')
     if not found:
         return
     yield 'Estimates of compilers, which know no waiting; only those of TPUs name cycles. Nothing was run. In each cell'
     yield 'batch norm, and `dnr` to it; a dash where it was not compiled.'
-    for accelerator, which, dtype in dict.fromkeys((of['accelerator'], of['pass'], of['dtype']) for of in found):
-        those = [of for of in found if (of['accelerator'], of['pass'], of['dtype']) == (accelerator, which, dtype)]
-        shape = '{clips} x {frames} x {size} x {size}'.format(**those[0] | {'frames': 'frames'})
+    for accelerator, which, dtype, size in dict.fromkeys(map(alike, found)):
+        those = [of for of in found if alike(of) == (accelerator, which, dtype, size)]
+        shape = f'{those[0]["clips"]} x frames x {size} x {size}'
         yield ''
         yield f'`{accelerator}`, {which}, {dtype}, {shape}:'
         yield ''
@@ -33,6 +33,11 @@ def section() -> Iterator[str]:
         header = ' | '.join(['backbone', 'frames', *columns]).replace('_bytes', '').replace('_', ' ')
         yield from table(header, rows(those, columns))
     yield from sources(found)
+
+
+def alike(of: Record) -> tuple[str, str, str, int]:
+    """What the rows of a table have in common."""
+    return of['accelerator'], of['pass'], of['dtype'], of['size']
 
 
 def rows(found: list[Record], columns: Sequence[str]) -> Iterator[list[str]]:

@@ -2,11 +2,17 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import pytest
 from absl import flags
 from absl.testing import flagsaver
+from flax.traverse_util import flatten_dict
+from small_networks import NORM
 
 from benchmarks import ahead, ahead_table, records
+from benchmarks.first_blocks import CUT, FIRST_BLOCKS
+from dnr_jax import models
 
 SHAPE = {'clips': 2, 'size': 112, 'width': 64}
 
@@ -71,6 +77,24 @@ def test_the_recipe_at_that_size():
     )
     assert config.validation.batch_size == 8
     assert (config.test.batch_size, config.test.clips, config.test.crops, config.test.size) == (8, 1, 1, 112)
+
+
+@pytest.mark.parametrize('backbone', CUT)
+def test_first_blocks(backbone, monkeypatch):
+    """What a family adds to a ResNet is there, and most of the network is not."""
+    monkeypatch.setitem(models.MODELS, 'cut', FIRST_BLOCKS[f'{backbone}_first_blocks'])
+    settings = {'standardize_weights': False, 'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False}
+    kernels = []
+    for name in (backbone, 'cut'):
+        model = models.build(backbone=name, norms='batch', norm=NORM, classes=None, **settings)
+        clip = jnp.zeros((1, 8, 32, 32, 3))
+        made = jax.eval_shape(lambda key, model=model, clip=clip: model.init(key, clip, train=False), jax.random.key(0))
+        kernels.append({path: leaf.shape for path, leaf in flatten_dict(made['params']).items() if leaf.ndim > 3})
+    whole, cut = kernels
+    assert len(cut) < len(whole) / 4 and {path: whole[path] for path in cut if 'last' not in path[0]}
+    blocks = [path for path in cut if any(part.startswith('block') for part in path)]
+    if backbone not in ('resnet18', 'resnet50', 'tsm_resnet50', 'mobilenet_v2'):
+        assert any('time' in '/'.join(path) or cut[path][0] > 1 for path in blocks)
 
 
 def test_the_table_sets_relays_beside_batch_norm():
