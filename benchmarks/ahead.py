@@ -2,7 +2,7 @@
 
     python -m benchmarks.ahead --backbones=resnet50 --accelerators=v5e:1x1,h100:1 --record=ahead
     python -m benchmarks.ahead --backbones=all --passes=training,forward --dtypes=bfloat16,float32 --record=ahead
-    python -m benchmarks.ahead --backbones=tsm_resnet50_first_blocks --norms=batch        # see `benchmarks.first_blocks`
+    python -m benchmarks.ahead --backbones=tsm_resnet50_first_blocks --norms=batch       # see `benchmarks.first_blocks`
     python -m benchmarks.ahead --flax_example=FLAX/examples/imagenet --accelerators=v5e:1x1 --record=ahead
 
 Cycles, bytes and memory are estimates of compilers, good for ratios; nothing is run. Each program is compiled in a

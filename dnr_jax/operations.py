@@ -271,8 +271,8 @@ def of_groups(per_frame: Float[Array, 'B T C'], groups: int, clips_apart: bool) 
     return per_frame.mean(axis=2) if clips_apart else per_frame.mean(axis=(0, 2))[None]
 
 
-# On CPUs, XLA takes a whole clip as one long sum per channel, up to ten times slower than sums of frames; and for sums
-# of products of a single clip, as the gradient of slope is, up to forty times longer with an axis of clips than without.
+# On CPUs, XLA takes a whole clip as one long sum per channel, up to ten times slower than sums of frames; and sums of
+# products over a single clip, such as the gradient of slope, up to forty times slower with an axis of clips.
 MEAN_AND_SQUARE = Forms(cpu=by_frame, tpu=at_once, gpu=by_frame)
 
 

@@ -2,13 +2,12 @@
 
 import json
 
-import jax
 import jax.numpy as jnp
 import pytest
 from absl import flags
 from absl.testing import flagsaver
 from flax.traverse_util import flatten_dict
-from small_networks import NORM
+from small_networks import NORM, shapes
 
 from benchmarks import ahead, ahead_table, records
 from benchmarks.first_blocks import CUT, FIRST_BLOCKS
@@ -79,22 +78,22 @@ def test_the_recipe_at_that_size():
     assert (config.test.batch_size, config.test.clips, config.test.crops, config.test.size) == (8, 1, 1, 112)
 
 
+def kernels(backbone):
+    """Shapes of the convolutions."""
+    settings = {'standardize_weights': False, 'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False}
+    model = models.build(backbone=backbone, norms='batch', norm=NORM, classes=None, **settings)
+    params = shapes(model, jnp.zeros((1, 8, 32, 32, 3)))['params']
+    return {path: leaf.shape for path, leaf in flatten_dict(params).items() if leaf.ndim > 3}
+
+
 @pytest.mark.parametrize('backbone', CUT)
 def test_first_blocks(backbone, monkeypatch):
-    """What a family adds to a ResNet is there, and most of the network is not."""
+    """They are named as those of the whole network; where it has convolutions over time, one is among them."""
     monkeypatch.setitem(models.MODELS, 'cut', FIRST_BLOCKS[f'{backbone}_first_blocks'])
-    settings = {'standardize_weights': False, 'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False}
-    kernels = []
-    for name in (backbone, 'cut'):
-        model = models.build(backbone=name, norms='batch', norm=NORM, classes=None, **settings)
-        clip = jnp.zeros((1, 8, 32, 32, 3))
-        made = jax.eval_shape(lambda key, model=model, clip=clip: model.init(key, clip, train=False), jax.random.key(0))
-        kernels.append({path: leaf.shape for path, leaf in flatten_dict(made['params']).items() if leaf.ndim > 3})
-    whole, cut = kernels
-    assert len(cut) < len(whole) / 4 and {path: whole[path] for path in cut if 'last' not in path[0]}
-    blocks = [path for path in cut if any(part.startswith('block') for part in path)]
-    if backbone not in ('resnet18', 'resnet50', 'tsm_resnet50', 'mobilenet_v2'):
-        assert any('time' in '/'.join(path) or cut[path][0] > 1 for path in blocks)
+    cut, whole = kernels('cut'), kernels(backbone)
+    assert set(cut) < set(whole) and len(cut) < len(whole) / 3
+    over_time = [any(len(shape) == 5 for shape in of.values()) for of in (cut, whole)]
+    assert over_time[0] == over_time[1]
 
 
 def test_the_table_sets_relays_beside_batch_norm():
@@ -109,3 +108,12 @@ def test_the_table_sets_relays_beside_batch_norm():
     assert alone[-1] == '50.0 M'
     (failed,) = ahead_table.rows([found[0], {**found[1], 'failed': 'status -6'}], ['cycles'])
     assert failed[-1] == 'dnr failed'
+
+
+def test_a_table_has_one_size():
+    def record(size):
+        of = {'accelerator': 'v5e:1x1', 'pass': 'training', 'dtype': 'bfloat16', 'backbone': 'resnet50', 'norms': 'dnr'}
+        return of | {'size': size, 'width': 64, 'cycles': 1e6, 'peak_bytes': 0}
+
+    assert ahead_table.alike(record(112)) != ahead_table.alike(record(224))
+    assert ahead_table.alike(record(112)) == ahead_table.alike(record(112) | {'norms': 'batch'})
