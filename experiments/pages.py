@@ -24,15 +24,9 @@ PICTURES = 'experiments'  # folder beside the pages
 BACKBONES = {'tsn': 'resnet18', 'tsm': 'tsm_resnet18'}  # by their short names in TEMPLATE
 
 
-class Lookup:
-    """`{name[tsm|dnr|2]}` in a text to be formatted: what `read` says of backbone, method and clips per statistic."""
-
-    def __init__(self, read: Callable[[str, str, int], str]):
-        self.read = read
-
-    def __getitem__(self, key: str) -> str:
-        backbone, method, clips = key.split('|')
-        return self.read(BACKBONES[backbone], method, int(clips))
+def lookup(read: Callable[[str, str, int], str]) -> tables.Lookup:
+    """`{name[tsm|dnr|2]}` in the template: what `read` says of backbone, method and clips per statistic."""
+    return tables.Lookup(lambda backbone, method, clips: read(BACKBONES[backbone], method, int(clips)))
 
 
 def figures_of(runs: Records) -> dict[str, Any]:
@@ -44,14 +38,14 @@ def figures_of(runs: Records) -> dict[str, Any]:
         'train': f'{SIZES["hard"]["train"]:,}',
         'test': str(TEST_CLIPS),
         'chance': f'{1 / len(LABEL_NAMES):.1%}',
-        'top1': Lookup(partial(accuracy, late, 'running')),
-        'training': Lookup(partial(mean, late, 'training')),
-        'precise': Lookup(partial(mean, late, 'precise_per_hop')),
-        'p': Lookup(partial(p_of_gain, late)),
-        'gain': Lookup(partial(gain, late, 'batch')),
-        'early': Lookup(partial(gain, early, 'batch')),
-        'over': Lookup(partial(points, late, 'dnr')),
-        'early_over': Lookup(partial(points, early, 'dnr')),
+        'top1': lookup(partial(accuracy, late, 'running')),
+        'training': lookup(partial(mean, late, 'training')),
+        'precise': lookup(partial(mean, late, 'precise_per_hop')),
+        'p': lookup(partial(p_of_gain, late)),
+        'gain': lookup(partial(gain, late, 'batch')),
+        'early': lookup(partial(gain, early, 'batch')),
+        'over': lookup(partial(points, late, 'dnr')),
+        'early_over': lookup(partial(points, early, 'dnr')),
     }
 
 

@@ -39,16 +39,6 @@ def recorded() -> Recorded:
     return Recorded(*(read(of.RECORDS) for of in (real_video, real_video_relays, few_clips, small_batch, turns)))
 
 
-class Lookup:
-    """`{name[a|b]}` in a text to be formatted: what `say` makes of a and b."""
-
-    def __init__(self, say):
-        self.say = say
-
-    def __getitem__(self, key: str | int) -> str:
-        return self.say(*str(key).split('|'))
-
-
 def group(
     found: Records, method: str, timing: str, backbone: str = 'resnet18', clips: int = CLIPS, rate: float = RATE
 ) -> list[dict[str, Any]]:
@@ -201,21 +191,21 @@ def page(of: Recorded) -> str:
         'runs': str(len(found)),
         'hours': f'{hours:.1f}',
         'test': f'{TEST_CLIPS:,}',
-        'top1': Lookup(lambda method, timing: share_of(group(scored, method, timing))),
-        'over': Lookup(lambda *asked: ahead(scored, *asked)),
+        'top1': tables.Lookup(lambda method, timing: share_of(group(scored, method, timing))),
+        'over': tables.Lookup(lambda *asked: ahead(scored, *asked)),
         'scores': scores(scored, 'resnet18'),
         'scores_tsm': scores(scored, 'tsm_resnet18'),
         'differences': differences(scored, ASKED),
         'rates': rates(found),
         'in_small_sets': in_small_sets(found),
         'lost': lost(found, of.relays),
-        'order': Lookup(lambda *asked: ordered(of.relays, *asked)),
-        'dearest': Lookup(lambda *asked: dearest(of.relays, *asked)),
-        'memory': Lookup(lambda hops: memory(of.relays, int(hops))),
+        'order': tables.Lookup(lambda *asked: ordered(of.relays, *asked)),
+        'dearest': tables.Lookup(lambda *asked: dearest(of.relays, *asked)),
+        'memory': tables.Lookup(lambda hops: memory(of.relays, int(hops))),
         'deaf': deaf(of.relays),
         'few_clips': few_clips.table(of.few_clips),
         'counted': counted(of.shapes),
-        'counted_top1': Lookup(lambda *asked: counted_top1(of.shapes, *asked)),
+        'counted_top1': tables.Lookup(lambda *asked: counted_top1(of.shapes, *asked)),
         'turns': turns.table(of.turns),
         'provenance': tables.provenance(found),
     }

@@ -20,6 +20,16 @@ Records = Sequence[Mapping[str, Any]]
 Groups = Mapping[tuple[str, str, int], Records]  # by backbone, method and clips per statistic
 
 
+class Lookup:
+    """`{name[a|b]}` in a text to be formatted: what `say` makes of a and b."""
+
+    def __init__(self, say: Callable[..., str]):
+        self.say = say
+
+    def __getitem__(self, key: str | int) -> str:
+        return self.say(*str(key).split('|'))
+
+
 def grouped(found: Records, epochs: int) -> Groups:
     """The runs of so many epochs, those together that differ in their seed alone."""
     groups = defaultdict(list)
