@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import app
 
-from benchmarks.options import REPEATS, ROUNDS, keep
+from benchmarks.options import REPEATS, ROUNDS, expect_to_compile, keep
 from benchmarks.program import Program
 from benchmarks.timing import alternate, spread
 from configs import base
@@ -78,7 +78,7 @@ def measure(axis: str, value: int) -> dict:
 
 
 def main(_) -> None:
-    jax.config.update('jax_enable_compilation_cache', False)
+    expect_to_compile()
     print(f'{"":>14} ' + ' '.join(f'{word + " ms":>18} {"ratio":>6}' for word in NORMS))
     for axis, values in GROWTH.items():
         for value in values:

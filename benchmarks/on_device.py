@@ -5,7 +5,8 @@
 Steps of the demo's network and of ResNet-50, the demo's training, the roofline, and every backbone compiled, training
 and forward, with batch norm and with relays. Each part is a process of its own with a limit of seconds, so one that
 aborts or hangs takes nothing with it; how each ended, and all that it measured, goes to benchmarks/records/ at once.
-It needs what `benchmarks.steps` needs; the demo is left out where the libraries of its data are missing.
+It needs what `benchmarks.steps` needs; the demo is left out where the libraries of its data are missing. On a CPU it
+is refused, unless JAX_PLATFORMS=cpu asks for it.
 """
 
 import argparse
@@ -27,8 +28,9 @@ from typing import Any, NamedTuple
 
 from benchmarks import records
 
+PATIENCE = 120  # seconds until JAX has found its devices
 LEAST = 15  # seconds in which a part can come to anything
-TAIL = 12  # lines of a part that the record keeps
+TAIL = 40  # lines of a part that the record keeps
 OF_DATA = (
     'av', 'array_record', 'cv2', 'grain', 'orbax', 'pebble', 'scipy', 'simplejpeg', 'tensorboardX',
     'tensorflow_datasets', 'tqdm',
@@ -56,20 +58,21 @@ class Part(NamedTuple):
 
 
 def plan(options: argparse.Namespace, folder: Path) -> list[Part]:
-    """All parts, the most important first; `folder` is for the demo's data and run."""
-    timed = f'--rounds={options.rounds}', f'--repeats={options.repeats}', f'--record={options.record}'
+    """All parts, the most important first; `folder` is for the demo's data and run, and for compiled programs."""
+    kept = f'--record={options.record}', f'--programs={folder / "programs"}'
+    timed = f'--rounds={options.rounds}', f'--repeats={options.repeats}', *kept
     network = '--backbones=resnet50', '--norms=dnr,batch', f'--size={options.size}', f'--width={options.width}'
-    steps = partial(module, 'benchmarks.steps', '--passes=training', *timed, f'--dtypes={options.dtype}')
+    steps = partial(module, 'benchmarks.steps', '--each', '--passes=training', *timed, f'--dtypes={options.dtype}')
     demo = '--backbones=resnet18', '--norms=dnr,batch', '--clips=16', '--size=32', '--width=8'
     at = {clips: steps(*network, f'--clips={clips}') for clips in options.clips}
     first, *others = at
     rulers = f'--dtype={options.dtype}', f'--matmul={options.matmul}', f'--copy={options.copy}', f'--clips={first}'
     return [
-        Part('the network of the demo', (steps(*demo),), 60),
-        Part(f'steps of {first} clips', (at[first],), 130),
-        Part('the demo', demo_commands(folder), 120, needs=OF_DATA),
+        Part('the network of the demo', (steps(*demo),), 70),
+        Part(f'steps of {first} clips', (at[first],), 180),
+        Part('the demo', demo_commands(folder), 110, needs=OF_DATA),
         *(Part(f'steps of {clips} clips', (at[clips],), 80) for clips in others),
-        Part('roofline', (module('benchmarks.roofline', *network, *rulers, *timed),), 110),
+        Part('roofline', (module('benchmarks.roofline', *network, *rulers, *timed),), 80),
         *compilations(options),
     ]
 
@@ -180,12 +183,23 @@ def end_group(process: subprocess.Popen) -> None:
 
 
 def provenance() -> dict[str, Any]:
-    """As `records.provenance` finds it in another process, for this one must leave the accelerator to its parts."""
+    """As `records.provenance` finds it in another process, for this one must leave the accelerator to its parts.
+
+    SystemExit, which says why, where there is no accelerator: ten minutes of a CPU say nothing.
+    """
     ask = 'import json; from benchmarks import records; print(json.dumps(records.provenance()))'
-    told = subprocess.run(
-        [sys.executable, '-c', ask], cwd=records.ROOT, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    return json.loads(told.splitlines()[-1]) | {'command': records.command()}
+    asked = [sys.executable, '-c', ask]
+    try:
+        told = subprocess.run(asked, cwd=records.ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        sys.exit(f'JAX has found no device within {PATIENCE} seconds: {error}')
+    found = json.loads(told.stdout.splitlines()[-1]) | {'command': records.command()}
+    if found['device'] == 'cpu' and os.environ.get('JAX_PLATFORMS') != 'cpu':
+        sys.exit(
+            'JAX has found the CPU alone. Install "jax[cuda13]", for drivers before 580 "jax[cuda12]", or "jax[tpu]"; '
+            'or try all of this on the CPU with JAX_PLATFORMS=cpu.'
+        )
+    return found
 
 
 def read_options(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -54,6 +54,11 @@ class Program:
         return result
 
 
+def peak_in_use() -> int | None:
+    """Bytes at the peak of this process so far, as its first device has counted them; None where it counts none."""
+    return (jax.local_devices()[0].memory_stats() or {}).get('peak_bytes_in_use')
+
+
 def all_finite(tree: Any) -> bool:
     """Whether no number of a result is lost: one that is might be computed at another pace."""
     return all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(tree))

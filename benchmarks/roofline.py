@@ -22,7 +22,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks.networks import NORMS, Settings, backbones, clip_shape, parts, settings_of, training
-from benchmarks.options import REPEATS, ROUNDS, keep
+from benchmarks.options import REPEATS, ROUNDS, expect_to_compile, keep
 from benchmarks.timing import alternate, spread
 from dnr_jax.models.layers import DepthwiseConv, SpatialConv
 from dnr_jax.models.resnet3d import StemConv, TemporalConv
@@ -133,7 +133,7 @@ def as_line(measured: dict) -> str:
 
 
 def main(_) -> None:
-    jax.config.update('jax_enable_compilation_cache', False)
+    expect_to_compile()
     for backbone in backbones():
         keep(measure(backbone))
 

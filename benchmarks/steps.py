@@ -7,7 +7,7 @@
 
 The variants of a backbone take turns; ratios are to the last one. Data is random and stays on the device. On CPUs,
 devices are virtual ones of the same cores. With --rounds=0 nothing runs: memory and bytes are those of any clips that
-can be compiled for.
+can be compiled for. With --each, what was measured until then stands in the record where the rest takes too long.
 """
 
 import itertools
@@ -15,18 +15,19 @@ import itertools
 import jax
 from absl import app, flags
 
-from benchmarks.networks import NORMS, PASSES, backbones, settings_of
-from benchmarks.options import REPEATS, ROUNDS, keep
-from benchmarks.program import all_finite
+from benchmarks.networks import NORMS, PASSES, Settings, backbones, settings_of
+from benchmarks.options import REPEATS, ROUNDS, expect_to_compile, keep
+from benchmarks.program import Program, all_finite, peak_in_use
 from benchmarks.timing import alternate, spread
 
 DTYPES = flags.DEFINE_list('dtypes', ['float32'], 'Of activations.')
 DEVICES = flags.DEFINE_list('devices', ['1'], 'Numbers of devices over which the clips of a step are divided.')
+EACH = flags.DEFINE_bool('each', False, 'Also record every variant as soon as it is compiled, timed by itself.')
 WANTED = flags.DEFINE_list('passes', ['training', 'forward'], 'What is measured of each.')
 
 
 def main(_) -> None:
-    jax.config.update('jax_enable_compilation_cache', False)
+    expect_to_compile()
     jax.config.update('jax_num_cpu_devices', max(map(int, DEVICES.value)))
     for backbone, what in itertools.product(backbones(), WANTED.value):
         measured = measure(backbone, what)
@@ -43,13 +44,27 @@ def measure(backbone: str, what: str) -> dict:
         programs[name], parameters = PASSES[what](settings)
         variant = {'norms': norms, 'dtype': dtype, 'devices': devices, 'parameters': parameters}
         rows[name] = variant | programs[name].cost._asdict()
+        if EACH.value:
+            keep_alone(described(backbone, what, settings), name, programs[name], rows[name])
     *_, last = programs
     times = alternate(programs, ROUNDS.value, REPEATS.value) if ROUNDS.value else {}
     for name, seconds in times.items():
         assert all_finite(programs[name]()), f'{name}: results are not finite'
         rows[name] |= {'seconds': spread(seconds), 'ratio': spread(seconds / times[last])}
+    return described(backbone, what, settings) | {'variants': list(rows.values())}
+
+
+def described(backbone: str, what: str, settings: Settings) -> dict:
+    """What is measured, for a record."""
     clips = {key: getattr(settings, key) for key in ('clips', 'frames', 'size', 'width', 'stride')}
-    return {'backbone': backbone, 'pass': what, **clips, 'dtypes': DTYPES.value, 'variants': list(rows.values())}
+    return {'backbone': backbone, 'pass': what, **clips, 'dtypes': DTYPES.value}
+
+
+def keep_alone(measured: dict, name: str, program: Program, row: dict) -> None:
+    """Records one variant by itself, before others have been compiled."""
+    times = alternate({name: program}, 1, REPEATS.value) if ROUNDS.value else {}
+    alone = {'seconds': spread(times[name])} if times else {}
+    keep(measured | {'alone': row | alone | {'peak_in_use': peak_in_use()}})
 
 
 def as_table(measured: dict) -> str:

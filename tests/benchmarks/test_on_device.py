@@ -1,8 +1,12 @@
 """The plan for a borrowed accelerator, and that no part of it takes the others along."""
 
+import json
+import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from benchmarks import on_device, records
 from benchmarks.on_device import Part, Runner
@@ -38,6 +42,28 @@ def test_the_plan():
     assert set(on_device.FIRST) <= set(MODELS)
     (demo,) = (part for part in parts if part.needs)
     assert demo.commands[1][1:3] == ('train.py', '--config=configs/moving_shapes.py:resnet18,dnr')
+
+
+@pytest.mark.parametrize(
+    'device, platforms, refused',
+    [('cpu', None, True), ('cpu', 'cpu', False), ('NVIDIA H200', None, False), (None, None, True)],
+)
+def test_a_cpu_is_measured_only_where_it_is_asked_for(monkeypatch, device, platforms, refused):
+    monkeypatch.delenv('JAX_PLATFORMS')
+    if platforms:
+        monkeypatch.setenv('JAX_PLATFORMS', platforms)
+
+    def run(command, **settings):
+        if device is None:
+            raise subprocess.TimeoutExpired(command, settings['timeout'])
+        return subprocess.CompletedProcess(command, 0, stdout=f'a warning\n{json.dumps({"device": device})}\n')
+
+    monkeypatch.setattr(subprocess, 'run', run)
+    if refused:
+        with pytest.raises(SystemExit, match='^JAX has found '):
+            on_device.provenance()
+    else:
+        assert on_device.provenance()['device'] == device
 
 
 def test_a_part_that_aborts_hangs_or_lacks_something_takes_no_other_along(tmp_path):

@@ -59,6 +59,32 @@ def test_costs_where_a_compiler_says_little(monkeypatch):
     assert program().shape == (5, 7)
 
 
+STEPS = """
+import pathlib, runpy, sys
+from benchmarks import records
+records.FOLDER = pathlib.Path(sys.argv.pop(1))
+runpy.run_module('benchmarks.steps', run_name='__main__')
+"""
+
+
+def test_what_was_measured_is_kept_where_the_rest_comes_to_nothing(tmp_path):
+    """In a process of its own, for flags are those of a process."""
+    small = '--backbones=resnet18', '--clips=2', '--size=16', '--width=4', '--rounds=1', '--passes=forward'
+    programs = tmp_path / 'programs'
+    command = [sys.executable, '-c', STEPS, str(tmp_path), *small, '--norms=none,nosuch', '--record=kept']
+    for arguments in ([], ['--each', f'--programs={programs}']):
+        failed = subprocess.run([*command, *arguments], cwd=records.ROOT, capture_output=True, text=True)
+        assert "'nosuch'" in failed.stderr
+        found = records.read(tmp_path / 'kept.jsonl')
+        assert len(found) == bool(arguments) == programs.exists()
+    (record,) = found
+    assert (record['backbone'], record['pass'], record['clips'], record['alone']['norms']) == (
+        'resnet18', 'forward', 2, 'none',
+    )  # fmt: skip
+    assert record['alone']['seconds']['median'] > 0 and 'peak_in_use' in record['alone']
+    assert any(path.name.startswith('jit_eval_step') for path in programs.iterdir())  # for the next benchmark
+
+
 def test_frames_suit_the_strides_of_every_backbone():
     assert networks.FEWEST_FRAMES.keys() <= MODELS.keys()
     assert set(networks.FEWEST_FRAMES.values()) == {16}
