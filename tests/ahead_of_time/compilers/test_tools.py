@@ -30,8 +30,9 @@ TOOLS = {
     'global statistics, moving average, skipped steps': {
         'model.norm.statistics_scope': 'global', 'train.ema_decay': 0.99, 'train.max_skipped_steps': 3,
     },
-    'statistics of 2, adamw, mixed clips': {
-        'model.norm.statistics_scope': '2', 'optimizer.name': 'adamw', 'regularization.mixup': 0.2,
+    'statistics of 2 that stand still at the end, adamw, mixed clips': {
+        'model.norm.statistics_scope': '2', 'train.statistics_until': 0.5, 'optimizer.name': 'adamw',
+        'regularization.mixup': 0.2,
     },
 }  # fmt: skip
 
@@ -67,8 +68,9 @@ def of_program(step, takes, mesh):
 def test_a_training_step(mesh, tool):
     config = config_of(mesh, **TOOLS[tool])
     parts = assemble(config, mesh, CLASSES, EPOCH)
-    compiled = parallel.compiled(parts.train_step, parts.shapes(), training_shape(config), mesh)
-    assert parallel.peak_bytes(compiled) > 0
+    for step in filter(None, (parts.train_step, parts.frozen_step)):
+        compiled = parallel.compiled(step, parts.shapes(), training_shape(config), mesh)
+        assert parallel.peak_bytes(compiled) > 0
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float32'])
