@@ -22,7 +22,7 @@ class Cost(NamedTuple):
     trace_seconds: float
     compile_seconds: float
     processor_seconds: float  # of both, over all threads: what remains the same on a machine that does other work too
-    peak_bytes: int  # of memory, per device
+    peak_bytes: int  # of memory, per device; 0 where XLA does not say
     flops: int  # of convolutions and matrix products as written, per device
     bytes_accessed: float  # as compiled, each operand and result of a fusion counted once; 0 where XLA does not say
 

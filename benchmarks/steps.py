@@ -77,7 +77,7 @@ def as_table(measured: dict) -> str:
         timed = f'{1e3 * row["seconds"]["median"]:9.1f} {row["ratio"]["median"]:7.3f}' if 'ratio' in row else ' ' * 17
         lines.append(
             f'{name:>44} {timed} {seconds:10.1f} {seconds / last["processor_seconds"]:7.2f} '
-            f'{row["peak_bytes"] / 1e6:9.1f} {row["peak_bytes"] / last["peak_bytes"]:7.3f}'
+            f'{row["peak_bytes"] / 1e6:9.1f} {row["peak_bytes"] / (last["peak_bytes"] or 1):7.3f}'
         )
     return '\n'.join(lines)
 

@@ -213,11 +213,13 @@ def compiled(step: Callable, state: PyTree, clip_shape: tuple[int, ...], mesh: M
 
 
 def peak_bytes(program: jax.stages.Compiled) -> int:
-    """Memory at the peak, per device, as the compiler says.
+    """Memory at the peak, per device, as the compiler says; 0 where it does not.
 
     The one for CPUs leaves temporary arrays out; there it is all that is taken, given and held between.
     """
     memory = program.memory_analysis()
+    if memory is None:
+        return 0
     if {device.platform for device in jax.tree.leaves(program.input_shardings)[0].device_set} != {'cpu'}:
         return memory.peak_memory_in_bytes
     taken_and_given = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes

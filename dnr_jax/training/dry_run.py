@@ -53,11 +53,16 @@ def dry_run(config: ConfigDict) -> str:
     return '\n'.join([
         f'compute    {forward_flops(config, setup) / 1e9:,.2f} GFLOPs a clip forward, multiplications and additions of '
         f'convolutions and matrix products; compiled in {as_time(compiling)}',
-        f'memory     {memory / 1e6:,.0f} MB per device, state {byte_count(setup.shapes()) / 1e6:,.0f} MB; '
-        f'{memory_of_test / 1e6:,.0f} MB in a step of test',
+        f'memory     {in_mb(memory)} per device, state {in_mb(byte_count(setup.shapes()))}; '
+        f'{in_mb(memory_of_test)} in a step of test',
         *pace_lines(config, setup, loader, model),
         'learning rate  ' + ', '.join(f'{rate:.4g} at step {step:,}' for step, rate in milestones(config, setup)),
     ])  # fmt: skip
+
+
+def in_mb(size: int) -> str:
+    """Bytes, to read; 0 where a compiler does not say."""
+    return f'{size / 1e6:,.0f} MB' if size else 'MB untold by the compiler'
 
 
 def loader_pace(config: ConfigDict, batches: Any) -> float:
