@@ -138,7 +138,7 @@ VALIDATION = {
     'size': (224, '1..'),
     'average': ('logits', 'logits | probabilities'),  # over views
     'views_at_once': (0, '0..'),  # clips of a device that pass the network at once, to save memory; 0 passes all
-    'batch_size': (64, '1..'),  # videos per step over all devices
+    'batch_size': (64, '1..'),  # videos per step over all devices; as many more as give each the same number
 }  # fmt: skip
 
 TEST = {

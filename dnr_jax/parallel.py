@@ -4,6 +4,7 @@ A training step runs on every device for its own clips (`jax.shard_map`), so its
 per-device batch, which is the method; what is to be shared it averages itself.
 """
 
+import math
 import os
 import socket
 import sys
@@ -181,6 +182,11 @@ def per_process(batch_size: int, mesh: Mesh, key: str) -> int:
             f'config.{key} is divided over all devices: expected a multiple of {mesh.size}, got {batch_size}.'
         )
     return batch_size // jax.process_count()
+
+
+def filled(batch_size: int, mesh: Mesh) -> int:
+    """A total batch with as many clips for each device: the next multiple of their number, for what may be padded."""
+    return math.ceil(batch_size / mesh.size) * mesh.size
 
 
 def batch_shapes(clip_shape: tuple[int, ...]) -> dict[str, jax.ShapeDtypeStruct]:

@@ -2,13 +2,16 @@
 
 import importlib
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import jax.numpy as jnp
 import pytest
 
 from configs import base
-from dnr_jax import models
+from dnr_jax import models, parallel
+from dnr_jax.evaluation.batches import views_shape
+from dnr_jax.training.checks import expect_sound
 
 CONFIGS = sorted(path.stem for path in Path(base.__file__).parent.glob('*.py') if path.stem != '__init__')
 
@@ -70,3 +73,13 @@ def test_released_recipe():
     }  # fmt: skip
     assert (config.validation.clips, config.validation.crops, config.validation.size) == (1, 1, 224)
     assert (config.test.clips, config.test.crops, config.test.size) == (10, 3, 256)
+
+
+@pytest.mark.parametrize('name', [name for name in CONFIGS if name != 'videos'])  # whose batches its data chooses
+def test_on_a_pod_a_score_takes_as_many_videos_at_once_as_there_are_devices(name):
+    config, pod = importlib.import_module(f'configs.{name}').get_config(), Mock(spec=parallel.Mesh, size=48)
+    config.train.batch_size = 96
+    expect_sound(config, pod)
+    for section in ('validation', 'test'):
+        least, videos = config[section].batch_size, views_shape(config, section, pod)[0]
+        assert videos % 48 == 0 and least <= videos < least + 48

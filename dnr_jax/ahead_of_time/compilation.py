@@ -45,7 +45,7 @@ def train_step(config: ConfigDict, mesh: parallel.Mesh, classes: int) -> jax.sta
 def test_step(config: ConfigDict, mesh: parallel.Mesh, classes: int) -> jax.stages.Compiled:
     """The step that scores by config.test; ValueError for a config that does not fit."""
     parts = assemble(config, mesh, classes, EPOCH)
-    return parallel.compiled(parts.predict['test'], parts.shapes().variables, views_shape(config, 'test'), mesh)
+    return parallel.compiled(parts.predict['test'], parts.shapes().variables, views_shape(config, 'test', mesh), mesh)
 
 
 def ask(compile: Callable[[], jax.stages.Compiled]) -> Answer:

@@ -61,7 +61,7 @@ def estimate(config: ConfigDict, accelerators: str, classes: int | None, largest
     trained = ask(partial(parallel.compiled, parts.train_step, parts.shapes(), training_shape(config), mesh))
     yield compiles_line('training', trained)
     variables = parts.shapes().variables
-    tested = ask(partial(parallel.compiled, parts.predict['test'], variables, views_shape(config, 'test'), mesh))
+    tested = ask(partial(parallel.compiled, parts.predict['test'], variables, views_shape(config, 'test', mesh), mesh))
     yield compiles_line('test', tested)
     yield fits_line({'training': trained, 'test': tested}, topology.memory, memory)
     if trained.program:

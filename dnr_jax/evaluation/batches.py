@@ -23,10 +23,10 @@ def training_shape(config: ConfigDict) -> tuple[int, ...]:
     return config.train.batch_size, config.clip.frames, size, size, 3
 
 
-def views_shape(config: ConfigDict, section: str) -> tuple[int, ...]:
+def views_shape(config: ConfigDict, section: str, mesh: parallel.Mesh) -> tuple[int, ...]:
     """Of the clips of a step that scores by that section, over all devices, [B V T H W C]."""
     of = config[section]
-    return of.batch_size, of.clips * of.crops, config.clip.frames, of.size, of.size, 3
+    return parallel.filled(of.batch_size, mesh), of.clips * of.crops, config.clip.frames, of.size, of.size, 3
 
 
 def steps_per_epoch(config: ConfigDict, videos: int) -> int:
@@ -59,7 +59,7 @@ def scored_batches(config: ConfigDict, source: VideoSource, section: str, mesh: 
         **config.clip,
         **taken,
         damaged=config.data.damaged,
-        batch_size=parallel.per_process(rest['batch_size'], mesh, f'{section}.batch_size'),
+        batch_size=parallel.filled(rest['batch_size'], mesh) // jax.process_count(),
         workers=config.run.workers,
         shard_index=jax.process_index(),
         shard_count=jax.process_count(),

@@ -122,7 +122,7 @@ def over_clips(
         return function(inputs, normalize_pixels(batch['clip'], **config.pixels), batch['number'])
 
     compiled = parallel.compile_eval_step(step, mesh)
-    most_at_once = parallel.per_process(config.test.batch_size, mesh, 'test.batch_size')
+    most_at_once = parallel.filled(config.test.batch_size, mesh)
 
     def apply(inputs: Any, clips: np.ndarray, what: str) -> Any:
         at_once = min(most_at_once, -(-len(clips) // mesh.size) * mesh.size)

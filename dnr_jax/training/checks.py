@@ -21,10 +21,9 @@ from dnr_jax.training.parts import Parts
 
 
 def expect_sound(config: ConfigDict, mesh: parallel.Mesh) -> None:
-    """Raises ValueError for keys out of range, batches that devices cannot share, and views not within their frames."""
+    """Raises ValueError for keys out of range, a batch that devices cannot share, and views not within their frames."""
     config_ranges.expect(config)
-    for section in ('train', *SCORED):
-        parallel.per_process(config[section].batch_size, mesh, f'{section}.batch_size')
+    parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
     for section in SCORED:
         multi_view.expect(config[section], section)
     precise_statistics.expect_sets(config, mesh)
@@ -105,4 +104,4 @@ def expect_steps_that_fit(config: ConfigDict, parts: Parts) -> None:
             per_hop = jax.tree.map(lambda of: jax.ShapeDtypeStruct(of.shape[1:], of.dtype), of_devices)
             variables = {**variables, 'batch_stats': per_hop}
     for section in SCORED:
-        traced(parts.predict[section], variables, views_shape(config, section))
+        traced(parts.predict[section], variables, views_shape(config, section, parts.mesh))

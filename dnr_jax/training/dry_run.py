@@ -46,7 +46,7 @@ def dry_run(config: ConfigDict) -> str:
     train_step = parallel.compiled(setup.train_step, setup.shapes(), training_shape(config), setup.mesh)
     compiling = time.monotonic() - started
     of_test = parallel.compiled(
-        setup.predict['test'], setup.shapes().variables, views_shape(config, 'test'), setup.mesh
+        setup.predict['test'], setup.shapes().variables, views_shape(config, 'test', setup.mesh), setup.mesh
     )
     memory, memory_of_test = map(parallel.peak_bytes, (train_step, of_test))
     model = model_pace(config, train_step, state, batch)

@@ -74,7 +74,9 @@ class Scoring:
     def _predictions(self, state: TrainState, section: str) -> scoring.Predictions:
         variables = self._as_scored(state.variables)
         return scoring.evaluate(
-            self._program(self._setup.predict[section], variables, views_shape(self._config, section)),
+            self._program(
+                self._setup.predict[section], variables, views_shape(self._config, section, self._setup.mesh)
+            ),
             variables,
             getattr(self._setup, section),
             self._config,

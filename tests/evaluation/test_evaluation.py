@@ -49,7 +49,7 @@ def labels_of(source):
     return {record['id']: record['label'] for record in (source[i] for i in range(len(source)))}
 
 
-@pytest.mark.parametrize('batch_size', [4, 10, 32, 34])
+@pytest.mark.parametrize('batch_size', [1, 4, 9, 10, 32, 34])
 def test_every_video_is_scored_once(source, config, batch_size):
     """Whoever always says class 2 is right for one video in eight, however the videos fill the batches."""
     config.test.batch_size = batch_size

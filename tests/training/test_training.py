@@ -283,7 +283,9 @@ def test_steps_whose_shapes_were_checked_are_not_traced_again(config):
     with nn.intercept_methods(refuse):
         made.train_step.trace(state, batch(parallel.batch_shapes(training_shape(config))))
         made.observe.trace(state.variables, batch(parallel.batch_shapes(training_shape(config))))
-        made.predict['test'].trace(state.variables, batch(parallel.batch_shapes(views_shape(config, 'test'))))
+        made.predict['test'].trace(
+            state.variables, batch(parallel.batch_shapes(views_shape(config, 'test', made.mesh)))
+        )
 
 
 def test_scoring_compiles_once_while_the_watchdog_rests_and_may_stop_at_every_batch(config, tmp_path, monkeypatch):

@@ -84,7 +84,7 @@ def test_a_score(mesh, dtype):
     _, observed = jax.eval_shape(parts.observe, variables, parallel.batch_shapes(training_shape(config)))
     per_hop = jax.tree.map(lambda of: jax.ShapeDtypeStruct(of.shape[1:], of.dtype), observed)
     scoring = parallel.compiled(
-        parts.predict['test'], {**variables, 'batch_stats': per_hop}, views_shape(config, 'test'), mesh
+        parts.predict['test'], {**variables, 'batch_stats': per_hop}, views_shape(config, 'test', mesh), mesh
     )
     assert parallel.peak_bytes(observing) > 0 and parallel.peak_bytes(scoring) > 0
 
