@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import entry_points
 from typing import Any, NoReturn
 
 import jax
@@ -21,6 +22,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 CLIPS_AXIS = 'clips'  # the axis of the mesh: a batch is divided along it, and 'global' statistics are taken over it
 LEADER_STAYS = 2.0  # seconds: JAX aborts all whose leader is gone, and they end when it does, or just after
 HEARTBEAT_SECONDS = 60  # a process that has not been heard of for so long is dead
+NVIDIA = '/dev/nvidia0', '/dev/nvidiactl', '/dev/dxg'  # one of them is there where its driver has a GPU
 # {clip: uint8, label: int, mask: bool, damaged: int}: clips [B T H W C] in training, [B V T H W C] in evaluation.
 Batch = Mapping[str, jax.Array]
 PyTree = Any
@@ -33,9 +35,21 @@ def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
 
 
 def all_devices() -> list[jax.Device]:
-    """Those of all processes; ValueError where a TPU is another process's, for JAX would take the CPU in its place."""
+    """Those of all processes.
+
+    ValueError where JAX has taken the CPU in the place of a TPU that another process has, or of a GPU that the CUDA
+    which is installed for it cannot reach. It says so among other lines, and the CPU would be days at it.
+    """
     devices = jax.devices()
     if devices[0].platform == 'cpu' and not jax.config.jax_platforms:
+        if any(map(os.path.exists, NVIDIA)) and any(
+            'cuda' in found.name for found in entry_points(group='jax_plugins')
+        ):
+            raise ValueError(
+                'There is an NVIDIA GPU, and the CUDA that is installed for JAX does not start; why is said above. '
+                'Expected a driver from 580 on for "jax[cuda13]" or from 525 on for "jax[cuda12]", the libraries that '
+                'came with it, and no LD_LIBRARY_PATH to others; or set JAX_PLATFORMS=cpu to take the CPU.'
+            )
         try:
             jax.devices('tpu')
         except RuntimeError as error:

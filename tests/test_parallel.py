@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 
 import flax.linen as nn
 import jax
@@ -70,6 +71,29 @@ def test_a_tpu_of_another_process_is_not_replaced_by_the_cpu(monkeypatch, platfo
                 parallel.make_mesh()
             words = "Backend 'tpu' failed to initialize: INTERNAL: Failed to open libtpu.so."
         assert parallel.make_mesh().size == len(cpus)
+    finally:
+        jax.config.update('jax_platforms', before)
+
+
+@pytest.mark.parametrize(
+    'device, plugin, platforms, refused',
+    [(True, 'xla_cuda13', None, True), (True, 'xla_cuda13', 'cpu', False), (True, None, None, False),
+     (False, 'xla_cuda13', None, False)],
+)  # fmt: skip
+def test_a_gpu_whose_cuda_does_not_start_is_not_replaced_by_the_cpu(
+    monkeypatch, tmp_path, device, plugin, platforms, refused
+):
+    monkeypatch.setattr(parallel, 'NVIDIA', (str(tmp_path if device else tmp_path / 'none'),))
+    found = [EntryPoint(plugin, 'jax_plugins.xla_cuda13', 'jax_plugins')] if plugin else []
+    monkeypatch.setattr(parallel, 'entry_points', lambda group: found)
+    before = jax.config.jax_platforms
+    jax.config.update('jax_platforms', platforms)
+    try:
+        if refused:
+            with pytest.raises(ValueError, match='an NVIDIA GPU, and the CUDA .* or set JAX_PLATFORMS=cpu'):
+                parallel.make_mesh()
+        else:
+            parallel.make_mesh()
     finally:
         jax.config.update('jax_platforms', before)
 
