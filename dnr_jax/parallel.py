@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any, NoReturn
@@ -38,9 +38,14 @@ def all_devices() -> list[jax.Device]:
     """Those of all processes.
 
     ValueError where JAX has taken the CPU in the place of a TPU that another process has, or of a GPU that the CUDA
-    which is installed for it cannot reach. It says so among other lines, and the CPU would be days at it.
+    which is installed for it cannot reach. It says so among other lines, and the CPU would be days at it. And where
+    hosts of a TPU pod, which know of each other by themselves, have not been joined.
     """
     devices = jax.devices()
+    if jax.process_count() > 1 and not jax.distributed.is_initialized():
+        raise ValueError(
+            f'This is one of the {jax.process_count()} hosts of a TPU pod: expected --coordinator=auto, on all of them.'
+        )
     if devices[0].platform == 'cpu' and not jax.config.jax_platforms:
         if any(map(os.path.exists, NVIDIA)) and any(
             'cuda' in found.name for found in entry_points(group='jax_plugins')
@@ -71,7 +76,8 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
     Args:
       coordinator: HOST:PORT of process 0, the same for all, or 'auto' where SLURM or a TPU pod tells.
       processes, process: how many, and the number of this one; None with 'auto'.
-    Raises ValueError for what names no run of several processes, and for a port that is taken.
+    Raises ValueError for what names no run of several processes, for a port that is taken, and on all of them where
+    they differ in their number of devices, one of which may be broken.
     """
     numbers = processes, process
     if not coordinator and numbers == (None, None):
@@ -92,6 +98,10 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
             'Expected --coordinator=HOST:PORT with --processes and --process, or --coordinator=auto without them, got '
             f"'{coordinator}', {processes} and {process}."
         )
+    devices = Counter(device.process_index for device in jax.devices())
+    if len(set(devices.values())) > 1:
+        told = ', '.join(f'{devices[number]} of process {number}' for number in sorted(devices))
+        raise ValueError(f'All processes of a run have as many devices: expected one number, got {told}.')
 
 
 def connect_as_told() -> None:

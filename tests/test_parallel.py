@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from unittest.mock import Mock
 
 import flax.linen as nn
 import jax
@@ -96,6 +97,20 @@ def test_a_gpu_whose_cuda_does_not_start_is_not_replaced_by_the_cpu(
             parallel.make_mesh()
     finally:
         jax.config.update('jax_platforms', before)
+
+
+def test_hosts_of_a_pod_that_were_not_joined(monkeypatch):
+    monkeypatch.setattr(jax, 'process_count', lambda: 4)
+    with pytest.raises(ValueError, match='one of the 4 hosts of a TPU pod: expected --coordinator=auto'):
+        parallel.make_mesh()
+
+
+def test_processes_with_other_numbers_of_devices(monkeypatch):
+    devices = [Mock(spec=jax.Device, process_index=number, platform='gpu') for number in (0, 0, 0, 1, 1, 2, 2, 2)]
+    monkeypatch.setattr(jax, 'devices', lambda: devices)
+    monkeypatch.setattr(parallel, 'initialize', lambda **found: None)
+    with pytest.raises(ValueError, match='got 3 of process 0, 2 of process 1, 3 of process 2'):
+        parallel.connect('localhost:1', 3, 1)
 
 
 def test_what_is_compiled_for_once_has_the_bits_of_full_optimization():

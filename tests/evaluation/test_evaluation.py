@@ -40,7 +40,7 @@ def always_2(variables, batch):
 
 
 def evaluate(step, source, config):
-    mesh = parallel.make_mesh()
+    mesh = parallel.make_mesh(jax.devices())
     predict = parallel.compile_eval_step(step, mesh)
     return scoring.evaluate(predict, {}, source, config, 'test', mesh, before_batch=lambda: None)
 
