@@ -11,7 +11,7 @@ def workdir(monkeypatch, tmp_path):
     """Of two trainings that have ended."""
     monkeypatch.setattr(families, 'RECORDS', tmp_path / 'families.jsonl')
     for norms, top1 in (('batch', 0.25), ('dnr', 0.875)):
-        folder = tmp_path / f'resnet18_{norms}'
+        folder = tmp_path / f'resnet18_{norms}_0'
         (folder / 'test').mkdir(parents=True)
         (folder / 'test/results.json').write_text(json.dumps({'top1': top1, 'step': 1024}))
         (folder / 'config.json').write_text(json.dumps({'seed': 0, 'data': {'name': 'moving_shapes/standard'}}))
@@ -20,7 +20,7 @@ def workdir(monkeypatch, tmp_path):
 
 def test_a_finished_training_is_recorded_once(workdir):
     for _ in range(2):
-        assert families.top1('resnet18', 'dnr', workdir, 'data') == 0.875
-        assert families.top1('resnet18', 'batch', workdir, 'data') == 0.25
+        assert families.top1('resnet18', 'dnr', 0, workdir, 'data') == 0.875
+        assert families.top1('resnet18', 'batch', 0, workdir, 'data') == 0.25
     found = [(record['norms'], record['top1'], record['steps']) for record in records.read(families.RECORDS)]
     assert found == [('dnr', 0.875, 1024), ('batch', 0.25, 1024)]
