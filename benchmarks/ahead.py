@@ -46,8 +46,8 @@ LAST = 7 * 7 * 512  # numbers of a frame in the smallest activations of a ResNet
 def main(_) -> None:
     jax.config.update('jax_enable_compilation_cache', False)
     jax.config.update('jax_platforms', 'cpu')
-    models.MODELS.update(FIRST_BLOCKS)
     if ALONE.value:
+        models.MODELS.update(FIRST_BLOCKS)
         return print(json.dumps(compiled(json.loads(ALONE.value))), flush=True)
     known = {tuple(record[key] for key in KEY) for record in recorded()}
     for program in [of for of in wanted() if tuple(of[key] for key in KEY) not in known]:
