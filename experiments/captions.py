@@ -72,7 +72,7 @@ FAMILIES = """
 One network of each family on the standard moving shapes (8 classes), four epochs, seed 0, with batch norm and with
 relays; test accuracy on all test videos. One seed each, and a recipe found for `resnet18,dnr`: what a network could
 reach with one of its own is not told here. By this one TANet with batch norm has learned nothing. MobileNetV2, whose
-loss rises to several times that of chance at this rate, is trained at a tenth of it. Networks that shrink the
+loss rises to several times that of chance at this rate, is trained at a fifteenth of it. Networks that shrink the
 frames were given 16 of them. Running statistics are kept for every hop (`config.model.norm.running_per_hop=True`, see
 `configs/moving_shapes.py`). Empty cells were not run.
 """
