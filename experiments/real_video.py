@@ -83,7 +83,7 @@ class Part(NamedTuple):
 
 # What docs/real_video.md is made of.
 PAGE = (
-    Part(('batch', 'dnr', 'clock', 'clock, relay along layers', 'conditional'), seeds=2),
+    Part(('clock', 'conditional'), seeds=3),
     Part(('batch', 'dnr', 'clock, relay along layers'), seeds=5),
     Part(('dnr', 'clock, relay along layers'), seeds=3, timings=('moved', 'paced')),
     Part(('batch',), seeds=1, timings=('moved', 'paced')),
