@@ -79,7 +79,7 @@ def test_forms_are_equal(of, platform, arrays, settings):
 
 
 def test_on_cpus_products_of_a_single_clip_are_summed_without_an_axis_of_clips():
-    """With it, XLA's sums take up to forty times as long."""
+    """With it, XLA's sums take up to twenty times as long."""
     x, slope = CLIP[:1], normal(1, 2, 5)
     _, back = jax.vjp(operations.groups.MULTIPLY_ADD.cpu, x, slope, slope)
     summed = [

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import EntryPoint
 from unittest.mock import Mock
 
@@ -53,6 +54,17 @@ def test_describe():
     assert parallel.describe(parallel.make_mesh()) == f'2 {jax.devices()[0].device_kind} devices'
 
 
+@contextmanager
+def asked_for(platforms):
+    """As if JAX had been told so, and not what the tests tell it."""
+    before = jax.config.jax_platforms
+    jax.config.update('jax_platforms', platforms)
+    try:
+        yield
+    finally:
+        jax.config.update('jax_platforms', before)
+
+
 @pytest.mark.parametrize('platforms, refused', [(None, True), ('cpu', False)])
 def test_a_tpu_of_another_process_is_not_replaced_by_the_cpu(monkeypatch, platforms, refused):
     words = "Backend 'tpu' failed to initialize: ABORTED: The TPU is already in use by process with pid 7."
@@ -64,16 +76,12 @@ def test_a_tpu_of_another_process_is_not_replaced_by_the_cpu(monkeypatch, platfo
         return cpus
 
     monkeypatch.setattr(jax, 'devices', devices)
-    before = jax.config.jax_platforms
-    jax.config.update('jax_platforms', platforms)
-    try:
+    with asked_for(platforms):
         if refused:
             with pytest.raises(ValueError, match='pid 7. A TPU has one process at a time'):
                 parallel.make_mesh()
             words = "Backend 'tpu' failed to initialize: INTERNAL: Failed to open libtpu.so."
         assert parallel.make_mesh().size == len(cpus)
-    finally:
-        jax.config.update('jax_platforms', before)
 
 
 @pytest.mark.parametrize(
@@ -87,16 +95,9 @@ def test_a_gpu_whose_cuda_does_not_start_is_not_replaced_by_the_cpu(
     monkeypatch.setattr(parallel, 'NVIDIA', (str(tmp_path if device else tmp_path / 'none'),))
     found = [EntryPoint(plugin, 'jax_plugins.xla_cuda13', 'jax_plugins')] if plugin else []
     monkeypatch.setattr(parallel, 'entry_points', lambda group: found)
-    before = jax.config.jax_platforms
-    jax.config.update('jax_platforms', platforms)
-    try:
-        if refused:
-            with pytest.raises(ValueError, match='an NVIDIA GPU, and the CUDA .* or set JAX_PLATFORMS=cpu'):
-                parallel.make_mesh()
-        else:
-            parallel.make_mesh()
-    finally:
-        jax.config.update('jax_platforms', before)
+    expected = pytest.raises(ValueError, match='an NVIDIA GPU, and the CUDA .* or set JAX_PLATFORMS=cpu')
+    with asked_for(platforms), expected if refused else nullcontext():
+        parallel.make_mesh()
 
 
 def test_hosts_of_a_pod_that_were_not_joined(monkeypatch):

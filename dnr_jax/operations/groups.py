@@ -48,7 +48,7 @@ def of_groups(per_frame: Float[Array, 'B T C'], groups: int, clips_apart: bool) 
 
 
 # On CPUs, XLA takes a whole clip as one long sum per channel, up to ten times slower than sums of frames; and sums of
-# products over a single clip, such as the gradient of slope, up to forty times slower with an axis of clips.
+# products over a single clip, such as the gradient of slope, up to twenty times slower with an axis of clips.
 MEAN_AND_SQUARE = Forms(cpu=by_frame, tpu=at_once, gpu=by_frame)
 
 
