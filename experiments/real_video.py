@@ -52,6 +52,8 @@ METHODS = {
     'residual, no relay': 'cross_layer_residual_unrelayed,cross_temporal_residual_unrelayed',
     'residual, along frames': 'batch,cross_temporal_residual',
     'standardized': 'cross_layer_standardized,cross_temporal_standardized',
+    'dropout': 'cross_layer_dropout,cross_temporal_dropout',
+    'batch renormalized': 'batch_renormalized,batch_renormalized',
     'group': 'group',
     'group, weights standardized': 'group',
 }
