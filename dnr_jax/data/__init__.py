@@ -16,6 +16,7 @@ __all__ = [
     'annotations',
     'builder_class',
     'builders',
+    'clips',
     'far',
     'inventory',
     'pipeline',
