@@ -23,7 +23,7 @@ FLOORS = [
     {'library', '__main__'},
 ]
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
-FILES = 8  # that lie in the package itself
+FILES = 5  # that lie in the package itself
 
 SOURCES = [path for path in PACKAGE.rglob('*.py') if path != PACKAGE / '__init__.py']
 OUTSIDE = [

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dnr_jax import parallel
+from dnr_jax.parallel import devices, processes
 
 
 def numbered(count):
@@ -92,9 +93,9 @@ def test_a_tpu_of_another_process_is_not_replaced_by_the_cpu(monkeypatch, platfo
 def test_a_gpu_whose_cuda_does_not_start_is_not_replaced_by_the_cpu(
     monkeypatch, tmp_path, device, plugin, platforms, refused
 ):
-    monkeypatch.setattr(parallel, 'NVIDIA', (str(tmp_path if device else tmp_path / 'none'),))
+    monkeypatch.setattr(devices, 'NVIDIA', (str(tmp_path if device else tmp_path / 'none'),))
     found = [EntryPoint(plugin, 'jax_plugins.xla_cuda13', 'jax_plugins')] if plugin else []
-    monkeypatch.setattr(parallel, 'entry_points', lambda group: found)
+    monkeypatch.setattr(devices, 'entry_points', lambda group: found)
     expected = pytest.raises(ValueError, match='an NVIDIA GPU, and the CUDA .* or set JAX_PLATFORMS=cpu')
     with asked_for(platforms), expected if refused else nullcontext():
         parallel.make_mesh()
@@ -109,7 +110,7 @@ def test_hosts_of_a_pod_that_were_not_joined(monkeypatch):
 def test_processes_with_other_numbers_of_devices(monkeypatch):
     devices = [Mock(spec=jax.Device, process_index=number, platform='gpu') for number in (0, 0, 0, 1, 1, 2, 2, 2)]
     monkeypatch.setattr(jax, 'devices', lambda: devices)
-    monkeypatch.setattr(parallel, 'initialize', lambda **found: None)
+    monkeypatch.setattr(processes, 'initialize', lambda **found: None)
     with pytest.raises(ValueError, match='got 3 of process 0, 2 of process 1, 3 of process 2'):
         parallel.connect('localhost:1', 3, 1)
 
@@ -201,7 +202,7 @@ def test_gpus_of_a_task(monkeypatch, tasks, nodes, visible, own):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
-    assert parallel.has_gpus_of_its_own() == own
+    assert processes.has_gpus_of_its_own() == own
 
 
 def test_no_cluster_that_tells():
