@@ -24,7 +24,9 @@ SETTINGS = {
     'tsm_resnet18': [],
     'tanet_resnet50': [],
     'tea_resnet50': ['--config.model.width=16', '--config.model.norm.groups=2'],
-    'mobilenet_v2': ['--config.model.width=16', '--config.schedule.learning_rate=0.02'],
+    'mobilenet_v2': [
+        '--config.model.width=16', '--config.schedule.learning_rate=0.02', '--config.train.epochs=8',
+    ],
     'slowonly_resnet50': [],
     'i3d_resnet50': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
     'r2plus1d_18': ['--config.clip.frames=16', '--config.clip.stride=1', '--config.model.norm.stride=1'],
