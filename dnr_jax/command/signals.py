@@ -1,11 +1,13 @@
-"""A request to end, SIGTERM or Ctrl-C, to a command with nothing to save: it closes what is open, says so, and ends.
+"""A request to end, SIGTERM, Ctrl-C or the end of its terminal, to a command with nothing to save.
+
+It closes what is open, says so, and ends.
 
     with ending_as_asked('predict'):
         ...                          # a request is a KeyboardInterrupt in here
 
 An exception that a signal raises in a callback of a library is lost; it is raised again. None is raised while a library
 computes without Python; so a thread of its own hears the request as well, and ends the process where the end has not
-come GRACE seconds later. A second request ends it at once.
+come GRACE seconds later. A second request ends it at once; that of a terminal comes twice, from its shell too.
 """
 
 import multiprocessing
@@ -17,9 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from dnr_jax.command.terminal import tell
+from dnr_jax.command.terminal import leave_gone_terminal, tell
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # seconds to close what is open
 
 
@@ -29,6 +31,11 @@ class Stopped(Exception):
     def __init__(self, line: str, status: int):
         super().__init__(line)
         self.status = status
+
+
+def asked_by() -> tuple[int, ...]:
+    """The signals that ask this process to end. Behind `nohup` the end of a terminal does not."""
+    return tuple(of for of in SIGNALS if of != signal.SIGHUP or signal.getsignal(of) is not signal.SIG_IGN)
 
 
 @contextmanager
@@ -46,9 +53,10 @@ def listening(hear: Callable[[int], None]) -> Iterator[None]:
     def listen() -> None:
         with os.fdopen(read, 'rb', buffering=0) as pipe:
             while numbers := pipe.read(64):
-                for number in numbers:
-                    if number in SIGNALS:
-                        hear(number)
+                for number in filter(SIGNALS.__contains__, numbers):
+                    if number == signal.SIGHUP:
+                        leave_gone_terminal()
+                    hear(number)
 
     wakeup_before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     threading.Thread(target=listen, daemon=True, name='signals').start()
@@ -74,6 +82,8 @@ def ending_as_asked(name: str) -> Iterator[None]:
     def hear(number: int) -> None:
         if repeated:
             return repeated.pop()
+        if requests and number == signal.SIGHUP:
+            return None
         requests.append(number)
         if len(requests) > 1:
             end_at_once(number)
@@ -90,17 +100,19 @@ def ending_as_asked(name: str) -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         if not closed.is_set():
             raised.append(number)
+            if number == signal.SIGHUP:
+                signal.signal(number, signal.SIG_IGN)
             raise KeyboardInterrupt
 
     def repeat_what_was_lost(lost) -> None:
         if lost.exc_type is not KeyboardInterrupt:
             return told_before(lost)
-        repeated.append(raised[-1])
-        threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, raised[-1])).start()
+        repeated.append(signal.SIGINT)
+        threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
 
     told_before, sys.unraisablehook = sys.unraisablehook, repeat_what_was_lost
     with listening(hear):
-        before = {number: signal.signal(number, interrupt) for number in SIGNALS}
+        before = {number: signal.signal(number, interrupt) for number in asked_by()}
         try:
             yield
         except KeyboardInterrupt:

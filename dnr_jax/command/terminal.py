@@ -5,10 +5,12 @@ cursor, change what was printed before, or its direction. So everything is print
 out, '\\x1b'. Commands in them are named as the one that prints them was called.
 """
 
+import errno
 import os
 import re
 import signal
 import sys
+from contextlib import suppress
 from io import TextIOBase
 from pathlib import Path
 
@@ -27,8 +29,29 @@ def tell(text: str, *, file: TextIOBase | None = None) -> None:
     try:
         print(lines.encode(encoding, 'backslashreplace').decode(encoding), file=file, flush=True)
     except BrokenPipeError:  # who read the lines is gone, as behind `| head`; so is this command, without a word
-        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
+        to_nowhere(file.fileno())
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        leave_gone_terminal()
+
+
+def leave_gone_terminal() -> None:
+    """Lines that went to a terminal that is gone go nowhere: what is going on here need not fail with it."""
+    for file in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # of a file that is none
+            number = file.fileno()
+            try:
+                os.write(number, b'')
+            except OSError as error:
+                if error.errno == errno.EIO:
+                    to_nowhere(number)
+
+
+def to_nowhere(number: int) -> None:
+    """What is written to this file descriptor is not to be read."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), number)
 
 
 def printable(line: str) -> str:

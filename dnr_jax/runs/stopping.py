@@ -1,4 +1,4 @@
-"""A request to stop a training, SIGTERM or Ctrl-C, answered at the next safe place by all processes alike.
+"""A request to stop a training, SIGTERM, Ctrl-C or the end of its terminal, answered by all at the next safe place.
 
     with StopRequest() as stop:
         ...                           # compiling, restoring: all work is on disk, a request ends the process at once
@@ -8,7 +8,8 @@
 
 One process keeps its own flag. Several ask JAX's preemption service, which picks a round that none has passed yet, so
 all must call `check` in the same order; that service listens for SIGTERM by itself, as soon as there is something to
-lose, and is sent one for a Ctrl-C. A second request ends the process without more ado.
+lose, and is sent one for the others. A second request ends the process without more ado; that of a terminal comes twice
+by itself, from its shell too.
 """
 
 import ctypes
@@ -23,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 import jax
 from jax.experimental import multihost_utils
 
-from dnr_jax.command.signals import Stopped, end_at_once, listening, status_of
+from dnr_jax.command.signals import Stopped, asked_by, end_at_once, listening, status_of
 from dnr_jax.command.terminal import tell
 from dnr_jax.parallel import LEADER_STAYS
 
@@ -41,8 +42,9 @@ class StopRequest:
     def __enter__(self):
         self._hearing.enter_context(listening(self._hear))
         if threading.current_thread() is threading.main_thread():  # where alone Python allows handlers
-            self._hearing.enter_context(ignored(signal.SIGINT))
-            self._hearing_sigterm.enter_context(ignored(signal.SIGTERM))
+            for number in asked_by():
+                hearing = self._hearing_sigterm if number == signal.SIGTERM else self._hearing
+                hearing.enter_context(ignored(number))
         return self
 
     def __exit__(self, *error):
@@ -66,6 +68,8 @@ class StopRequest:
     def _hear(self, number: int) -> None:
         """In a thread of its own: handlers of Python do not run while XLA compiles."""
         if self._number is not None:
+            if number == signal.SIGHUP:
+                return
             end_at_once(number)
         self._number = number
         if self._at_once:

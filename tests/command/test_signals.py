@@ -20,7 +20,8 @@ print('went on')
 """
 DEAF = "__import__('hashlib').pbkdf2_hmac('sha256', b'', b'', 100_000_000)"  # computes without Python, as XLA does
 IN_CALLBACK = 'gc.callbacks.append(lambda *_: time.sleep(0.5))'  # where what is raised is lost
-REQUESTS = pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+MEANT = [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+REQUESTS = pytest.mark.parametrize(('number', 'status'), [*MEANT, (signal.SIGHUP, 129)])
 
 
 def ended(first, then, number, times=1):
@@ -55,11 +56,17 @@ def test_what_computes_without_python_is_ended(number, status):
     assert found == [status, '', 'it: stopped as asked\n'] and 1 <= seconds < 5
 
 
-@REQUESTS
+@pytest.mark.parametrize(('number', 'status'), MEANT)
 def test_a_second_request_ends_at_once(number, status):
     close_slowly = 'stack.callback(time.sleep, 50); signals.GRACE = 50'
     *found, seconds = ended(close_slowly, 'time.sleep(50)', number, times=2)
     assert found[0] == status and seconds < 5
+
+
+def test_the_end_of_a_terminal_comes_twice_and_is_one_request():
+    slowly = 'stack.callback(lambda: (time.sleep(1), print("slowly", flush=True)))'
+    found = ended(slowly, 'time.sleep(50)', signal.SIGHUP, times=2)
+    assert found[:3] == (129, 'slowly\nclosed\n', 'it: stopped as asked\n')
 
 
 def test_other_errors_and_ends_pass_through():
