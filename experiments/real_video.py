@@ -44,6 +44,7 @@ METHODS = {
     'clock': 'batch,hopwise',
     'clock, relay along layers': 'cross_layer,hopwise',
     'conditional': 'cross_layer_unrelayed,cross_temporal_unrelayed',
+    'timed': 'cross_layer,cross_temporal_timed',
     'temporal': 'dnr_temporal',
     'layer': 'dnr_layer',
     'clock, scale from 1/4': 'batch,hopwise_quarter',

@@ -88,19 +88,27 @@ class RelayCell(nn.Module):
     def __call__(self, carry: Carry, pooled: Float[Array, 'B C']) -> tuple[Carry, Carry]:
         return self.hop(carry, self.input_gates(pooled))
 
-    def alone(self, pooled: Float[Array, '*batch C']) -> tuple[Float[Array, '*batch C'], Float[Array, '*batch C']]:
-        """(scale, shift) of a hop that comes first: conditional on what is pooled, and on nothing before it."""
-        i, _, g, o = jnp.split(self.input_gates(pooled), 4, axis=-1)
-        c = sigmoid(i) * tanh(g)
-        return sigmoid(o) * sigmoid(c), c
+    def alone(
+        self,
+        pooled: Float[Array, '*batch C'],
+        gates: Float[Array, '#*batch 4*C'] | float = 0.0,
+        c: Float[Array, '#*batch C'] | float = 0.0,
+    ) -> tuple[Float[Array, '*batch C'], Float[Array, '*batch C']]:
+        """(scale, shift) of a hop that hears of none before, but of `gates` and `c` in the place of their state."""
+        return recur(self.input_gates(pooled) + gates, c)
 
     def hop(self, carry: Carry, input_gates: Float[Array, 'B 4*S']) -> tuple[Carry, Carry]:
         """The recurrent half of a hop, given what the input side adds to the gates."""
         h, c = carry
-        i, f, g, o = jnp.split(input_gates + self.state_gates(h), 4, axis=-1)
-        c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-        h = sigmoid(o) * sigmoid(c)
+        h, c = recur(input_gates + self.state_gates(h), c)
         return (h, c), (h, c)
+
+
+def recur(gates: Array, c: Array | float) -> tuple[Array, Array]:
+    """The next `(h, c)` by the gates [... 4 C]."""
+    i, f, g, o = jnp.split(gates, 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * sigmoid(c), c
 
 
 def relay_over_frames(

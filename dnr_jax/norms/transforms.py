@@ -43,15 +43,20 @@ class HopwiseTransform(nn.Module):
 
     @nn.compact
     def __call__(self, carry: Carry, pooled: PerGroup) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
-        known = self.get_variable('params', 'scale')
-        if known is not None and known.shape != pooled.shape[1:]:
-            raise ValueError(
-                f'Scale and shift of every hop were learned for {len(known)} hops, got {pooled.shape[1]}: give clips '
-                'of as many frames as in training.'
-            )
+        expect_known_hops(self, 'scale', pooled)
         scale = self.param('scale', nn.initializers.constant(self.start), pooled.shape[1:])
         shift = self.param('shift', nn.initializers.zeros, pooled.shape[1:])
         return carry, (scale[None], shift[None])
+
+
+def expect_known_hops(transform: nn.Module, name: str, pooled: PerGroup) -> None:
+    """Raises ValueError where this parameter of every hop has been learned for another number of hops."""
+    known = transform.get_variable('params', name)
+    if known is not None and known.shape != pooled.shape[1:]:
+        raise ValueError(
+            f'The {name} of every hop was learned for {len(known)} hops, got {pooled.shape[1]}: give clips of as many '
+            'frames as in training.'
+        )
 
 
 class ResidualTransform(nn.Module):
@@ -90,6 +95,26 @@ class HopTransform(nn.Module):
     @nn.compact
     def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
         scale, shift = RelayCell(pooled.shape[-1], self.reduction, name='cell').alone(pooled)
+        return carry, (self.gain * scale, shift)
+
+
+class TimedTransform(nn.Module):
+    """This layer's own cell reads each frame group, and is told the time in place of what was relayed.
+
+    What the state would add to the gates, and its c, are learned for every hop, from zero. So it knows the time, as a
+    clock does, and the clip, and hears of no frame before. ValueError for other hops than it has learned.
+    """
+
+    reduction: int
+    gain: float
+
+    @nn.compact
+    def __call__(self, carry: Carry, pooled: Float[Array, 'B G C']) -> tuple[Carry, tuple[PerGroup, PerGroup]]:
+        expect_known_hops(self, 'c', pooled)
+        hops, channels = pooled.shape[1:]
+        gates = self.param('gates', nn.initializers.zeros, (hops, 4 * channels))
+        c = self.param('c', nn.initializers.zeros, (hops, channels))
+        scale, shift = RelayCell(channels, self.reduction, name='cell').alone(pooled, gates[None], c[None])
         return carry, (self.gain * scale, shift)
 
 

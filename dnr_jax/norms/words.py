@@ -26,6 +26,7 @@ from dnr_jax.norms.transforms import (
     HopwiseTransform,
     ResidualTransform,
     StaticTransform,
+    TimedTransform,
 )
 from dnr_jax.operations import Video
 from dnr_jax.registry import choose
@@ -82,20 +83,25 @@ class Transform(NamedTuple):
       by_hop: whether there is one for each frame group, or one for the whole clip.
       own: whether it tells clips apart.
       of_stage: whether it takes the cell of its stage.
+      timed: whether something of it is learned for every hop by itself.
     """
 
     make: Callable[[Settings, float, RelayCell | None], Callable[..., nn.Module]]
     by_hop: bool
     own: bool
     of_stage: bool
+    timed: bool = False
 
 
 TRANSFORMS = {
     'none': None,
     'static': Transform(lambda of, gain, cell: partial(StaticTransform, gain), False, False, False),
-    'hopwise': Transform(lambda of, gain, cell: partial(HopwiseTransform, gain), True, False, False),
+    'hopwise': Transform(lambda of, gain, cell: partial(HopwiseTransform, gain), True, False, False, timed=True),
     'clip': Transform(lambda of, gain, cell: partial(ClipTransform, cell, gain), False, True, True),
     'hop': Transform(lambda of, gain, cell: partial(HopTransform, of.reduction, gain), True, True, False),
+    'timed': Transform(
+        lambda of, gain, cell: partial(TimedTransform, of.reduction, gain), True, True, False, timed=True
+    ),
     'cross_layer': Transform(lambda of, gain, cell: partial(CrossLayerTransform, cell, gain), False, True, True),
     'cross_temporal': Transform(
         lambda of, gain, cell: partial(CrossTemporalTransform, of.reduction, gain), True, True, False
@@ -135,9 +141,10 @@ class Parts:
 # of a relay starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times as large, at 1, and that of a
 # quarter norm, which has no relay, at 1/4; a whole relay along frames scales and shifts hop by hop what is standardized
 # by the statistics of all frames; an onward relay along layers begins every stage with the state that the last one
-# left. Unrelayed cells hear of nothing before, and a hopwise norm has no cell: what a relay is ahead of the first is
-# owed to the relay, and of the second to the clip. A residual relay begins as batch norm; a standardized one reads how
-# its clip differs from others, one with dropout a part of what there is to read.
+# left. Unrelayed cells hear of nothing before, a timed one is told the time in its place, and a hopwise norm has no
+# cell: what a relay is ahead of the second is owed to what it hears, and of the third to the clip. A residual relay
+# begins as batch norm; a standardized one reads how its clip differs from others, one with dropout a part of what there
+# is to read.
 NORMS = {
     'none': Parts('none', 'none'),
     'batch': Parts('batch', 'static'),
@@ -153,6 +160,7 @@ NORMS = {
     'cross_layer_onward': Parts('batch', 'cross_layer', onward=True),
     'cross_layer_unrelayed': Parts('batch', 'clip'),
     'cross_temporal_unrelayed': Parts('batch', 'hop'),
+    'cross_temporal_timed': Parts('batch', 'timed'),
     'hopwise': Parts('batch', 'hopwise'),
     'hopwise_quarter': Parts('batch', 'hopwise', gain=0.25),
     'cross_layer_residual': Parts('batch', 'cross_layer', residual=True),
@@ -203,6 +211,12 @@ def is_cross_layer(word: str) -> bool:
     """Whether this norm reads the whole clip by the cell of its stage."""
     transform = TRANSFORMS[NORMS[word].transform]
     return transform is not None and transform.of_stage
+
+
+def knows_time(word: str) -> bool:
+    """Whether something of this norm is learned for every hop by itself, so that it needs the number of a hop."""
+    transform = TRANSFORMS[NORMS[word].transform]
+    return transform is not None and transform.timed
 
 
 def goes_on(word: str) -> bool:

@@ -37,7 +37,7 @@ from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, ResNet
 from dnr_jax.models.tanet import AdaptiveBlock
 from dnr_jax.models.tea import TemporalAggregationBlock
 from dnr_jax.models.tsm import EverySecondShiftedBlock, ShiftedBasicBlock, ShiftedBottleneckBlock
-from dnr_jax.norms.words import is_cross_layer, plain
+from dnr_jax.norms.words import is_cross_layer, knows_time, plain
 from dnr_jax.operations import Video
 
 Variables = Mapping[str, Any]
@@ -162,7 +162,7 @@ def why_not_causal(model: nn.Module) -> str | None:
     for word in (*model.norms, plain(model.norms[-1])):
         if is_cross_layer(word):
             return f"the norm '{word}' pools the whole clip"
-        if word.startswith('hopwise'):
+        if knows_time(word):
             return f"the norm '{word}' knows the hops of a clip by their number"
         if word == 'group':
             return 'group norm takes its statistics of the whole clip'

@@ -153,6 +153,31 @@ def test_hops_of_an_unrelayed_norm_hear_of_no_other():
     assert jnp.array_equal(reach > 0, jnp.eye(4).reshape(2, 2, 2, 2) > 0)
 
 
+def test_a_timed_cell_is_told_the_time_and_hears_of_no_frame_before():
+    """Told the states that a relay has come to, its hops are those of the relay; and each reads itself alone."""
+    timed, relayed = (make_norm(of, cell=None, name='norm', **NORM | {'reduction': 1})
+                      for of in ('cross_temporal_timed', 'cross_temporal'))  # fmt: skip
+    clip, carry = CLIP[:1], zero_carry(1, 4)
+    variables = relayed.init(jax.random.key(0), clip, carry, train=False)
+    params = timed.init(jax.random.key(0), clip, carry, train=False)['params']['transform']
+    params['cell'] = variables['params']['transform']['relay']
+    y, kept = relayed.apply(variables, clip, carry, train=False, capture_intermediates=True, mutable='intermediates')
+    _, (scale, shift) = kept['intermediates']['transform']['__call__'][0]  # the state after a hop, [B G C]
+    h, params['c'] = (jnp.roll(of[0], 1, axis=0).at[0].set(0.0) for of in (scale, shift))
+    cell = {'params': params['cell']}
+    params['gates'] = RelayCell(4, 1).apply(cell, h, method=lambda cell, h: cell.state_gates(h))
+    told = {**variables, 'params': {'transform': params}}
+    assert jnp.allclose(timed.apply(told, clip, carry, train=False)[0], y[0], atol=1e-6)
+
+    def of_hops(x):
+        return timed.apply(told, x, carry, train=False)[0].reshape(1, 2, 2, -1).sum(axis=(2, 3))  # [B G]
+
+    reach = jnp.abs(jax.jacrev(of_hops)(clip)).reshape(2, 2, 2, -1).max(axis=(2, 3))  # [G G]
+    assert jnp.array_equal(reach > 0, jnp.eye(2) > 0)
+    with pytest.raises(ValueError, match='learned for 2 hops, got 3'):
+        timed.apply(told, jnp.zeros((1, 6, 3, 3, 4)), carry, train=False)
+
+
 def test_a_residual_norm_begins_as_batch_norm_and_then_adds_the_relay():
     """By hand: with shares of one, the static scale 1 and shift 0 are added to what the relay hands out."""
     residual, batch, relayed = (make_norm(f'{word}', cell=None, name='norm', **NORM | {'reduction': 1})
