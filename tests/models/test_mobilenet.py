@@ -53,9 +53,18 @@ def test_relays_keep_a_light_network_light():
     assert parameters('mobilenet_v2', 'dnr') < 1.3 * parameters('mobilenet_v2', 'batch')
 
 
+def test_a_larger_reduction_makes_cells_narrower():
+    """Half the units are half of what relays add, but for the biases of 4 C gates, which have no units."""
+    plain = parameters('mobilenet_v2', 'batch')
+    six, three = (parameters('mobilenet_v2', 'dnr', reduction=reduction) - plain for reduction in (4, 8))
+    assert 0.5 < three / six < 0.6
+
+
 def test_how_narrow_cells_are_inside():
-    """Of expanded channels, elsewhere a quarter: not fewer than six, or than all there would be."""
+    """A 36th of the channels, or 24 where there are as many, divided by the reduction; never none."""
     assert [channels // reduction_over(channels, 4) for channels in (1440, 960, 96, 24, 16)] == [10, 6, 6, 6, 4]
+    assert [960 // reduction_over(960, reduction) for reduction in (1, 2, 4, 8, 24, 960)] == [26, 13, 6, 3, 1, 1]
+    assert [96 // reduction_over(96, reduction) for reduction in (1, 2, 4, 8, 24, 96)] == [24, 12, 6, 3, 1, 1]
     assert reduction_over(8, 16) == 16
     with pytest.raises(ValueError, match='reduction ratio from 1 to 8, got 64'):
         shapes(network('mobilenet_v2', 'dnr', reduction=64, width=16), jnp.zeros((1, 2, 32, 32, 3)))
