@@ -94,7 +94,12 @@ class RelayCell(nn.Module):
         gates: Float[Array, '#*batch 4*C'] | float = 0.0,
         c: Float[Array, '#*batch C'] | float = 0.0,
     ) -> tuple[Float[Array, '*batch C'], Float[Array, '*batch C']]:
-        """(scale, shift) of a hop that hears of none before, but of `gates` and `c` in the place of their state."""
+        """(scale, shift) of a hop that hears of none before, but of `gates` and `c` in the place of their state.
+
+        Without these it is a first hop. Of `MLP_h(0)`, a constant of each gate, the biases of `MLP_p` can take the
+        place: the functions are those of `cell(zero_carry, pooled)`, with half the parameters and from another start,
+        for the state side and its biases are not drawn. Gate f has nothing to forget: what makes it has no gradient.
+        """
         return recur(self.input_gates(pooled) + gates, c)
 
     def hop(self, carry: Carry, input_gates: Float[Array, 'B 4*S']) -> tuple[Carry, Carry]:

@@ -76,7 +76,10 @@ class ResidualTransform(nn.Module):
 
 
 class ClipTransform(nn.Module):
-    """The cell of the stage reads the whole clip, as in `CrossLayerTransform`, but hears of no layer before."""
+    """The cell of the stage reads the whole clip, as in `CrossLayerTransform`, but hears of no layer before.
+
+    It has no state side, see `RelayCell.alone`; the carry passes through.
+    """
 
     cell: RelayCell
     gain: float
@@ -87,7 +90,10 @@ class ClipTransform(nn.Module):
 
 
 class HopTransform(nn.Module):
-    """This layer's own cell reads each frame group, as in `CrossTemporalTransform`, but hears of none before."""
+    """This layer's own cell reads each frame group, as in `CrossTemporalTransform`, but hears of none before.
+
+    It has no state side, see `RelayCell.alone`.
+    """
 
     reduction: int
     gain: float

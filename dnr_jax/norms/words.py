@@ -141,10 +141,10 @@ class Parts:
 # of a relay starts at sigmoid(0) * sigmoid(0) = 1/4, that of a unit relay, four times as large, at 1, and that of a
 # quarter norm, which has no relay, at 1/4; a whole relay along frames scales and shifts hop by hop what is standardized
 # by the statistics of all frames; an onward relay along layers begins every stage with the state that the last one
-# left. Unrelayed cells hear of nothing before, a timed one is told the time in its place, and a hopwise norm has no
-# cell: what a relay is ahead of the second is owed to what it hears, and of the third to the clip. A residual relay
-# begins as batch norm; a standardized one reads how its clip differs from others, one with dropout a part of what there
-# is to read.
+# left. Unrelayed cells hear of nothing before and have no state side, which is half of a cell, biases and all (see
+# `RelayCell.alone`), a timed one is told the time in its place, and a hopwise norm has no cell: what a relay is ahead
+# of the second is owed to what it hears, and of the third to the clip. A residual relay begins as batch norm; a
+# standardized one reads how its clip differs from others, one with dropout a part of what there is to read.
 NORMS = {
     'none': Parts('none', 'none'),
     'batch': Parts('batch', 'static'),

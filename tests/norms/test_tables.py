@@ -130,14 +130,24 @@ def test_a_hopwise_norm_is_a_clock():
 
 @pytest.mark.parametrize(('word', 'relayed'), [('hop', 'cross_temporal'), ('clip', 'cross_layer')])
 def test_an_unrelayed_cell_is_the_first_hop_of_a_relay(word, relayed):
-    """Of a cell whose state side adds nothing, every hop of the one is the first of the other, from a zero carry."""
+    """Every hop of the one is the first of the other, from a zero carry: by half the parameters, which take over what
+    the state side adds to the gates there, by their biases; gate f has no gradient."""
     cell, pooled = RelayCell(4, 2), normal(2, 3, 4)
     variables = cell.init(jax.random.key(0), zero_carry(2, 4), pooled[:, 0])
-    variables['params']['state_gates'] = jax.tree.map(jnp.zeros_like, variables['params']['state_gates'])
-    scale, shift = cell.apply(variables, pooled, method=RelayCell.alone)
+    params = cell.init(jax.random.key(0), pooled, method=RelayCell.alone)['params']
+    assert set(params) == {'input_gates'} and set(variables['params']) == {'input_gates', 'state_gates'}
+    reduce, expand = (variables['params']['state_gates'][name] for name in ('reduce', 'expand'))
+    added = jax.nn.relu(reduce['bias']) @ expand['kernel'] + expand['bias']
+    params = jax.tree.map(jnp.array, variables['params']['input_gates'])
+    params['expand']['bias'] += added
+    alone = {'params': {'input_gates': params}}
+    scale, shift = cell.apply(alone, pooled, method=RelayCell.alone)
     for hop in range(3):
         _, first = cell.apply(variables, zero_carry(2, 4), pooled[:, hop])
-        assert jnp.allclose(scale[:, hop], first[0]) and jnp.allclose(shift[:, hop], first[1])
+        assert jnp.allclose(scale[:, hop], first[0], atol=1e-6) and jnp.allclose(shift[:, hop], first[1], atol=1e-6)
+    gradient = jax.grad(lambda of: sum(map(jnp.sum, cell.apply(of, pooled, method=RelayCell.alone))))(alone)
+    has_gradient = jnp.any(gradient['params']['input_gates']['expand']['kernel'].reshape(2, 4, 4) != 0, axis=(0, 2))
+    assert has_gradient.tolist() == [True, False, True, True]  # i, f, g, o
     assert Parts('batch', word).transform != relayed
 
 
