@@ -5,16 +5,17 @@
 
 Started again, it goes on with what is missing. Prints a table of test accuracies; `results.json` of each training lies
 in WORKDIR/BACKBONE_NORMS_SEED/test, and a line for each in experiments/records/families.jsonl, of which
-`python -m experiments.pages` writes docs/runs.md.
+`python -m experiments.pages` writes docs/runs.md, or in the file that --records names.
 """
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks import records
+from dnr_jax.registry import choose
+from experiments import commands
 
 RECORDS = Path(__file__).parent / 'records/families.jsonl'
 
@@ -38,7 +39,7 @@ SETTINGS = {
 NORMS = ('batch', 'dnr')
 
 
-def top1(backbone: str, norms: str, seed: int, workdir: Path, data_dir: str) -> float:
+def top1(backbone: str, norms: str, seed: int, workdir: Path, data_dir: str, into: Path) -> float:
     """Test accuracy, from training to the end if that was not done; it is recorded once."""
     folder = workdir / f'{backbone}_{norms}_{seed}'
     results = folder / 'test/results.json'
@@ -47,34 +48,37 @@ def top1(backbone: str, norms: str, seed: int, workdir: Path, data_dir: str) -> 
         of_run = f'--config.data.dir={data_dir}', f'--config.seed={seed}', f'--workdir={folder}'
         subprocess.run([sys.executable, 'train.py', config, *of_run, *SETTINGS[backbone]], check=True)
     scores = json.loads(results.read_text())
-    record(backbone, norms, workdir=folder, step=scores['step'], top1=scores['top1'])
+    record(backbone, norms, into, workdir=folder, step=scores['step'], top1=scores['top1'])
     return scores['top1']
 
 
-def record(backbone: str, norms: str, *, workdir: Path, step: int, top1: float) -> None:
+def record(backbone: str, norms: str, into: Path, *, workdir: Path, step: int, top1: float) -> None:
     """Adds a finished training to the records, unless it stands there."""
     config = json.loads((workdir / 'config.json').read_text())
     run = {'backbone': backbone, 'norms': norms, 'settings': SETTINGS[backbone], 'seed': config['seed']}
     run |= {'data': config['data']['name'], 'steps': step}
-    if not any(all(known[name] == of for name, of in run.items()) for known in records.read(RECORDS)):
-        records.add(RECORDS, {**run, 'top1': round(top1, 4)})
+    if not any(all(known[name] == of for name, of in run.items()) for known in records.read(into)):
+        records.add(into, {**run, 'top1': round(top1, 4)})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog='python -m experiments.families', description=__doc__.split('\n')[0])
+    parser = commands.parser(__doc__, RECORDS)
     parser.add_argument('--workdir', type=Path, default=Path('runs/families'))
     parser.add_argument('--only', default=','.join(SETTINGS), help='backbones; default: one of each family')
     parser.add_argument('--norms', default=','.join(NORMS), help='presets to train each with')
     parser.add_argument('--seed', type=int, default=0, help='of all of them; the page shows that of 0')
     parser.add_argument('--data_dir', default='~/tensorflow_datasets')
     options = parser.parse_args()
-    presets = options.norms.split(',')
-    print(
-        f'| backbone | {" | ".join(f"`{norms}`" for norms in presets)} |\n| --- {"| ---: " * len(presets)}|', flush=True
-    )
-    for backbone in options.only.split(','):
-        scores = [f'{top1(backbone, norms, options.seed, options.workdir, options.data_dir):.1%}' for norms in presets]
-        print(f'| `{backbone}` | {" | ".join(scores)} |', flush=True)
+    presets, backbones = options.norms.split(','), options.only.split(',')
+    with commands.refusing():
+        for backbone in backbones:
+            choose(SETTINGS, backbone, 'backbone')
+        titles = ' | '.join(f'`{norms}`' for norms in presets)
+        print(f'| backbone | {titles} |\n| --- {"| ---: " * len(presets)}|', flush=True)
+        for backbone in backbones:
+            of_run = options.seed, options.workdir, options.data_dir, options.records
+            scores = [f'{top1(backbone, norms, *of_run):.1%}' for norms in presets]
+            print(f'| `{backbone}` | {" | ".join(scores)} |', flush=True)
 
 
 if __name__ == '__main__':

@@ -5,22 +5,20 @@
 
 Trains configs/jhmdb21.py, whose 671 clips teach a network little, from nothing or from the networks that `python -m
 experiments.real_video --keep --workdir=runs/real_video` has trained on words, of the same norms and seed. Each run is a
-line of experiments/records/few_clips.jsonl; started again, it goes on with what is missing.
+line of experiments/records/few_clips.jsonl, or of the file that --records names; started again, it goes on with what is
+missing.
 """
 
-import argparse
 import itertools
 import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks import records
 from dnr_jax.registry import choose
-from experiments import real_video, tables
+from experiments import commands, real_video, sessions, tables
 from experiments.real_video import METHODS, changes_of, folder_of, tested
 
 RECORDS = Path(__file__).parent / 'records/few_clips.jsonl'
@@ -44,7 +42,6 @@ def plan(methods: Sequence[str], seeds: int) -> list[Run]:
 
 def command_of(run: Run, workdir: Path, words: Path, data_dir: str) -> list[str]:
     """The training of a run."""
-    of_words = real_video.Run('resnet18', run.method, 16, 'cut', real_video.RATE, run.seed)
     return [
         sys.executable,
         'train.py',
@@ -53,17 +50,32 @@ def command_of(run: Run, workdir: Path, words: Path, data_dir: str) -> list[str]
         f'--config.data.dir={data_dir}',
         f'--config.seed={run.seed}',
         *ORIGINS[run.origin],
-        *([] if run.origin == 'nothing' else [f'--config.init_from={words / folder_of(of_words)}']),
+        *([] if run.origin == 'nothing' else [f'--config.init_from={words / origin_of(run)}']),
         f'--workdir={workdir}',
     ]
 
 
-def train(run: Run, workdir: Path, words: Path, data_dir: str) -> dict[str, Any]:
+def origin_of(run: Run) -> str:
+    """The name of the work folder of the network that has learned words with the same norms and seed."""
+    return folder_of(real_video.Run('resnet18', run.method, 16, 'cut', real_video.RATE, run.seed))
+
+
+def expect_words(runs: Sequence[Run], words: Path) -> None:
+    """Raises ValueError, naming the first, unless all networks that runs begin with were kept."""
+    for run in runs:
+        if run.origin == 'words' and not (words / origin_of(run) / 'checkpoints').exists():
+            raise ValueError(
+                f'Expected a network that has learned words in {words / origin_of(run)}, with its checkpoints: python '
+                f"-m experiments.real_video --keep --workdir={words} --methods='{run.method}' --seeds={run.seed + 1} "
+                '--records=FILE, FILE a new one.'
+            )
+
+
+def train(run: Run, workdir: Path, words: Path, data_dir: str, into: Path) -> dict[str, Any]:
     """Trains, and records what the network knows."""
-    began = time.perf_counter()
-    subprocess.run(command_of(run, workdir, words, data_dir), check=True)
-    measured = {**run._asdict(), 'seconds': round(time.perf_counter() - began, 1), **tested(workdir)}
-    records.add(RECORDS, measured)
+    seconds = sessions.run(command_of(run, workdir, words, data_dir), workdir)
+    measured = {**run._asdict(), 'seconds': seconds, **tested(workdir)}
+    records.add(into, measured)
     shutil.rmtree(workdir / 'checkpoints')
     return measured
 
@@ -79,17 +91,19 @@ def table(found: tables.Records) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog='python -m experiments.few_clips', description=__doc__.split('\n')[0])
-    parser.add_argument('--methods', default='batch;dnr', help=f'of {"; ".join(METHODS)}')
+    parser = commands.parser(__doc__, RECORDS)
+    parser.add_argument('--methods', type=commands.several(str), default='batch;dnr', help=f'of {"; ".join(METHODS)}')
     parser.add_argument('--seeds', type=int, default=2, help='how many, from 0')
     parser.add_argument('--words', type=Path, default=Path('runs/real_video'), help='of the networks trained on words')
     parser.add_argument('--data_dir', default='~/tensorflow_datasets')
     parser.add_argument('--workdir', type=Path, default=Path('runs/few_clips'))
     options = parser.parse_args()
-    done = {Run(*(record[name] for name in Run._fields)) for record in records.read(RECORDS)}
-    for run in plan(options.methods.split(';'), options.seeds):
-        if run not in done:
-            measured = train(run, options.workdir / folder_of(run), options.words, options.data_dir)
+    done = {Run(*(record[name] for name in Run._fields)) for record in records.read(options.records)}
+    with commands.refusing():
+        missing = [run for run in plan(options.methods, options.seeds) if run not in done]
+        expect_words(missing, options.words)
+        for run in missing:
+            measured = train(run, options.workdir / folder_of(run), options.words, options.data_dir, options.records)
             print(f'{" ".join(map(str, run))}: {measured["top1"]:.1%} ({measured["seconds"]:.0f} s)', flush=True)
 
 

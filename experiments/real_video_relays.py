@@ -1,23 +1,23 @@
 """What do the relays of the networks of `real_video` do? Questions of `dnr_jax.study`, asked of each that was kept.
 
-    python -m experiments.real_video --keep
+    python -m experiments.real_video --keep --records=runs/mine.jsonl
     python -m experiments.real_video_relays
     python -m experiments.pages
 
-Each network of `dnr` is a line of experiments/records/real_video_relays.jsonl, with its answers on the clips of its
-test. Started again, it goes on with what is missing.
+Each network of `dnr` is a line of experiments/records/real_video_relays.jsonl, or of the file that --records names,
+with its answers on the clips of its test. Started again, it goes on with what is missing.
 """
 
-import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import records
-from experiments import real_video
-from experiments.real_video import TEST_CLIPS, Run, folder_of, key, tested
+from experiments import commands
+from experiments.real_video import TEST_CLIPS, TIMINGS, Run, key, tested
 
 RECORDS = Path(__file__).parent / 'records/real_video_relays.jsonl'
 METHOD = 'dnr'
@@ -63,22 +63,34 @@ def answers(folder: Path) -> dict[str, Any]:
 
 
 def kept(folder: Path) -> dict[Run, Path]:
-    """The recorded networks of METHOD whose checkpoints lie in the folder."""
-    runs = [of for of in map(key, records.read(real_video.RECORDS)) if of.method == METHOD]
-    return {of: folder / folder_of(of) for of in runs if (folder / folder_of(of) / 'checkpoints').exists()}
+    """The finished networks of METHOD in the folder whose checkpoints were kept, by the names of their folders.
+
+    ValueError if there is none.
+    """
+    named = re.compile(f'(.+)_{METHOD}_(\\d+)_({"|".join(TIMINGS)})_([^_]+)_(\\d+)')
+    found = {}
+    for workdir in sorted(folder.glob('*')):
+        whole = (workdir / 'checkpoints').exists() and (workdir / 'test/results.json').exists()
+        if whole and (of := named.fullmatch(workdir.name)):
+            backbone, clips, timing, rate, seed = of.groups()
+            found[Run(backbone, METHOD, int(clips), timing, float(rate), int(seed))] = workdir
+    if not found:
+        raise ValueError(
+            f'Expected finished networks of {METHOD} with checkpoints in {folder}, got none: python -m '
+            f'experiments.real_video --keep --workdir={folder} --methods={METHOD} --records=FILE, FILE a new one.'
+        )
+    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog='python -m experiments.real_video_relays', description=__doc__.split('\n')[0])
+    parser = commands.parser(__doc__, RECORDS)
     parser.add_argument('--workdir', type=Path, default=Path('runs/real_video'), help='that of real_video --keep')
     options = parser.parse_args()
-    found = kept(options.workdir)
-    if not found:
-        parser.error(f'{options.workdir} has no checkpoints of {METHOD}: python -m experiments.real_video --keep')
-    done = set(map(key, records.read(RECORDS)))
-    for of, workdir in found.items():
-        if of not in done:
-            records.add(RECORDS, of._asdict() | ask(workdir))
+    with commands.refusing():
+        done = set(map(key, records.read(options.records)))
+        for of, workdir in kept(options.workdir).items():
+            if of not in done:
+                records.add(options.records, of._asdict() | ask(workdir))
 
 
 if __name__ == '__main__':

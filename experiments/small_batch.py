@@ -6,11 +6,10 @@
     python -m experiments.pages
 
 A short training of every method on the harder moving shapes: 2, 4, 8 or 16 of the 16 clips of a step share statistics,
-steps and clips are equal. Each run is a line of experiments/records/small_batch.jsonl; started again, it goes on with
-what is missing, and says first how long that will take.
+steps and clips are equal. Each run is a line of experiments/records/small_batch.jsonl, or of the file that --records
+names; started again, it goes on with what is missing, and says first how long that will take.
 """
 
-import argparse
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,9 @@ from ml_collections import ConfigDict
 from benchmarks import records
 from configs import hard_shapes
 from dnr_jax.data.builders.hard_shapes import LABEL_NAMES
+from dnr_jax.models import MODELS
 from dnr_jax.registry import choose
+from experiments import commands
 from experiments.short_training import Trainer, read_clips
 
 RECORDS = Path(__file__).parent / 'records/small_batch.jsonl'
@@ -121,6 +122,8 @@ def plan(parts: Sequence[Part]) -> list[Run]:
     """All runs, each once, those of one program together."""
     found = {}
     for part in parts:
+        for backbone in part.backbones:
+            choose(MODELS, backbone, 'backbone')
         for method in part.methods:
             seeds = range(part.first_seed, part.first_seed + part.seeds)
             counts = part.clips if choose(ALL, method, 'method').over_clips else (1,)
@@ -151,7 +154,7 @@ def config_of(run: Run, data_dir: str) -> ConfigDict:
     return config
 
 
-def carry_out(runs: Sequence[Run], data_dir: str, cache: Path) -> None:
+def carry_out(runs: Sequence[Run], data_dir: str, cache: Path, into: Path) -> None:
     """Trains and records each of the runs."""
     trainers, clips = {}, {}
     for number, run in enumerate(runs):
@@ -163,7 +166,7 @@ def carry_out(runs: Sequence[Run], data_dir: str, cache: Path) -> None:
                 program(run): Trainer(config, len(LABEL_NAMES), len(clips[run.seed].train) // config.train.batch_size)
             }
         measured = trainers[program(run)].run(run.seed, clips[run.seed])
-        records.add(RECORDS, {**run._asdict(), **measured})
+        records.add(into, {**run._asdict(), **measured})
         told = ', '.join(f'{way} {top1:.1%}' for way, top1 in measured['top1'].items())
         print(f'{number + 1}/{len(runs)} {" ".join(map(str, run))}: {told} ({measured["seconds"]:.0f} s)', flush=True)
 
@@ -175,10 +178,14 @@ def expected_minutes(missing: Sequence[Run], found: Sequence[dict[str, Any]]) ->
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog='python -m experiments.small_batch', description=__doc__.split('\n')[0])
-    parser.add_argument('--methods', help=f'these alone, in place of all in docs/runs.md; of {"; ".join(ALL)}')
-    parser.add_argument('--backbones', default=';'.join(BACKBONES), help='of --methods')
-    parser.add_argument('--clips', default=';'.join(map(str, CLIPS)), help='per statistic, of --methods')
+    parser = commands.parser(__doc__, RECORDS)
+    names = commands.several(str)
+    parser.add_argument(
+        '--methods', type=names, help=f'these alone, in place of all in docs/runs.md; of {"; ".join(ALL)}'
+    )
+    parser.add_argument('--backbones', type=names, default=';'.join(BACKBONES), help='of --methods')
+    clips = ';'.join(map(str, CLIPS))
+    parser.add_argument('--clips', type=commands.several(int), default=clips, help='per statistic, of --methods')
     parser.add_argument('--seeds', type=int, default=3, help='how many, of --methods')
     parser.add_argument('--first_seed', type=int, default=0, help='of --methods')
     parser.add_argument('--epochs', type=int, default=EPOCHS[-1], help=f'of --methods; in docs/runs.md: {EPOCHS}')
@@ -188,14 +195,15 @@ def main() -> None:
     jax.config.update('jax_compilation_cache_dir', str((options.cache / 'compiled').resolve()))
     wanted = PAGE
     if options.methods:
-        methods, backbones, clips = (of.split(';') for of in (options.methods, options.backbones, options.clips))
-        clips = [int(count) for count in clips]
-        wanted = [Part(methods, clips, options.seeds, options.epochs, backbones, options.first_seed)]
-    found = records.read(RECORDS)
-    done = set(map(key, found))
-    missing = [run for run in plan(wanted) if run not in done]
-    print(f'{len(missing)} runs are missing: about {expected_minutes(missing, found):.0f} minutes on two CPU cores.')
-    carry_out(missing, options.data_dir, options.cache)
+        of_all = options.epochs, options.backbones, options.first_seed
+        wanted = [Part(options.methods, options.clips, options.seeds, *of_all)]
+    with commands.refusing():
+        planned, found = plan(wanted), records.read(options.records)
+        done = set(map(key, found))
+        missing = [run for run in planned if run not in done]
+        minutes = expected_minutes(missing, found or records.read(RECORDS))
+        print(f'{len(missing)} runs are missing: about {minutes:.0f} minutes on two CPU cores.', flush=True)
+        carry_out(missing, options.data_dir, options.cache, options.records)
 
 
 if __name__ == '__main__':

@@ -7,9 +7,8 @@ from experiments import families
 
 
 @pytest.fixture
-def workdir(monkeypatch, tmp_path):
+def workdir(tmp_path):
     """Of two trainings that have ended."""
-    monkeypatch.setattr(families, 'RECORDS', tmp_path / 'families.jsonl')
     for norms, top1 in (('batch', 0.25), ('dnr', 0.875)):
         folder = tmp_path / f'resnet18_{norms}_0'
         (folder / 'test').mkdir(parents=True)
@@ -19,8 +18,9 @@ def workdir(monkeypatch, tmp_path):
 
 
 def test_a_finished_training_is_recorded_once(workdir):
+    into = workdir / 'mine.jsonl'
     for _ in range(2):
-        assert families.top1('resnet18', 'dnr', 0, workdir, 'data') == 0.875
-        assert families.top1('resnet18', 'batch', 0, workdir, 'data') == 0.25
-    found = [(record['norms'], record['top1'], record['steps']) for record in records.read(families.RECORDS)]
+        assert families.top1('resnet18', 'dnr', 0, workdir, 'data', into) == 0.875
+        assert families.top1('resnet18', 'batch', 0, workdir, 'data', into) == 0.25
+    found = [(record['norms'], record['top1'], record['steps']) for record in records.read(into)]
     assert found == [('dnr', 0.875, 1024), ('batch', 0.25, 1024)]

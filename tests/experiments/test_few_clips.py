@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments import few_clips, real_video
-from experiments.few_clips import ORIGINS, Run, command_of, plan, table, train
+from experiments.few_clips import ORIGINS, Run, command_of, expect_words, plan, table, train
 
 
 def test_each_run_once_seed_by_seed():
@@ -30,13 +30,22 @@ def test_a_training_begins_with_the_words_of_its_norms_and_seed():
 def test_a_training_is_recorded_before_its_checkpoints_go(monkeypatch, tmp_path):
     """A process that is stopped in between must not train again."""
     done = []
-    monkeypatch.setattr(few_clips.subprocess, 'run', lambda *_, check: None)
+    monkeypatch.setattr(few_clips.sessions, 'run', lambda command, workdir: 9.5)
     monkeypatch.setattr(few_clips, 'tested', lambda workdir: {'top1': 0.25})
-    monkeypatch.setattr(few_clips.records, 'add', lambda path, measured: done.append(measured))
+    monkeypatch.setattr(few_clips.records, 'add', lambda path, measured: done.append((path, measured)))
     monkeypatch.setattr(few_clips.shutil, 'rmtree', done.append)
-    measured = train(Run('dnr', 'words', 1), tmp_path, Path('words'), 'data')
-    assert done == [measured, tmp_path / 'checkpoints']
+    measured = train(Run('dnr', 'words', 1), tmp_path, Path('words'), 'data', Path('mine.jsonl'))
+    assert done == [(Path('mine.jsonl'), measured), tmp_path / 'checkpoints'] and measured['seconds'] == 9.5
     assert (measured['method'], measured['origin'], measured['seed'], measured['top1']) == ('dnr', 'words', 1, 0.25)
+
+
+def test_networks_that_trainings_begin_with_are_asked_for_before_the_first(tmp_path):
+    begun = tmp_path / 'resnet18_dnr_16_cut_0.1_0/checkpoints'
+    begun.mkdir(parents=True)
+    expect_words(plan(['dnr'], seeds=1), tmp_path)
+    expect_words([Run('batch', 'nothing', 0)], tmp_path)
+    with pytest.raises(ValueError, match='resnet18_dnr_16_cut_0.1_1, .*--seeds=2'):
+        expect_words(plan(['dnr'], seeds=2), tmp_path)
 
 
 def test_a_row_for_each_origin():

@@ -11,7 +11,17 @@ from dnr_jax.evaluation import predictions
 from dnr_jax.norms.words import norm_slots
 from experiments import real_video
 from experiments.pairs import bits
-from experiments.real_video import METHODS, PAGE, TIMINGS, Part, Run, command_of, counted, plan, scores
+from experiments.real_video import (
+    METHODS,
+    PAGE,
+    TIMINGS,
+    Part,
+    Run,
+    command_of,
+    counted,
+    plan,
+    scores,
+)
 
 
 def test_methods_are_norms_of_basic_blocks():
@@ -27,6 +37,8 @@ def test_a_plan_is_seed_by_seed_and_each_run_once():
         plan([Part(('dnrr',), seeds=1)])
     with pytest.raises(ValueError, match="Unknown timing 'fast'"):
         plan([Part(('dnr',), seeds=1, timings=('fast',))])
+    with pytest.raises(ValueError, match="Unknown backbone 'resnet8'"):
+        plan([Part(('dnr',), seeds=1, backbones=('resnet8',))])
 
 
 def test_a_run_says_all_that_it_is(tmp_path):
@@ -47,7 +59,7 @@ def write_test(workdir):
     results = {'step': 9, 'top1': 2 / 3, 'mean_class_accuracy': 0.25, 'loss': 1.0}
     (workdir / 'test/results.json').write_text(json.dumps(results))
     logits = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    stored = predictions.Stored(np.array(['c', 'a', 'b']), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
+    stored = predictions.Stored(np.array(list('cab')), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
     np.savez(workdir / 'test' / predictions.FILE, **stored._asdict())
 
 

@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import records
 from dnr_jax.evaluation import predictions
-from experiments import real_video, real_video_relays
+from experiments import real_video_relays
 from experiments.pairs import bits
-from experiments.real_video import Run, folder_of, key
+from experiments.real_video import METHODS, Run, folder_of, key
 from experiments.real_video_relays import METHOD, QUESTIONS, answers, ask, kept
 
 RUN = Run('resnet18', METHOD, 16, 'cut', 0.1, 0)
@@ -65,12 +64,16 @@ def test_every_question_is_asked_and_the_clock_is_scored(workdir, monkeypatch):
     assert asked[-1] == ('eval.py', f'--workdir={workdir}/study/clock')
 
 
-def test_asked_are_networks_with_relays_whose_checkpoints_were_kept(monkeypatch, tmp_path):
-    gone, other = RUN._replace(seed=1), RUN._replace(method='batch')
-    monkeypatch.setattr(real_video, 'RECORDS', tmp_path / 'records.jsonl')
-    for of in (RUN, gone, other):
-        records.add(real_video.RECORDS, of._asdict(), by={})
-        (tmp_path / folder_of(of)).mkdir()
-    for of in (RUN, other):
-        (tmp_path / folder_of(of) / 'checkpoints').mkdir()
-    assert kept(tmp_path) == {RUN: tmp_path / folder_of(RUN)}
+def test_asked_are_finished_networks_with_relays_whose_checkpoints_were_kept(tmp_path):
+    """Of whatever records: a folder says which run it is of."""
+    moved = Run('tsm_resnet18', METHOD, 2, 'moved', 0.05, 12)
+    gone, unfinished = RUN._replace(seed=1), RUN._replace(seed=2)
+    for of in (RUN, moved, gone, *(RUN._replace(method=method) for method in METHODS if method != METHOD)):
+        (tmp_path / folder_of(of) / 'test').mkdir(parents=True)
+        (tmp_path / folder_of(of) / 'test/results.json').write_text('{}')
+        if of != gone:
+            (tmp_path / folder_of(of) / 'checkpoints').mkdir()
+    (tmp_path / folder_of(unfinished) / 'checkpoints').mkdir(parents=True)
+    assert kept(tmp_path) == {of: tmp_path / folder_of(of) for of in (RUN, moved)}
+    with pytest.raises(ValueError, match='Expected finished networks of dnr with checkpoints in .*--keep'):
+        kept(tmp_path / 'nowhere')

@@ -36,6 +36,8 @@ def test_runs_of_one_program_stand_together():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="Unknown method 'dnrr'. Did you mean 'dnr'"):
         plan([Part(['dnrr'], CLIPS, seeds=1, epochs=2)])
+    with pytest.raises(ValueError, match="Unknown backbone 'resnet8'"):
+        plan([Part(['dnr'], CLIPS, seeds=1, epochs=2, backbones=['resnet8'])])
 
 
 @pytest.mark.parametrize('method', ALL)
@@ -71,13 +73,12 @@ def test_runs_are_recorded_one_by_one_and_programs_made_once(monkeypatch, tmp_pa
     class Clips:
         train = range(32)
 
-    monkeypatch.setattr(small_batch, 'RECORDS', tmp_path / 'records/small_batch.jsonl')
     monkeypatch.setattr(small_batch, 'Trainer', FakeTrainer)
     monkeypatch.setattr(small_batch, 'read_clips', lambda config, folder: Clips)
     monkeypatch.setattr(FakeTrainer, 'made', 0)
     runs = plan([Part(['batch', 'group'], [2], seeds=3, epochs=6, backbones=['resnet18'])])
-    small_batch.carry_out(runs, 'data', Path())
-    found = records.read(small_batch.RECORDS)
+    small_batch.carry_out(runs, 'data', Path(), tmp_path / 'runs/mine.jsonl')
+    found = records.read(tmp_path / 'runs/mine.jsonl')
     assert [small_batch.key(record) for record in found] == runs
     assert [record['top1']['running'] for record in found] == [0.0, 0.1, 0.2] * 2
     assert FakeTrainer.made == 2
