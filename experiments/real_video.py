@@ -13,12 +13,13 @@ The learning rate is 0.1 for all methods: of 0.05, 0.1 and 0.2 it was looked at 
 with one seed, and no other was tried for the rest.
 """
 
+import hashlib
 import itertools
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -202,6 +203,7 @@ def tested(workdir: Path) -> dict[str, Any]:
         'steps': results['step'],
         'top1': round(results['top1'], 4),
         'mean_class': round(results['mean_class_accuracy'], 4),
+        'test': {'videos': len(stored.ids), 'ids': fingerprint(stored.ids)},
         'right': right(stored),
     }
 
@@ -210,6 +212,26 @@ def right(stored: predictions.Stored) -> str:
     """Which videos are right, in the order of their names, as bits in hexadecimal."""
     order = np.argsort(stored.ids)
     return np.packbits((stored.logits.argmax(axis=1) == stored.labels)[order]).tobytes().hex()
+
+
+def fingerprint(ids: Sequence[str]) -> str:
+    """What tells these videos from all others, in whatever order: 16 digits of the SHA-256 of their sorted ids."""
+    return hashlib.sha256('\n'.join(sorted(map(str, ids))).encode()).hexdigest()[:16]
+
+
+def same_test(found: Sequence[Mapping[str, Any]]) -> None:
+    """Raises ValueError, naming two, unless all records are of one test: `right` is paired video by video."""
+    for record in found[1:]:
+        if record['test'] != found[0]['test']:
+            raise ValueError(
+                'Expected runs with the same test videos, for they are compared one by one; got '
+                f'{test_of(found[0])} and {test_of(record)}. Train both on the same prepared videos.'
+            )
+
+
+def test_of(record: Mapping[str, Any]) -> str:
+    """'resnet18 dnr 16 cut 0.1 0 with 1,200 videos (310f4e98cef6c18f)'."""
+    return f'{" ".join(map(str, key(record)))} with {record["test"]["videos"]:,} videos ({record["test"]["ids"]})'
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from experiments.real_video import (
     command_of,
     counted,
     plan,
+    same_test,
     scores,
 )
 
@@ -53,13 +54,13 @@ def test_a_run_says_all_that_it_is(tmp_path):
     assert real_video.key({**run._asdict(), 'top1': 0.5}) == run
 
 
-def write_test(workdir):
+def write_test(workdir, ids='cab'):
     """What a score leaves: of three videos a and c are right."""
     (workdir / 'test').mkdir(parents=True)
     results = {'step': 9, 'top1': 2 / 3, 'mean_class_accuracy': 0.25, 'loss': 1.0}
     (workdir / 'test/results.json').write_text(json.dumps(results))
     logits = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
-    stored = predictions.Stored(np.array(list('cab')), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
+    stored = predictions.Stored(np.array(list(ids)), np.array([0, 1, 1]), logits, np.array(['x', 'y']), '')
     np.savez(workdir / 'test' / predictions.FILE, **stored._asdict())
 
 
@@ -72,6 +73,21 @@ def test_what_is_recorded(tmp_path):
     assert (found['steps'], found['top1'], found['mean_class']) == (9, 0.6667, 0.25)
     assert found['validation'] == [0.5, 0.75]
     assert bits(found['right'], 3).tolist() == [True, False, True]  # a, b, c
+    # Of printf 'a\nb\nc' | sha256sum
+    assert found['test'] == {'videos': 3, 'ids': 'ea7fb08b7a2dc461'}
+
+
+def test_runs_are_compared_on_the_same_videos(tmp_path):
+    write_test(tmp_path / 'one')
+    write_test(tmp_path / 'other', ids='cad')
+    run = Run('resnet18', 'dnr', 16, 'cut', 0.1, 0)
+    dnr, batch = ({**of._asdict(), **real_video.tested(tmp_path / 'one')} for of in (run, run._replace(method='batch')))
+    same_test([dnr, batch])
+    elsewhere = {**run._replace(seed=1)._asdict(), **real_video.tested(tmp_path / 'other')}
+    with pytest.raises(
+        ValueError, match=r'dnr 16 cut 0\.1 0 with 3 videos \(.*resnet18 dnr 16 cut 0\.1 1 with 3 videos'
+    ):
+        same_test([dnr, batch, elsewhere])
 
 
 def test_networks_of_small_sets_are_scored_in_their_sets_too(tmp_path, monkeypatch):
