@@ -30,6 +30,9 @@ MODEL = {
         'frozen_statistics': ('', 'pattern'),  # of norms that keep their running statistics: 'stem|stage1'
         'epsilon': (1e-5, '(0, 1)'),  # added to variances
         'groups': (32, '1..'),  # of channels, in group statistics
+        'renormalization': ((3.0, 5.0), '[1, inf); [0, inf)'),  # limits of r and d of batch_renormalized; (1.0, 0.0)
+                                                                # is batch norm
+        'reading_dropout': (0.1, '[0, 1)'),  # share of what the cells of norms with dropout read
     },
     'standardize_weights': (False, 'bool'),  # kernels of convolutions have mean 0 and keep the variance of inputs
     'width': (64, '1..'),  # channels of the first stage

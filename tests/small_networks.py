@@ -9,6 +9,7 @@ from dnr_jax.models import build
 NORM = {
     'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
     'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 2,
+    'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
 }  # fmt: skip
 
 # Narrow enough to compile quickly, wide enough for every part of a block.

@@ -16,6 +16,7 @@ BACKBONES = {**SLOWONLYS, **I3DS, **R2PLUS1DS, **SLOWFASTS}
 NORM = {
     'stride': 2, 'reduction': 1, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
     'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 2,
+    'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
 }  # fmt: skip
 
 

@@ -70,6 +70,7 @@ def test_released_recipe():
     assert config.model.norm.to_dict() == {
         'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
         'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 32,
+        'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
     }  # fmt: skip
     assert (config.validation.clips, config.validation.crops, config.validation.size) == (1, 1, 224)
     assert (config.test.clips, config.test.crops, config.test.size) == (10, 3, 256)

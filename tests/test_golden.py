@@ -23,6 +23,7 @@ TOLERANCE = 1e-5
 NORM = {
     'stride': 2, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
     'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 1,
+    'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
 }  # fmt: skip
 
 

@@ -128,6 +128,7 @@ def test_a_pool_before_the_multiply_add_is_the_pool_behind_it(random_variables, 
     settings = {
         'cell': None, 'stride': 2, 'reduction': 1, 'momentum': 0.9, 'statistics_scope': scope, 'epsilon': 1e-5,
         'running_per_hop': False, 'frozen_statistics': '', 'groups': 5, 'name': 'norm',
+        'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
     }  # fmt: skip
     clip = CLIP.astype(jnp.bfloat16)
     plain = words.make_norm(word, **settings)

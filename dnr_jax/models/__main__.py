@@ -52,6 +52,7 @@ def cost(backbone: str, norms: str, sizes: tuple[int, ...]) -> Cost:
     norm = {
         'stride': 1, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
         'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 1,
+        'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
     }  # fmt: skip
     settings = {
         'standardize_weights': False, 'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False,

@@ -43,6 +43,8 @@ class Settings(NamedTuple):
     frozen_statistics: str
     epsilon: float
     groups: int
+    renormalization: Sequence[float]
+    reading_dropout: float
 
 
 def batch_statistics(of: Settings, clips: int) -> Callable[..., nn.Module]:
@@ -52,7 +54,7 @@ def batch_statistics(of: Settings, clips: int) -> Callable[..., nn.Module]:
 
 def renormalized_statistics(of: Settings, clips: int) -> Callable[..., nn.Module]:
     bound = of.statistics_scope, of.momentum, of.running_per_hop, of.frozen_statistics
-    return partial(RenormalizedStatistics, *bound, of.epsilon, most_r=3.0, most_d=5.0)
+    return partial(RenormalizedStatistics, *bound, of.epsilon, *of.renormalization)
 
 
 def group_statistics(of: Settings, clips: int) -> Callable[..., nn.Module]:
@@ -71,7 +73,7 @@ STATISTICS = {
 READINGS = {
     'means': None,
     'standardized': lambda of: partial(StandardizedReading, of.epsilon),
-    'dropped': lambda of: partial(DroppedReading, rate=0.1),
+    'dropped': lambda of: partial(DroppedReading, of.reading_dropout),
 }
 
 

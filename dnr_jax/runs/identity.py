@@ -10,7 +10,7 @@ from typing import Any
 CHANGEABLE = ('recipe', 'validation', 'test', 'run', 'data.dir', 'data.cache', 'data.damaged')
 # Keys that configs of earlier versions have not, and what was done without them.
 ADDED = {
-    'model': {'standardize_weights': False},
+    'model': {'standardize_weights': False, 'norm': {'renormalization': [3.0, 5.0], 'reading_dropout': 0.1}},
     'data': {'cache': 0},
     'optimizer': {'name': 'sgd', 'second_momentum': 0.999, 'epsilon': 1e-8},
     'train': {'balanced_sampling': 0.0, 'class_weights': 0.0, 'statistics_until': 1.0},
@@ -20,14 +20,15 @@ COMPUTES = ('jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 RANGES = 'ranges'  # of a config: what its keys may be, which is no setting itself
 
 
-def completed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A stored config, as read from JSON, with a value for every key that it was stored without; see ADDED."""
-    added = {
-        section: {**keys, **config[section]}
-        for section, keys in ADDED.items()
-        if isinstance(config.get(section), Mapping)
-    }
-    return {**config, **added}
+def completed(config: Mapping[str, Any], added: Mapping[str, Any] = ADDED) -> dict[str, Any]:
+    """A stored config, as read from JSON, with a value for every key that its sections were stored without."""
+    whole = dict(config)
+    for name, of in added.items():
+        if not isinstance(of, Mapping):
+            whole.setdefault(name, of)
+        elif isinstance(config.get(name), Mapping):
+            whole[name] = completed(config[name], of)
+    return whole
 
 
 def differences(

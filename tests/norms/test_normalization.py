@@ -21,6 +21,7 @@ from dnr_jax.norms.words import NORMS, PRESETS, is_cross_layer, make_norm, norm_
 SETTINGS = {
     'stride': 2, 'reduction': 2, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
     'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 2,
+    'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
 }  # fmt: skip
 DROPOUT = {'dropout': jax.random.key(1)}
 assert_close = partial(assert_allclose, rtol=2e-4, atol=2e-5)
@@ -51,8 +52,9 @@ def normal(*shape, seed=0, mean=0.5):
 
 
 def applied(model, variables, x, carry, train):
-    """((y, carry after it), statistics after it), of one compilation."""
-    return jax.jit(partial(model.apply, train=train, mutable='batch_stats'))(variables, x, carry, rngs=DROPOUT)
+    """((y, carry after it), statistics after it), of one compilation; only training drops anything."""
+    rngs = DROPOUT if train else {}
+    return jax.jit(partial(model.apply, train=train, mutable='batch_stats'))(variables, x, carry, rngs=rngs)
 
 
 def both_modes(model):

@@ -100,6 +100,26 @@ def test_renormalized_by_hand():
     assert_allclose(slope_and_shift(1.5, 1.0), (0.75, -1.25), rtol=1e-6)
 
 
+def test_by_limits_of_one_and_zero_a_renormalized_norm_is_batch_norm():
+    """Of the same variables, so that a training may begin with those of the other; by wider limits it is not."""
+    x, carry = jnp.asarray(POPULATION[:4] + 2, jnp.float32), zero_carry(4, 3)
+    batch, same, wider = (
+        make_norm(word, cell=None, name='norm', **NORM | {'renormalization': limits})
+        for word, limits in (
+            ('batch', (3.0, 5.0)),
+            ('batch_renormalized', (1.0, 0.0)),
+            ('batch_renormalized', (3.0, 5.0)),
+        )
+    )
+    variables, others = (norm.init(jax.random.key(0), x, carry, train=True) for norm in (batch, same))
+    assert jax.tree.map(jnp.shape, variables) == jax.tree.map(jnp.shape, others)
+    y, of_same, of_wider = (
+        norm.apply(variables, x, carry, train=True, mutable=True)[0][0] for norm in (batch, same, wider)
+    )
+    assert_allclose(of_same, y, atol=1e-5)
+    assert abs(of_wider - y).max() > 0.5
+
+
 def test_factors_of_renormalization_have_no_gradient():
     """Within the limits, y = x - 1 of above has the gradient of (x - mean) / std * 2 + 2."""
     statistics = RenormalizedStatistics('device', 0.9, False, '', 0.0, 3.0, 5.0)

@@ -1,6 +1,6 @@
 """Which changes of a config are another training."""
 
-from dnr_jax.runs.identity import CHANGEABLE, differences
+from dnr_jax.runs.identity import CHANGEABLE, completed, differences
 
 THERE = {'seed': 0, 'model': {'norm': {'stride': 2}}, 'data': {'name': 'a', 'dir': '/x'}, 'run': {'workers': 8}}
 
@@ -25,3 +25,15 @@ def test_what_may_not():
 
 def test_a_key_only_one_has():
     assert list(differences({}, {'seed': 1}, CHANGEABLE)) == ['seed (None there, 1 here)']
+
+
+def test_a_config_of_an_earlier_version_has_what_was_done_then():
+    """At any depth, beside what it says itself; sections that it has not stay away."""
+    norm = {'stride': 2, 'reading_dropout': 0.5}
+    there = {'seed': 0, 'model': {'width': 8, 'norm': norm}, 'data': {'cache': 1}}
+    assert completed(there) == {
+        'seed': 0,
+        'model': {'width': 8, 'standardize_weights': False, 'norm': norm | {'renormalization': [3.0, 5.0]}},
+        'data': {'cache': 1},
+    }
+    assert norm == {'stride': 2, 'reading_dropout': 0.5}
