@@ -28,6 +28,7 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.norms.statistics import BatchStatistics
+from dnr_jax.norms.words import renormalized
 from dnr_jax.parallel import Batch
 
 PyTree = Any
@@ -119,6 +120,12 @@ def observed_model(model: nn.Module, clips: int) -> nn.Module:
 def expect_sets(config: ConfigDict, mesh: parallel.Mesh) -> None:
     """Raises ValueError if clips are to be counted into sets that training has not, or without precise statistics."""
     clips, on_device = config.run.self_inclusive, config.train.batch_size // mesh.size
+    if clips and (words := renormalized(config.model.norms)):
+        raise ValueError(
+            'config.run.self_inclusive counts a clip into the set that training standardized it by: expected 0 for '
+            f"the norm '{words[0]}', which training standardizes by running averages as evaluation does, got {clips}; "
+            'leave it out.'
+        )
     if clips and on_device % clips:
         raise ValueError(
             'config.run.self_inclusive is the clips that share statistics in training: expected a number that divides '

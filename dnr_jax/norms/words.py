@@ -194,19 +194,30 @@ def norm_slots(norms: str | Sequence[str], convolutions: int) -> tuple[str, ...]
 
     ValueError if a word is unknown or their number is not that of the convolutions.
     """
-    if isinstance(norms, str):
-        words = norms.split(',') if ',' in norms else choose(PRESETS, norms, 'norm preset')[:convolutions]
-    else:
-        words = norms
-    words = tuple(word.strip() for word in words)
-    for word in words:
-        choose(NORMS, word, 'norm')
+    words = words_of(norms)
+    if isinstance(norms, str) and norms in PRESETS:
+        words = words[:convolutions]
     if len(words) != convolutions:
         raise ValueError(
             f'Expected one norm per convolution of a block, {convolutions} words, got {len(words)}: {words}. '
             f'Presets: {", ".join(PRESETS)}.'
         )
     return words
+
+
+def words_of(norms: str | Sequence[str]) -> tuple[str, ...]:
+    """The words of a preset, or those of 'a,b,c', as they are known; ValueError for one that is not."""
+    if isinstance(norms, str):
+        norms = norms.split(',') if ',' in norms else choose(PRESETS, norms, 'norm preset')
+    words = tuple(word.strip() for word in norms)
+    for word in words:
+        choose(NORMS, word, 'norm')
+    return words
+
+
+def renormalized(norms: str | Sequence[str]) -> list[str]:
+    """The words that standardize in training as in evaluation, by running averages, and not by the set of a clip."""
+    return [word for word in words_of(norms) if NORMS[word].statistics == 'renormalized']
 
 
 def is_cross_layer(word: str) -> bool:
@@ -244,7 +255,8 @@ def make_norm(
     """The norm of that word (see NORMS) under these `Settings`; ValueError if the word is unknown.
 
     `cell` is the stage's, for cross-layer norms. With a `pool` behind it, a static norm is called as `PooledNorm` is.
-    `counted_into` is the clips of the set that evaluation takes a clip as one of, see `SelfInclusiveStatistics`.
+    `counted_into` is the clips of the set that evaluation takes a clip as one of, see `SelfInclusiveStatistics`; norms
+    that training does not standardize by sets stay as they are.
     """
     parts, of = choose(NORMS, word, 'norm'), Settings(**settings)
     if parts.statistics == 'none':

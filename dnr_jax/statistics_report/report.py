@@ -25,6 +25,7 @@ from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
 from dnr_jax.norms.statistics import clips_of_scope
+from dnr_jax.norms.words import renormalized
 from dnr_jax.runs import trained_model
 from dnr_jax.statistics_report import drift
 from dnr_jax.statistics_report.drift import Layer
@@ -119,9 +120,6 @@ def score(
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Top-1 by every one of WAYS that differs for this model, and the precise statistics of every hop, [G C]."""
     config, running = found.config, found.variables['batch_stats']
-    of_set = clips_of_scope(config.model.norm.statistics_scope, len(clips[0]) // mesh.size)
-    counting = precise_statistics.counting(found.model, of_set)
-    observing_sets = precise_statistics.compile_observe(counting, found.variables, config.pixels.to_dict(), mesh)
 
     def over_batches(way, step, batch_stats, batches):
         with bar(len(clips), way, ' batches', leave=False) as progress:
@@ -143,9 +141,13 @@ def score(
     statistics = {'running': running, 'precise': precise_statistics.as_running(per_group, running)}
     if any(jax.tree.leaves(jax.tree.map(lambda of, group: of.ndim == 1 and len(group) > 1, running, per_group))):
         statistics['precise_per_hop'] = per_group
-    statistics['self_inclusive'] = observed('statistics of sets', observing_sets)[1]
     predict = dict.fromkeys(WAYS, make_predict(config, found.model, mesh, config.validation.views_at_once))
-    predict['self_inclusive'] = make_predict(config, counting, mesh, config.validation.views_at_once)
+    if not renormalized(config.model.norms):
+        of_set = clips_of_scope(config.model.norm.statistics_scope, len(clips[0]) // mesh.size)
+        counting = precise_statistics.counting(found.model, of_set)
+        observing_sets = precise_statistics.compile_observe(counting, found.variables, config.pixels.to_dict(), mesh)
+        statistics['self_inclusive'] = observed('statistics of sets', observing_sets)[1]
+        predict['self_inclusive'] = make_predict(config, counting, mesh, config.validation.views_at_once)
     scores = {
         way: top1(of[:, 0] for of in over_batches(way, predict[way], batch_stats, clips))
         for way, batch_stats in statistics.items()

@@ -67,6 +67,29 @@ def test_a_score_of_other_videos_has_a_folder_of_its_own(source, config):
     assert folder_name('last', found._replace(fingerprints={}), source) == 'test'  # of converted weights
 
 
+@pytest.mark.parametrize(
+    ('norms', 'clips', 'error', 'words'),
+    [
+        ('batch_renormalized,batch', 2, ValueError, "'batch_renormalized', which .*, got 2; leave it out"),
+        ('batch_renormalized,batch', 0, OSError, 'opened'),
+        ('dnr', 2, OSError, 'opened'),
+    ],
+)
+def test_clips_are_counted_into_no_sets_that_training_did_not_standardize_by(
+    source, config, monkeypatch, norms, clips, error, words
+):
+    """It is said before the videos are opened."""
+
+    def open_split(*_):
+        raise OSError('opened')
+
+    monkeypatch.setattr(checkpoint_score, 'open_split', open_split)
+    config.model.norms = norms
+    config.run.update({'precise_batches': 1, 'self_inclusive': clips})
+    with pytest.raises(error, match=words):
+        checkpoint_score.as_scored(as_trained(config, source, {}), parallel.make_mesh())
+
+
 def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     expect_replaceable(tmp_path / 'nowhere')
     (tmp_path / 'results.json').touch()

@@ -94,6 +94,11 @@ def test_a_running_pair_for_every_hop(tiny_dir, tmp_path, save_untrained):
     assert results['layers'][-1]['spread_mean'] > 0
 
 
+def test_renormalized_norms_are_not_scored_as_of_a_set(tiny_dir, tmp_path, save_untrained):
+    save_untrained(tmp_path, make_config(tiny_dir, 'batch_renormalized,batch_renormalized'))
+    assert set(run(tmp_path, wanted=1)['top1']) == {'training', 'running', 'precise'}
+
+
 def test_mistakes(stale, tiny_dir, tmp_path, save_untrained):
     save_untrained(tmp_path, make_config(tiny_dir, 'group'))
     with pytest.raises(ValueError, match='Expected a model with running statistics'):

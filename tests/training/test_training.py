@@ -403,6 +403,11 @@ def sets_of_three(config):
     config.run.update({'precise_batches': 1, 'self_inclusive': 3})
 
 
+def sets_of_renormalized_norms(config):
+    config.model.norms = 'batch,batch_renormalized'
+    config.run.update({'precise_batches': 1, 'self_inclusive': 2})
+
+
 def precise_statistics_of_none(config):
     config.model.norms, config.run.precise_batches = 'group', 1
 
@@ -440,6 +445,10 @@ def precise_statistics_of_none(config):
         (one_clip_to_mix, 'expected 2 or more, got 1.*config.train.batch_size'),
         (precise_statistics_of_none, 'Expected a model with running statistics'),
         (sets_of_three, 'self_inclusive.*divides the 16 of a device, got 3'),
+        (
+            sets_of_renormalized_norms,
+            "self_inclusive.*expected 0 for the norm 'batch_renormalized'.*got 2; leave it out",
+        ),
         (lambda config: config.run.update({'self_inclusive': 2}), 'takes statistics .*run.precise_batches=32'),
         (lambda config: config.data.update({'name': 'moving_shape'}), "Did you mean 'moving_shapes'"),
         (lambda config: config.data.update({'dir': 'nowhere'}), 'dnr_jax.data.prepare moving_shapes'),
