@@ -29,6 +29,7 @@ import numpy as np
 from benchmarks import records
 from dnr_jax.evaluation import predictions
 from dnr_jax.models import MODELS
+from dnr_jax.norms.words import NORMS, words_of
 from dnr_jax.registry import choose
 from dnr_jax.runs.lock import Busy, held
 from experiments import commands, sessions
@@ -171,12 +172,17 @@ def train(run: Run, workdir: Path, data_dir: str, keep: bool, into: Path) -> dic
     """Trains, and records what the network knows."""
     seconds = sessions.run(command_of(run, workdir, data_dir), workdir)
     measured = {**run._asdict(), 'seconds': seconds, **scores(workdir)}
-    if run.clips < CLIPS:
+    if run.clips < CLIPS and by_sets(run.method):
         measured['counted'] = counted(workdir, run.clips)
     records.add(into, measured)
     if not keep:
         shutil.rmtree(workdir / 'checkpoints')
     return measured
+
+
+def by_sets(method: str) -> bool:
+    """Whether training standardizes every clip by its set, so that there is something to count it into."""
+    return all(NORMS[word].statistics == 'batch' for word in words_of(METHODS[method]))
 
 
 def counted(workdir: Path, clips: int) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def in_small_sets(found: Records) -> str:
     for clips in sorted({record['clips'] for record in found} - {CLIPS}):
         for method in METHODS:
             if of := group(found, method, 'cut', clips=clips):
-                ways = (of, [record['counted'] for record in of], group(found, method, 'cut'))
+                ways = (of, [record['counted'] for record in of if 'counted' in record], group(found, method, 'cut'))
                 rows.append([method, str(clips), *(tables.share([record['top1'] for record in way]) for way in ways)])
     return tables.table(['method', 'clips', 'running', 'counted into its set', f'{CLIPS} clips, running'], rows, left=1)
 

@@ -17,6 +17,7 @@ from experiments.real_video import (
     TIMINGS,
     Part,
     Run,
+    by_sets,
     command_of,
     counted,
     plan,
@@ -88,6 +89,22 @@ def test_runs_are_compared_on_the_same_videos(tmp_path):
         ValueError, match=r'dnr 16 cut 0\.1 0 with 3 videos \(.*resnet18 dnr 16 cut 0\.1 1 with 3 videos'
     ):
         same_test([dnr, batch, elsewhere])
+
+
+def test_not_all_norms_standardize_by_sets():
+    assert {method for method in METHODS if not by_sets(method)} == {
+        'batch renormalized', 'group', 'group, weights standardized',
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(('method', 'clips', 'again'), [('dnr', 2, True), ('dnr', 16, False), ('group', 2, False)])
+def test_what_was_trained_by_small_sets_is_scored_twice(tmp_path, monkeypatch, method, clips, again):
+    monkeypatch.setattr(real_video.sessions, 'run', lambda *_: 1.0)
+    monkeypatch.setattr(real_video, 'scores', lambda workdir: {})
+    monkeypatch.setattr(real_video, 'counted', lambda workdir, clips: clips)
+    run = Run('resnet18', method, clips, 'cut', 0.1, 0)
+    measured = real_video.train(run, tmp_path, 'data', True, tmp_path / 'records.jsonl')
+    assert measured.get('counted') == (2 if again else None)
 
 
 def test_networks_of_small_sets_are_scored_in_their_sets_too(tmp_path, monkeypatch):

@@ -66,7 +66,11 @@ def test_rates_are_compared_on_validation():
 
 def test_small_sets_stand_beside_the_usual_ones():
     found = [record('batch', 0, 120, clips=2) | {'counted': record('batch', 0, 360)}, record('batch', 0, 480)]
-    assert in_small_sets(found).splitlines()[2:] == ['| batch | 2 | 10.0 (1) | 30.0 (1) | 40.0 (1) |']
+    found.append(record('group', 0, 240, clips=2))  # which has no sets to be counted into
+    assert in_small_sets(found).splitlines()[2:] == [
+        '| batch | 2 | 10.0 (1) | 30.0 (1) | 40.0 (1) |',
+        '| group | 2 | 20.0 (1) |  |  |',
+    ]
 
 
 def test_differences_are_of_the_seeds_of_both(found):
