@@ -42,9 +42,9 @@ PAIRS = """
 ### Against batch norm, pair by pair
 
 Points of top-1 over `batch` with the same clips per statistic, backbone and seed. `p seeds`: paired t-test over seeds,
-which sees large effects only. `p clips`: exact McNemar test over the test clips of all seeds, which takes these seeds
-as given; it calls differences certain that other seeds may turn round. Only where both are bold has something been
-shown. They are not corrected for their number. `both`: the pairs of both backbones together.
+which sees large effects only. `p clips`: paired t-test over the test clips, of the mean over seeds of each, which takes
+these seeds as given; it calls differences certain that other seeds may turn round. Only where both are bold has
+something been shown. They are not corrected for their number. `both`: the pairs of both backbones together.
 """
 
 AFTER_300 = """
@@ -72,7 +72,7 @@ FAMILIES = """
 One network of each family on the standard moving shapes (8 classes), four epochs, seed 0, with batch norm and with
 relays; test accuracy on all test videos. One seed each, and a recipe found for `resnet18,dnr`: what a network could
 reach with one of its own is not told here. By this one TANet with batch norm has learned nothing. MobileNetV2, whose
-loss rises to several times that of chance at this rate, is trained at a fifteenth of it. Networks that shrink the
-frames were given 16 of them. Running statistics are kept for every hop (`config.model.norm.running_per_hop=True`, see
-`configs/moving_shapes.py`). Empty cells were not run.
+loss rises to several times that of chance at this rate, is trained at a fifteenth of it and for eight epochs. Networks
+that shrink the frames were given 16 of them. Running statistics are kept for every hop
+(`config.model.norm.running_per_hop=True`, see `configs/moving_shapes.py`). Empty cells were not run.
 """

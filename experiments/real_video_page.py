@@ -15,11 +15,12 @@ from benchmarks.tables import wrapped
 from dnr_jax import figures
 from dnr_jax.study import ablation
 from experiments import few_clips, real_video, real_video_relays, small_batch, tables, turns
-from experiments.pairs import certainty, compare, paired_t, spread
+from experiments.pairs import Difference, bits, certainty, holm, paired_t, spread, summed_up
 from experiments.real_video import CLIPS, METHODS, RATE, TEST_CLIPS, TIMINGS
 from experiments.tables import Records
 
 FROZEN = 'dnr, frozen'  # the clocks that networks of `dnr` were made by `distill`
+ALL = 'all'  # the timings
 NORMS = METHODS | {FROZEN: 'cross_layer,hopwise'}
 TEMPLATE = Path(__file__).parent / 'real_video.template.md'
 
@@ -62,52 +63,84 @@ def scores(found: Records, backbone: str) -> str:
 
 
 def rates(found: Records) -> str:
-    """Top-1 of the last validation by learning rate, of the methods that were trained at several."""
+    """Top-1 of the last validation by learning rate, of the methods and seeds that were trained at all of them."""
     tried = sorted({record['rate'] for record in found})
     rows = []
     for method in METHODS:
         of_rates = [group(found, method, 'cut', rate=rate) for rate in tried]
-        if sum(map(bool, of_rates)) > 1:
-            rows.append([method, *(tables.share([record['validation'][-1] for record in of]) for of in of_rates)])
+        seeds = set.intersection(*({record['seed'] for record in of} for of in of_rates))
+        if seeds:
+            of_seeds = ([of['validation'][-1] for of in each if of['seed'] in seeds] for each in of_rates)
+            rows.append([method, *map(tables.share, of_seeds)])
     return tables.table(['method', *(f'rate {rate:g}' for rate in tried)], rows, left=1)
 
 
 def in_small_sets(found: Records) -> str:
-    """Top-1 of the methods that were trained on fewer clips a statistic: running averages, and counted into a set."""
+    """Top-1 of the methods that were trained on fewer clips a statistic: running averages, and counted into a set.
+
+    Beside them, that of the same seeds with all clips.
+    """
     rows = []
     for clips in sorted({record['clips'] for record in found} - {CLIPS}):
         for method in METHODS:
             if of := group(found, method, 'cut', clips=clips):
-                ways = (of, [record['counted'] for record in of if 'counted' in record], group(found, method, 'cut'))
+                seeds = {record['seed'] for record in of}
+                all_clips = [record for record in group(found, method, 'cut') if record['seed'] in seeds]
+                ways = (of, [record['counted'] for record in of if 'counted' in record], all_clips)
                 rows.append([method, str(clips), *(tables.share([record['top1'] for record in way]) for way in ways)])
     return tables.table(['method', 'clips', 'running', 'counted into its set', f'{CLIPS} clips, running'], rows, left=1)
 
 
-def difference(found: Records, method: str, reference: str, timing: str, backbone: str = 'resnet18'):
-    """The method against the reference, over the seeds of both."""
+def difference(
+    found: Records, method: str, reference: str, timing: str, backbone: str = 'resnet18'
+) -> Difference | None:
+    """The method against the reference, over the seeds of both; None if there are none.
 
-    def by_way(records):
-        return [{'seed': record['seed'], 'right': {'running': record['right']}} for record in records]
+    Of timing ALL, over the seeds that have all timings, a clip being right as often as it is over the timings.
+    """
+    of_timings = [better(found, method, reference, each, backbone) for each in timings_of(timing)]
+    seeds = set.intersection(*map(set, of_timings))
+    if not seeds:
+        return None
+    return summed_up(np.array([np.mean([of[seed] for of in of_timings], axis=0) for seed in sorted(seeds)]))
 
-    a, b = (by_way(group(found, of, timing, backbone)) for of in (reference, method))
-    return compare(a, b, 'running', TEST_CLIPS)
+
+def better(found: Records, method: str, reference: str, timing: str, backbone: str) -> dict[int, np.ndarray]:
+    """By seed, the clips [N] that the method alone gets right, 1, and the reference alone, -1.
+
+    ValueError where their tests differ.
+    """
+    a, b = (group(found, of, timing, backbone) for of in (reference, method))
+    real_video.same_test([*a, *b])
+    right_a, right_b = (
+        {of['seed']: bits(of['right'], of['test']['videos']).astype(float) for of in runs} for runs in (a, b)
+    )
+    return {seed: right_b[seed] - right_a[seed] for seed in right_a.keys() & right_b.keys()}
+
+
+def timings_of(timing: str) -> Sequence[str]:
+    """The timings that ALL stands for, or that one."""
+    return tuple(TIMINGS) if timing == ALL else (timing,)
 
 
 def differences(found: Records, asked: Sequence[tuple[str, str, str]]) -> str:
     """How far methods are ahead of others, by (method, reference, timing), where there are runs of both."""
+    there = {of: found_of for of in asked if (found_of := difference(found, *of))}
+    corrected = holm([of.p_seeds for of in there.values()])
     rows = []
-    for method, reference, timing in asked:
-        seeds = [{record['seed'] for record in group(found, of, timing)} for of in (method, reference)]
-        if set.intersection(*seeds):
-            of = difference(found, method, reference, timing)
-            rows.append([method, reference, timing, str(of.pairs), *tables.cells(of)])
-    return tables.table(['method', 'against', 'words', 'seeds', 'points', 'p seeds', 'p clips'], rows, left=3)
+    for names, of, p in zip(there, there.values(), corrected, strict=True):
+        points = f'{100 * of.mean:+.1f}' + (f' ± {100 * of.spread:.1f}' if of.pairs > 1 else '')
+        tests = map(tables.written, (of.p_seeds, of.p_clips))
+        rows.append([*names, str(of.pairs), points, *tests, tables.p_value(p)])
+    header = ['method', 'against', 'words', 'seeds', 'points', 'p seeds', 'p clips', 'p corrected']
+    return tables.table(header, rows, left=3)
 
 
-def ahead(found: Records, method: str, reference: str, timing: str) -> str:
-    """'+9.9 points (2 seeds)'."""
-    of = difference(found, method, reference, timing)
-    return f'{100 * of.mean:+.1f} points ({of.pairs} {"seed" if of.pairs == 1 else "seeds"})'
+def ahead(found: Records, method: str, reference: str, timing: str, backbone: str = 'resnet18') -> str:
+    """'+9.9 points (2 seeds, p = 0.02)'."""
+    of = difference(found, method, reference, timing, backbone)
+    seeds = f'{of.pairs} seeds, {certainty(of.p_seeds)}' if of.pairs > 1 else '1 seed'
+    return f'{100 * of.mean:+.1f} points ({seeds})'
 
 
 def counted(found: Records) -> str:
@@ -122,21 +155,19 @@ def counted(found: Records) -> str:
     return tables.table(header, rows, left=2)
 
 
+CLOCK = 'clock, relay along layers'  # `dnr` with a clock in the place of its relay along frames
 ASKED = (
-    ('dnr', 'batch', 'cut'),
+    ('dnr', 'batch', ALL),
+    (CLOCK, 'batch', ALL),
+    ('dnr', CLOCK, ALL),
+    *(('dnr', CLOCK, timing) for timing in TIMINGS),
+    ('dnr', FROZEN, ALL),
     ('clock', 'batch', 'cut'),
-    ('clock, relay along layers', 'batch', 'cut'),
-    ('conditional', 'batch', 'cut'),
     ('dnr', 'clock', 'cut'),
-    ('dnr', 'clock, relay along layers', 'cut'),
+    ('conditional', 'batch', 'cut'),
     ('dnr', 'conditional', 'cut'),
-    ('residual', 'dnr', 'cut'),
-    ('whole statistics', 'dnr', 'cut'),
-    ('layer', 'batch', 'cut'),
-    ('dnr', 'clock, relay along layers', 'moved'),
-    ('dnr', 'clock, relay along layers', 'paced'),
-    *(('dnr', FROZEN, timing) for timing in TIMINGS),
-    *((FROZEN, 'clock, relay along layers', timing) for timing in TIMINGS),
+    ('timed', CLOCK, 'cut'),
+    ('dnr', 'timed', 'cut'),
 )
 
 
@@ -170,6 +201,12 @@ def dearest(of_relays: Records, layers: str, ablated: str) -> str:
     return f'{100 * max(of["cost"] for of in costs if (of["layers"], of["ablation"]) == (layers, ablated)):.1f}'
 
 
+def mean_cost(of_relays: Records, layers: str, ablated: str) -> str:
+    """'30.1', in points: what an ablation of these layers costs the networks, on average."""
+    costs = [of for record in of_every_timing(of_relays) for of in record['costs']]
+    return f'{100 * np.mean([of["cost"] for of in costs if (of["layers"], of["ablation"]) == (layers, ablated)]):.1f}'
+
+
 def memory(of_relays: Records, hops: int) -> str:
     """'0.13 to 0.31': how strongly relays along frames that hear anything hear of so many hops before."""
     heard = [of[hops] for record in of_every_timing(of_relays) for of in record['memory'].values() if any(of)]
@@ -200,6 +237,7 @@ def page(of: Recorded) -> str:
         'in_small_sets': in_small_sets(found),
         'lost': lost(found, of.relays),
         'order': tables.Lookup(lambda *asked: ordered(of.relays, *asked)),
+        'cost': tables.Lookup(lambda *asked: mean_cost(of.relays, *asked)),
         'dearest': tables.Lookup(lambda *asked: dearest(of.relays, *asked)),
         'memory': tables.Lookup(lambda hops: memory(of.relays, int(hops))),
         'deaf': deaf(of.relays),

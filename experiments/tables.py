@@ -113,10 +113,14 @@ def cells(difference: Difference) -> list[str]:
 
 def p_value(p: float) -> str:
     """Two digits, bold below 5 %."""
+    return f'**{written(p)}**' if p < 0.05 else written(p)
+
+
+def written(p: float) -> str:
+    """Two digits."""
     if np.isnan(p):
         return ''
-    text = '< 0.001' if p < 0.001 else f'{p:.2g}'
-    return f'**{text}**' if p < 0.05 else text
+    return '< 0.001' if p < 0.001 else f'{p:.2g}'
 
 
 def gaps(groups: Groups, methods: Sequence[str]) -> str:

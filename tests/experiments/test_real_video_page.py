@@ -8,6 +8,7 @@ import pytest
 from benchmarks.records import ROOT, provenance
 from experiments import real_video, real_video_page, small_batch
 from experiments.real_video_page import (
+    CLOCK,
     FROZEN,
     TEST_CLIPS,
     ahead,
@@ -22,6 +23,7 @@ from experiments.real_video_page import (
     group,
     in_small_sets,
     lost,
+    mean_cost,
     memory,
     ordered,
     rates,
@@ -36,7 +38,8 @@ def record(method, seed, correct, timing='cut', backbone='resnet18', rate=real_v
     right = np.packbits(np.arange(TEST_CLIPS) < correct).tobytes().hex()
     return {
         'backbone': backbone, 'method': method, 'clips': clips, 'timing': timing, 'rate': rate, 'seed': seed,
-        'seconds': 60.0, 'top1': correct / TEST_CLIPS, 'mean_class': 0.25, 'right': right, 'by': provenance(),
+        'seconds': 60.0, 'test': {'videos': TEST_CLIPS, 'ids': 'the same'}, 'top1': correct / TEST_CLIPS,
+        'mean_class': 0.25, 'right': right, 'by': provenance(),
     }  # fmt: skip
 
 
@@ -61,11 +64,12 @@ def test_rates_are_compared_on_validation():
         for seed, rate, of in [(0, 0.05, 0.4), (0, 0.1, 0.5), (1, 0.1, 0.52)]
     ]
     found += [record('batch', 0, 480) | {'validation': [0.3]}, record('dnr', 0, 600, clips=2) | {'validation': [0.1]}]
-    assert rates(found).splitlines()[2:] == ['| dnr | 40.0 (1) | 51.0 ± 1.4 (2) |']
+    assert rates(found).splitlines()[2:] == ['| dnr | 40.0 (1) | 50.0 (1) |']  # of the seed that has both
 
 
 def test_small_sets_stand_beside_the_usual_ones():
     found = [record('batch', 0, 120, clips=2) | {'counted': record('batch', 0, 360)}, record('batch', 0, 480)]
+    found.append(record('batch', 1, 600))
     found.append(record('group', 0, 240, clips=2))  # which has no sets to be counted into
     assert in_small_sets(found).splitlines()[2:] == [
         '| batch | 2 | 10.0 (1) | 30.0 (1) | 40.0 (1) |',
@@ -76,9 +80,33 @@ def test_small_sets_stand_beside_the_usual_ones():
 def test_differences_are_of_the_seeds_of_both(found):
     of = difference(found, 'dnr', 'batch', 'cut')
     assert of.pairs == 2 and of.mean == pytest.approx((120 + 108) / 2 / TEST_CLIPS)
-    assert ahead(found, 'dnr', 'batch', 'cut') == '+9.5 points (2 seeds)'
+    assert ahead(found, 'dnr', 'batch', 'cut') == '+9.5 points (2 seeds, p = 0.033)'
     table = differences(found, [('dnr', 'batch', 'cut'), ('dnr', 'batch', 'moved'), ('clock', 'batch', 'cut')])
-    assert len(table.splitlines()) == 3 and '| dnr | batch | cut | 2 | +9.5 |' in table
+    assert (
+        len(table.splitlines()) == 3 and '| dnr | batch | cut | 2 | +9.5 ± 0.7 | 0.033 | < 0.001 | **0.033** |' in table
+    )
+
+
+def test_runs_with_other_tests_are_not_paired(found):
+    found[2]['test'] = {'videos': TEST_CLIPS, 'ids': 'other'}
+    with pytest.raises(ValueError, match='Expected runs with the same test videos'):
+        difference(found, 'dnr', 'batch', 'cut')
+
+
+def test_over_all_timings_are_the_seeds_that_have_them(found):
+    assert difference(found, 'dnr', 'batch', 'all') is None
+    found += [record('batch', 0, 240, timing='moved'), record('batch', 0, 60, timing='paced'),
+              record('dnr', 0, 150, timing='paced')]  # fmt: skip
+    of = difference(found, 'dnr', 'batch', 'all')
+    assert of.pairs == 1 and of.mean == pytest.approx((120 + 60 + 90) / 3 / TEST_CLIPS)
+
+
+def test_differences_are_corrected_for_their_number(found):
+    """Asked twice, p is twice as large; a difference of one seed is no test over seeds."""
+    more = [*found, record('layer', 0, 500)]
+    table = differences(more, [('dnr', 'batch', 'cut'), ('batch', 'dnr', 'cut'), ('layer', 'batch', 'cut')])
+    first, _, last = table.splitlines()[2:]
+    assert first.endswith('| 0.033 | < 0.001 | 0.067 |') and last.endswith('|  |')
 
 
 @pytest.fixture
@@ -91,8 +119,9 @@ def of_relays():
              'changed': 0.2}
             for layers in ('norm1$', 'norm2$')
         ]  # fmt: skip
+        clock = record(FROZEN, seed, 540 + 12 * seed)
         return record('dnr', seed, 600 + 12 * seed) | {
-            'clock': {name: record(FROZEN, seed, 540 + 12 * seed)[name] for name in ('top1', 'mean_class', 'right')},
+            'clock': {name: clock[name] for name in ('top1', 'mean_class', 'right', 'test')},
             'costs': costs, 'memory': dict(enumerate(memories)), 'order': {'agreement': agreement},
         }  # fmt: skip
 
@@ -106,7 +135,7 @@ def test_frozen_networks_stand_beside_those_they_were(found, of_relays):
     assert (
         scores(both, 'resnet18').splitlines()[-1].startswith(f'| {FROZEN} | `cross_layer,hopwise` | 45.5 ± 0.7 (2) |')
     )
-    assert ahead(both, 'dnr', FROZEN, 'cut') == '+5.0 points (2 seeds)'
+    assert ahead(both, 'dnr', FROZEN, 'cut').startswith('+5.0 points (2 seeds')
 
 
 def test_what_freezing_costs_a_network_is_by_its_own_clock(found, of_relays):
@@ -126,6 +155,7 @@ def test_what_relays_hear_and_tell(of_relays, tmp_path):
     assert memory(of_relays, 1) == '0.10 to 0.50'
     of_relays[1]['costs'][0]['cost'] = 0.25
     assert (dearest(of_relays, 'norm1$', 'mean'), dearest(of_relays, 'norm2$', 'mean')) == ('25.0', '10.0')
+    assert (mean_cost(of_relays, 'norm1$', 'mean'), mean_cost(of_relays, 'norm2$', 'mean')) == ('15.0', '10.0')
     assert (deaf(of_relays), deaf(of_relays[:1])) == ('1 to 2', '1')
     assert ordered(of_relays, 'cut', 'agreement') == '37.5'
     draw_costs(of_relays, tmp_path / 'ablate.png')
@@ -149,7 +179,6 @@ def test_the_page_is_written_from_the_records():
     for method, score in zip(('batch', 'layer'), first, strict=True):
         (row,) = (row for row in of_two.splitlines() if row.startswith(f'| `tsm_resnet18` | {method} | 2 |'))
         assert row.endswith(f'| {score} |')
-    of_all = [*of.words, *frozen(of.relays)]
-    batch, relays, clock = (share_of(group(of_all, method, 'cut')) for method in ('batch', 'dnr', FROZEN))
-    assert f'(the same relays frozen to a clock: {clock}) | {batch} | {relays} |' in (ROOT / 'README.md').read_text()
+    batch, relays, clock = (share_of(group(of.words, method, 'cut')) for method in ('batch', 'dnr', CLOCK))
+    assert f'(relays along layers beside a clock: {clock}) | {batch} | {relays} |' in (ROOT / 'README.md').read_text()
     assert page == real_video_page.page(of)
