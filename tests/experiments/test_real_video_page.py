@@ -155,7 +155,7 @@ def test_what_relays_hear_and_tell(of_relays, tmp_path):
     assert memory(of_relays, 1) == '0.10 to 0.50'
     of_relays[1]['costs'][0]['cost'] = 0.25
     assert (dearest(of_relays, 'norm1$', 'mean'), dearest(of_relays, 'norm2$', 'mean')) == ('25.0', '10.0')
-    assert (mean_cost(of_relays, 'norm1$', 'mean'), mean_cost(of_relays, 'norm2$', 'mean')) == ('15.0', '10.0')
+    assert (mean_cost(of_relays, 'norm1$', 'mean'), mean_cost(of_relays, 'norm2$', 'mean')) == ('17.5', '10.0')
     assert (deaf(of_relays), deaf(of_relays[:1])) == ('1 to 2', '1')
     assert ordered(of_relays, 'cut', 'agreement') == '37.5'
     draw_costs(of_relays, tmp_path / 'ablate.png')
