@@ -97,6 +97,8 @@ PAGE = (
     Part(('clock', 'conditional'), seeds=3),
     Part(('layer', 'whole statistics', 'residual', 'residual, no relay', 'standardized', 'dropout'), seeds=1),
     Part(('batch renormalized', 'group', 'group, weights standardized'), seeds=1),
+    Part(('group', 'group, weights standardized'), seeds=1, rates=(0.02,)),
+    Part(('timed',), seeds=1, timings=('moved', 'paced')),
     Part(('batch', 'dnr'), seeds=1, rates=(0.05, 0.2)),
     Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2,)),
     Part(('batch', 'dnr'), seeds=1, backbones=('tsm_resnet18',)),

@@ -63,13 +63,14 @@ def scores(found: Records, backbone: str) -> str:
 
 
 def rates(found: Records) -> str:
-    """Top-1 of the last validation by learning rate, of the methods and seeds that were trained at all of them."""
+    """Top-1 of the last validation by learning rate, of methods that were trained at several, with the same seeds."""
     tried = sorted({record['rate'] for record in found})
     rows = []
     for method in METHODS:
         of_rates = [group(found, method, 'cut', rate=rate) for rate in tried]
-        seeds = set.intersection(*({record['seed'] for record in of} for of in of_rates))
-        if seeds:
+        trained = [{record['seed'] for record in of} for of in of_rates if of]
+        if len(trained) > 1:
+            seeds = set.intersection(*trained)
             of_seeds = ([of['validation'][-1] for of in each if of['seed'] in seeds] for each in of_rates)
             rows.append([method, *map(tables.share, of_seeds)])
     return tables.table(['method', *(f'rate {rate:g}' for rate in tried)], rows, left=1)

@@ -64,7 +64,8 @@ def test_rates_are_compared_on_validation():
         for seed, rate, of in [(0, 0.05, 0.4), (0, 0.1, 0.5), (1, 0.1, 0.52)]
     ]
     found += [record('batch', 0, 480) | {'validation': [0.3]}, record('dnr', 0, 600, clips=2) | {'validation': [0.1]}]
-    assert rates(found).splitlines()[2:] == ['| dnr | 40.0 (1) | 50.0 (1) |']  # of the seed that has both
+    found.append(record('group', 0, 480, rate=0.02) | {'validation': [0.2]})  # at one rate alone
+    assert rates(found).splitlines()[2:] == ['| dnr |  | 40.0 (1) | 50.0 (1) |']  # of the seed that has both
 
 
 def test_small_sets_stand_beside_the_usual_ones():
