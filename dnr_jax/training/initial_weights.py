@@ -21,6 +21,7 @@ from dnr_jax import parallel
 from dnr_jax.files import AnyPath
 from dnr_jax.runs import trained_model, transfer
 from dnr_jax.runs.identity import differences
+from dnr_jax.runs.ownership import as_json
 from dnr_jax.runs.state import TrainState
 from dnr_jax.training.parts import Setup
 
@@ -43,7 +44,7 @@ class Initial(NamedTuple):
 def of_config(config: ConfigDict, setup: Setup) -> Initial:
     """The weights of config.init_from, see `read`."""
     found = read(config.init_from, setup.shapes(), setup.train.label_names, setup.mesh)
-    if others := ', '.join(differences(found.model, config.model.to_dict(), ())):
+    if others := ', '.join(differences(found.model, as_json(config)['model'], ())):
         return found._replace(told=f'{found.told}\nof a network of another config.model: {others}')
     return found
 

@@ -17,6 +17,7 @@ from dnr_jax.convert import conversion, files, layout
 from dnr_jax.convert.schemes import DNR, SCHEMES, TO_DNR, path_of, replaced
 from dnr_jax.models.resnet import BasicBlock, BottleneckBlock, resnet
 from dnr_jax.runs import checkpoints, trained_model, transfer
+from dnr_jax.runs.ownership import as_json
 
 CLASSES = 5
 
@@ -231,7 +232,7 @@ def test_there_and_back_is_bit_exact(tmp_path, monkeypatch):
     assert f'loaded {len(arrays)} arrays' in told and len(told.splitlines()) == 2
     found = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
     assert (found.label_names, found.step, found.fingerprints) == (tuple('vwxyz'), 0, {})
-    assert found.config.model.to_dict() == config.model.to_dict()
+    assert found.config.model.to_dict() == as_json(config)['model']
     kernel = arrays['backbone.layer2.ModuleList.0.conv2.weight']
     np.testing.assert_array_equal(
         found.variables['params']['stage2']['block1']['conv2']['kernel'][2, 1, 3, 4], kernel[4, 3, 2, 1]
