@@ -35,8 +35,8 @@ def start_worker(*_: int) -> None:
     """Sets up a worker process: no threads of its own, and an end together with its parent."""
     cv2.setNumThreads(0)
     _keep_memory()
-    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and the end of a terminal are for the parent, which
-        signal.signal(number, signal.SIG_IGN)  # then closes its workers
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # they are for the parent, which then closes its workers
     parent = multiprocessing.parent_process()
     threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
 
