@@ -18,9 +18,8 @@ It says nothing of another training with another seed. With --out it also writes
 Axes: N videos in both, K classes.
 """
 
-import csv
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ import numpy as np
 from dnr_jax import figures
 from dnr_jax.evaluation import metrics
 from dnr_jax.evaluation.predictions import Stored
-from dnr_jax.files import AnyPath, make_folder, written_whole
+from dnr_jax.files import AnyPath, make_folder, write_rows, written_whole
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -185,20 +184,22 @@ def shortened(of: ClassDifference) -> str:
     return f'{textwrap.shorten(of.name, 45, placeholder="...")} ({of.videos:,})'
 
 
+def flips(comparison: Comparison) -> Iterator[list[str]]:
+    """Of every video that one of the models alone gets right: id, label, which model, what each predicted."""
+    for n in np.flatnonzero(comparison.right[0] != comparison.right[1]):
+        label, *predicted = comparison.label_names[[comparison.labels[n], *comparison.predicted[:, n]]]
+        yield [comparison.ids[n], label, 'A' if comparison.right[0, n] else 'B', *predicted]
+
+
 def write(folder: AnyPath, comparison: Comparison, names: tuple[str, str]) -> None:
     """Writes the files above to `folder`."""
     make_folder(folder)
     classes = by_class(comparison)
-    with written_whole(folder / 'classes.csv') as path, path.open('w', newline='') as file:
-        lines = csv.writer(file)
-        lines.writerow(['name', 'videos', 'top1_a', 'top1_b', 'difference'])
-        lines.writerows([of.name, of.videos, *(f'{x:.6f}' for x in (of.top1_a, of.top1_b, of.gain))] for of in classes)
-    with written_whole(folder / 'flips.csv') as path, path.open('w', newline='') as file:
-        lines = csv.writer(file)
-        lines.writerow(['id', 'label', 'right', 'predicted_a', 'predicted_b'])
-        for n in np.flatnonzero(comparison.right[0] != comparison.right[1]):
-            label, *predicted = comparison.label_names[[comparison.labels[n], *comparison.predicted[:, n]]]
-            lines.writerow([comparison.ids[n], label, 'A' if comparison.right[0, n] else 'B', *predicted])
+    of_classes = ([of.name, of.videos, *(f'{x:.6f}' for x in (of.top1_a, of.top1_b, of.gain))] for of in classes)
+    with written_whole(folder / 'classes.csv') as path:
+        write_rows(path, [('name', 'videos', 'top1_a', 'top1_b', 'difference'), *of_classes])
+    with written_whole(folder / 'flips.csv') as path:
+        write_rows(path, [('id', 'label', 'right', 'predicted_a', 'predicted_b'), *flips(comparison)])
     draw(folder / 'classes.png', classes, f'A: {names[0]}\nB: {names[1]}\nB - A: {overall(comparison)}')
 
 

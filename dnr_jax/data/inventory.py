@@ -19,7 +19,7 @@ from typing import Any
 
 from dnr_jax.data.annotations.rows import Rejected
 from dnr_jax.data.video.machine import MachineError
-from dnr_jax.files import AnyPath, buckets, written_whole
+from dnr_jax.files import AnyPath, buckets, write_rows, written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
 COUNTS = {'rows': int, 'records': int, 'unlabelled': int, 'rejected': dict, 'fingerprint': str}  # of a split
@@ -62,8 +62,8 @@ def write(folder: AnyPath, inventory: Mapping[str, Any], rejected: Sequence[Reje
 
 def write_failures(path: AnyPath, rejected: Sequence[Rejected]) -> None:
     """One line of csv for each rejected row, under a header."""
-    with written_whole(path) as unfinished, unfinished.open('w', newline='') as file:
-        csv.writer(file).writerows([Rejected._fields, *rejected])
+    with written_whole(path) as unfinished:
+        write_rows(unfinished, [Rejected._fields, *rejected])
 
 
 def read(folder: AnyPath) -> tuple[dict[str, Any], list[Rejected]]:

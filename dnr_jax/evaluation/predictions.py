@@ -10,7 +10,6 @@ rank the classes as their average does, and a softmax turns both into probabilit
 Axes: N videos, V views, K classes.
 """
 
-import csv
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dnr_jax.files import AnyPath, as_path
+from dnr_jax.files import AnyPath, as_path, write_rows
 
 FILES = FILE, VIEWS, MISSING = 'predictions.npz', 'views.npz', 'missing.csv'
 
@@ -66,8 +65,7 @@ def save(folder: Path, predictions: Predictions, label_names: Sequence[str], pro
     if predictions.views.shape[1] > 1:
         np.savez(folder / VIEWS, ids=predictions.ids, views=predictions.views)  # which hardly compress
     if predictions.missing:
-        with (folder / MISSING).open('w', newline='') as file:
-            csv.writer(file).writerows([Missing._fields, *predictions.missing])
+        write_rows(folder / MISSING, [Missing._fields, *predictions.missing])
 
 
 def read(path: str | AnyPath) -> Stored:

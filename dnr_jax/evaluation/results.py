@@ -44,6 +44,8 @@ def folder_name(which: str, found: Trained, source: VideoSource) -> str:
 
 def expect_replaceable(folder: AnyPath) -> None:
     """Raises ValueError if anything in the folder, which is to be replaced, is not of an earlier evaluation."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f'Expected a folder for results, got the file {folder}; give another --out.')
     if not is_remote(folder) and folder.is_mount():
         raise ValueError(
             f'Expected a folder that can be replaced, but a disk is mounted at {folder}; give one within it.'

@@ -11,7 +11,6 @@ videos that could not be read, or not even prepared, it is told how many they ar
 Axes: N videos, K classes.
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 from dnr_jax import figures
 from dnr_jax.evaluation import metrics, multi_view
 from dnr_jax.evaluation.predictions import Predictions
+from dnr_jax.files import write_rows
 
 CLASSES_FOR_TOP5 = 10  # of fewer, half or more are among the five highest
 OTHER_CLASSES = {
@@ -157,11 +157,9 @@ def write(folder: Path, predictions: Predictions, results: Mapping[str, Any], la
 
 def write_classes(path: Path, confusion: np.ndarray, label_names: Sequence[str]) -> None:
     """Videos and top-1 of every class; no top-1 where there is no video."""
-    with path.open('w', newline='') as file:
-        lines = csv.writer(file)
-        lines.writerow(['name', 'videos', 'top1'])
-        for name, videos, right in zip(label_names, confusion.sum(axis=1), confusion.diagonal(), strict=True):
-            lines.writerow([name, videos, f'{right / videos:.6f}' if videos else ''])
+    of_classes = zip(label_names, confusion.sum(axis=1), confusion.diagonal(), strict=True)
+    rows = ([name, videos, f'{right / videos:.6f}' if videos else ''] for name, videos, right in of_classes)
+    write_rows(path, [('name', 'videos', 'top1'), *rows])
 
 
 def draw_confusion(path: Path, confusion: np.ndarray, label_names: Sequence[str], title: str) -> None:

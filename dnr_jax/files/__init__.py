@@ -23,6 +23,7 @@ from dnr_jax.files.paths import (
     scheme_of,
     signature,
 )
+from dnr_jax.files.rows import write_rows
 from dnr_jax.files.scratch import local_copy, scratch_folder
 from dnr_jax.files.whole import expect_writable, folder_written_whole, written_together, written_whole
 
@@ -47,6 +48,7 @@ __all__ = [
     'scheme_of',
     'scratch_folder',
     'signature',
+    'write_rows',
     'written_together',
     'written_whole',
 ]

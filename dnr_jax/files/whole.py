@@ -52,7 +52,8 @@ def written_together(*paths: AnyPath) -> Iterator[tuple[Path, ...]]:
 def folder_written_whole(folder: AnyPath, last: str) -> Iterator[Path]:
     """Yields an empty local folder; it takes the place of all that is in `folder` once the block has ended well.
 
-    In a bucket the file `last` goes first, and comes last: without it the folder is not whole.
+    In a bucket the file `last` goes first, and comes last: without it the folder is not whole. NotADirectoryError,
+    before anything is written, where a file has its name.
     """
     if is_remote(folder):
         with scratch_folder() as unfinished:
@@ -60,6 +61,8 @@ def folder_written_whole(folder: AnyPath, last: str) -> Iterator[Path]:
             _replace(folder, unfinished, last)
         return
     folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f'{folder} is a file, which a folder would take the place of.')
     unfinished, replaced = (folder.with_name(f'.{word}-{folder.name}') for word in ('unfinished', 'replaced'))
     for link in (unfinished, replaced):
         if link.is_symlink():

@@ -8,6 +8,7 @@ With --features, what the network makes of each video before its last layer is w
 With --stream, VIDEO is predicted while it goes on, and may be a pipe (-), a camera or an address.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -121,15 +122,14 @@ def write_features(found, paths: Sequence[AnyPath], output, file: AnyPath, mesh)
 
 def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
     """What is drawn of each prediction, into folders that are like those of the videos."""
-    from dnr_jax.files import absolute
     from dnr_jax.predict import pictures
 
     for folder in filter(None, (given.annotate, given.maps)):
         expect_writable(as_path(folder))
-    above = above_all([absolute(path) for path in paths])
+    places = places_below_one(paths)
 
     def into(folder, draw, prediction):
-        target = as_path(folder) / absolute(prediction.path).relative_to(above)
+        target = as_path(folder) / places[prediction.path]
         make_folder(target.parent)
         draw(prediction, target)
 
@@ -141,6 +141,13 @@ def drawings(given, found, paths: Sequence[AnyPath], mesh) -> list:
     if given.maps:
         draws.append(partial(into, given.maps, pictures.mapping(found, layer=given.layer, label=given['class'].value)))
     return draws
+
+
+def places_below_one(paths: Sequence[AnyPath]) -> dict[AnyPath, AnyPath]:
+    """Where each of these paths lies below the folder that all of them lie below: no '..' leads out of it."""
+    whole = {path: path if is_remote(path) else type(path)(os.path.abspath(path)) for path in paths}
+    above = above_all([*whole.values()])
+    return {path: of.relative_to(above) for path, of in whole.items()}
 
 
 def above_all(paths: Sequence[AnyPath]) -> AnyPath:

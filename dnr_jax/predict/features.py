@@ -6,7 +6,6 @@
 Axes: N videos, B videos of a batch, V views, T frames, H W space, C channels.
 """
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from dnr_jax import parallel
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.evaluation.eval_step import make_predict
-from dnr_jax.files import AnyPath, written_whole
+from dnr_jax.files import AnyPath, write_rows, written_whole
 from dnr_jax.models.layers import pooled
 from dnr_jax.operations import Video
 from dnr_jax.predict.whole import Files, batches_of
@@ -72,10 +71,8 @@ def write(file: AnyPath, features: Mapping[str, Float[np.ndarray, 'C']]) -> None
     """Writes the features of videos, by their names, to FILE.csv or else as arrays, whole or not at all."""
     with written_whole(file) as unfinished:
         if file.suffix == '.csv':
-            with unfinished.open('w', newline='') as lines:
-                rows = csv.writer(lines)
-                rows.writerow(['video', *range(len(next(iter(features.values()), ())))])
-                rows.writerows([video, *map(str, of)] for video, of in features.items())
+            header = ['video', *range(len(next(iter(features.values()), ())))]
+            write_rows(unfinished, [header, *([video, *map(str, of)] for video, of in features.items())])
         else:
             with unfinished.open('wb') as arrays:
                 np.savez(arrays, videos=np.array([*features]), features=np.array([*features.values()]))

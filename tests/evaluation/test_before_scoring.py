@@ -97,6 +97,8 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path):
     (tmp_path / 'notes.txt').touch()
     with pytest.raises(ValueError, match='found notes.txt; give another --out'):
         expect_replaceable(tmp_path)
+    with pytest.raises(ValueError, match='a folder for results, got the file .*notes.txt; give another --out'):
+        expect_replaceable(tmp_path / 'notes.txt')
 
 
 def test_a_folder_that_cannot_be_replaced(tmp_path):

@@ -51,6 +51,14 @@ def test_a_folder_that_was_not_finished_leaves_the_older_one(tmp_path):
     assert [path.name for path in (tmp_path / 'test').iterdir()] == ['older']
 
 
+def test_a_file_does_not_give_way_to_a_folder(tmp_path):
+    notes = tmp_path / 'notes'
+    notes.write_text('mine')
+    with pytest.raises(NotADirectoryError), folder_written_whole(notes, last='new') as unfinished:
+        (unfinished / 'new').write_text('new')
+    assert notes.read_text() == 'mine' and list(tmp_path.iterdir()) == [notes]
+
+
 def test_links_that_stand_in_the_way_are_not_followed(tmp_path):
     kept = tmp_path / 'kept'
     kept.mkdir()

@@ -11,7 +11,7 @@ import pytest
 from test_commands import ROOT, attempt, environment
 
 from dnr_jax.data.video.decoding import Reason, VideoError
-from dnr_jax.predict.__main__ import above_all, print_streams
+from dnr_jax.predict.__main__ import above_all, places_below_one, print_streams
 from dnr_jax.predict.output import Output
 
 LOGITS = np.log(np.array([1, 6, 3], np.float32))
@@ -102,3 +102,15 @@ def test_the_folder_above_all_videos(bucket):
     for top in (Path('/videos'), bucket / 'videos'):
         assert above_all([top / 'a.mp4']) == top
         assert above_all([top / 'x/y/a.mp4', top / 'x/b.mp4', top / 'z/c.mp4']) == top
+
+
+def test_what_is_drawn_stays_in_its_folder():
+    """However videos are named: a place with '..' in it would be of another folder, and take a user's file away."""
+    paths = [Path('../../clips/a.mp4'), Path('../b.mp4'), Path('c/../d.mp4')]
+    here = Path.cwd()
+    places = places_below_one(paths)
+    above = here.parents[1]
+    assert {path: above / place for path, place in places.items()} == {
+        paths[0]: above / 'clips/a.mp4', paths[1]: here.parent / 'b.mp4', paths[2]: here / 'd.mp4'
+    }  # fmt: skip
+    assert not any('..' in place.parts for place in places.values())
