@@ -1,4 +1,4 @@
-"""Tables as lines of comma-separated values, in UTF-8 whatever the locale; names of files that are none keep their bytes."""
+"""Tables of comma-separated values, in UTF-8 whatever the locale; names of files that are none keep their bytes."""
 
 import csv
 from collections.abc import Iterable, Sequence
