@@ -3,21 +3,21 @@
     python -m experiments.families --workdir=runs/families
     python -m experiments.families --workdir=runs/families --only=mobilenet_v2 --norms=dnr --seed=1
 
-Started again, it goes on with what is missing. Prints a table of test accuracies; `results.json` of each training lies
-in WORKDIR/BACKBONE_NORMS_SEED/test, and a line for each in experiments/records/families.jsonl, of which
-`python -m experiments.pages` writes docs/runs.md, or in the file that --records names.
+Prints a table of test accuracies. Each training is a line of experiments/records/families.jsonl, of which
+`python -m experiments.pages` writes docs/runs.md, or of the file that --records names; started again, it goes on with
+what is missing.
 """
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
 from benchmarks import records
 from dnr_jax.registry import choose
-from experiments import commands
+from experiments import commands, sessions
+from experiments.real_video import tested
 
 RECORDS = Path(__file__).parent / 'records/families.jsonl'
+DATA = 'moving_shapes/standard'
 
 # Settings beside those of configs/moving_shapes.py: networks that shrink the frames need more of them.
 SETTINGS = {
@@ -40,25 +40,23 @@ NORMS = ('batch', 'dnr')
 
 
 def top1(backbone: str, norms: str, seed: int, workdir: Path, data_dir: str, into: Path) -> float:
-    """Test accuracy, from training to the end if that was not done; it is recorded once."""
+    """Test accuracy of a run as it is recorded, or else of its training, which is recorded then."""
+    run = {'backbone': backbone, 'norms': norms, 'settings': SETTINGS[backbone], 'seed': seed}
+    for known in records.read(into):
+        if all(known[name] == of for name, of in run.items()):
+            return known['top1']
     folder = workdir / f'{backbone}_{norms}_{seed}'
-    results = folder / 'test/results.json'
-    if not results.exists():
-        config = f'--config=configs/moving_shapes.py:{backbone},{norms}'
-        of_run = f'--config.data.dir={data_dir}', f'--config.seed={seed}', f'--workdir={folder}'
-        subprocess.run([sys.executable, 'train.py', config, *of_run, *SETTINGS[backbone]], check=True)
-    scores = json.loads(results.read_text())
-    record(backbone, norms, into, workdir=folder, step=scores['step'], top1=scores['top1'])
-    return scores['top1']
-
-
-def record(backbone: str, norms: str, into: Path, *, workdir: Path, step: int, top1: float) -> None:
-    """Adds a finished training to the records, unless it stands there."""
-    config = json.loads((workdir / 'config.json').read_text())
-    run = {'backbone': backbone, 'norms': norms, 'settings': SETTINGS[backbone], 'seed': config['seed']}
-    run |= {'data': config['data']['name'], 'steps': step}
-    if not any(all(known[name] == of for name, of in run.items()) for known in records.read(into)):
-        records.add(into, {**run, 'top1': round(top1, 4)})
+    config = f'--config=configs/moving_shapes.py:{backbone},{norms}'
+    of_run = (
+        f'--config.data.name={DATA}',
+        f'--config.data.dir={data_dir}',
+        f'--config.seed={seed}',
+        f'--workdir={folder}',
+    )
+    seconds = sessions.run([sys.executable, 'train.py', config, *of_run, *SETTINGS[backbone]], folder, into)
+    measured = tested(folder)
+    records.add(into, {**run, 'data': DATA, 'seconds': seconds, **measured})
+    return measured['top1']
 
 
 def main() -> None:

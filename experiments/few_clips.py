@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from benchmarks import records
 from dnr_jax.registry import choose
 from experiments import commands, real_video, sessions, tables
-from experiments.real_video import METHODS, changes_of, folder_of, tested
+from experiments.real_video import METHODS, changes_of, folder_of, kept_whole, tested
 
 RECORDS = Path(__file__).parent / 'records/few_clips.jsonl'
 SMALLER = ['--config.schedule.learning_rate=0.02']
@@ -66,11 +66,11 @@ def origin_of(run: Run, folder: Path, words: Path) -> Path | None:
 
 
 def expect_words(runs: Sequence[Run], words: Path) -> None:
-    """Raises ValueError, naming the first, unless all networks that runs begin with were kept."""
+    """Raises ValueError, naming the first, unless all networks that runs begin with have ended and were kept."""
     for run in runs:
-        if run.origin == 'words' and not ((origin := origin_of(run, Path(), words)) / 'checkpoints').exists():
+        if run.origin == 'words' and not kept_whole(origin := origin_of(run, Path(), words)):
             raise ValueError(
-                f'Expected a network that has learned words in {origin}, with its checkpoints: python -m '
+                f'Expected a network that has learned words to the end in {origin}, with its checkpoints: python -m '
                 f"experiments.real_video --keep --workdir={words} --methods='{run.method}' --seeds={run.seed + 1} "
                 '--records=FILE, FILE a new one.'
             )
@@ -80,10 +80,10 @@ def train(run: Run, folder: Path, words: Path, data_dir: str, into: Path) -> dic
     """Trains, on shapes first where the run begins with them, and records what the network knows of actions."""
     workdir, origin, flags = folder / folder_of(run), origin_of(run, folder, words), ORIGINS[run.origin]
     if run.origin == 'shapes':
-        sessions.run(command_of(run, 'moving_shapes', AS_WIDE, origin, data_dir), origin)
+        sessions.run(command_of(run, 'moving_shapes', AS_WIDE, origin, data_dir), origin, into)
     if origin:
         flags = [*flags, f'--config.init_from={origin}']
-    seconds = sessions.run(command_of(run, 'jhmdb21', flags, workdir, data_dir), workdir)
+    seconds = sessions.run(command_of(run, 'jhmdb21', flags, workdir, data_dir), workdir, into)
     measured = {**run._asdict(), 'seconds': seconds, **tested(workdir)}
     records.add(into, measured)
     shutil.rmtree(workdir / 'checkpoints')

@@ -172,7 +172,7 @@ def carry_out(runs: Sequence[Run], folder: Path, data_dir: str, keep: bool, into
 
 def train(run: Run, workdir: Path, data_dir: str, keep: bool, into: Path) -> dict[str, Any]:
     """Trains, and records what the network knows."""
-    seconds = sessions.run(command_of(run, workdir, data_dir), workdir)
+    seconds = sessions.run(command_of(run, workdir, data_dir), workdir, into)
     measured = {**run._asdict(), 'seconds': seconds, **scores(workdir)}
     if run.clips < CLIPS and by_sets(run.method):
         measured['counted'] = counted(workdir, run.clips)
@@ -201,6 +201,11 @@ def scores(workdir: Path) -> dict[str, Any]:
     lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
     validations = {line['step']: round(line['top1'], 4) for line in lines if line.get('kind') == 'validation'}
     return tested(workdir) | {'validation': list(validations.values())}
+
+
+def kept_whole(workdir: Path) -> bool:
+    """Whether a training lies there that has ended, with its checkpoints."""
+    return (workdir / 'checkpoints').exists() and (workdir / 'test/results.json').exists()
 
 
 def tested(workdir: Path) -> dict[str, Any]:

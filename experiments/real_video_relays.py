@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks import records
 from experiments import commands
-from experiments.real_video import TEST_CLIPS, TIMINGS, Run, key, tested
+from experiments.real_video import TEST_CLIPS, TIMINGS, Run, kept_whole, key, tested
 
 RECORDS = Path(__file__).parent / 'records/real_video_relays.jsonl'
 METHOD = 'dnr'
@@ -70,8 +70,7 @@ def kept(folder: Path) -> dict[Run, Path]:
     named = re.compile(f'(.+)_{METHOD}_(\\d+)_({"|".join(TIMINGS)})_([^_]+)_(\\d+)')
     found = {}
     for workdir in sorted(folder.glob('*')):
-        whole = (workdir / 'checkpoints').exists() and (workdir / 'test/results.json').exists()
-        if whole and (of := named.fullmatch(workdir.name)):
+        if kept_whole(workdir) and (of := named.fullmatch(workdir.name)):
             backbone, clips, timing, rate, seed = of.groups()
             found[Run(backbone, METHOD, int(clips), timing, float(rate), int(seed))] = workdir
     if not found:

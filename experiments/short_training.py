@@ -12,6 +12,8 @@ same test clips are scored in five ways:
 Axes: B clips, G frame groups, N test clips, T frames, H W space, C channels, K classes.
 """
 
+import hashlib
+import json
 import math
 import time
 from contextlib import closing
@@ -26,7 +28,7 @@ from ml_collections import ConfigDict
 from dnr_jax import models, parallel
 from dnr_jax.command.bars import bar
 from dnr_jax.data import pipeline
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import VideoSource, open_split
 from dnr_jax.evaluation import metrics, precise_statistics
 from dnr_jax.evaluation.batches import training_batches
 from dnr_jax.evaluation.eval_step import make_predict
@@ -62,23 +64,27 @@ class Clips(NamedTuple):
 
 
 def read_clips(config: ConfigDict, folder: Path) -> Clips:
-    """The clips of the config's seed, from a file in `folder` where they were read before."""
-    path = folder / f'clips_{config.data.name.replace("/", "_")}_{config.seed}.npz'
+    """The clips of the config's seed, from a file in `folder` where the same ones were read before."""
+    source, test = (
+        open_split(config.data.name, config.data.dir, split) for split in (config.data.train_split, config.test.split)
+    )
+    read_by = [source.fingerprint, test.fingerprint, config.seed, config.train.batch_size]
+    read_by += [config[section].to_dict() for section in ('clip', 'augment', 'test')]
+    of_clips = hashlib.sha256(json.dumps(read_by, sort_keys=True).encode()).hexdigest()[:16]
+    path = folder / f'clips_{config.data.name.replace("/", "_")}_{config.seed}_{of_clips}.npz'
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        source = open_split(config.data.name, config.data.dir, config.data.train_split)
         wanted = len(source) // config.train.batch_size
         with closing(training_batches(config, source, parallel.make_mesh(), start_step=0)) as batches:
             train = stacked(islice(batches, wanted))
         with written_whole(path) as unfinished, unfinished.open('wb') as file:
-            np.savez(file, **Clips(*train, *test_clips(config))._asdict())
+            np.savez(file, **Clips(*train, *test_clips(config, test))._asdict())
     with np.load(path) as stored:
         return Clips(**stored)
 
 
-def test_clips(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
-    """Full batches of centre views of the test split, shuffled, for neighbours in it are opposite classes."""
-    source = open_split(config.data.name, config.data.dir, config.test.split)
+def test_clips(config: ConfigDict, source: VideoSource) -> tuple[np.ndarray, np.ndarray]:
+    """Full batches of centre views of the test, shuffled, for neighbours in it are opposite classes."""
     taken = {key: value for key, value in config.test.items() if key not in ('split', 'average', 'views_at_once')}
     reading = {'damaged': 'stop', 'workers': 0, 'shard_index': 0, 'shard_count': 1}
     with closing(pipeline.eval_batches(source, **config.clip, **taken, **reading)) as batches:

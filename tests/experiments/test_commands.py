@@ -57,10 +57,11 @@ def at_work(monkeypatch):
         done.append(path)
 
     monkeypatch.setattr(records, 'add', add)
-    monkeypatch.setattr(sessions, 'run', lambda command, workdir: 1.0)
+    monkeypatch.setattr(sessions, 'run', lambda command, workdir, into: 1.0)
     monkeypatch.setattr(real_video, 'scores', lambda workdir: {'top1': 0.5})
     monkeypatch.setattr(real_video.shutil, 'rmtree', lambda folder: None)
     monkeypatch.setattr(few_clips, 'tested', lambda workdir: {'top1': 0.5})
+    monkeypatch.setattr(families, 'tested', lambda workdir: {'top1': 0.5})
     monkeypatch.setattr(few_clips, 'expect_words', lambda runs, words: None)
     monkeypatch.setattr(real_video_relays, 'ask', lambda workdir: {})
     monkeypatch.setattr(real_video_relays, 'kept', lambda folder: {real_video.Run(*RELAYS): folder})
@@ -72,7 +73,7 @@ def at_work(monkeypatch):
 RELAYS = 'resnet18', 'dnr', 16, 'cut', 0.1, 0
 
 
-@pytest.mark.parametrize('module', [of for of in RECORDING if of is not families], ids=lambda module: module.__name__)
+@pytest.mark.parametrize('module', RECORDING, ids=lambda module: module.__name__)
 def test_every_command_records_where_it_is_told(monkeypatch, tmp_path, at_work, module):
     """And its own records say that nothing is missing."""
     where = [] if module is turns else [f'--{"cache" if module is small_batch else "workdir"}={tmp_path}']

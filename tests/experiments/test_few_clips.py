@@ -24,7 +24,7 @@ def test_each_run_once_seed_by_seed():
 def commands(monkeypatch):
     """Those of the trainings that would run, in their order."""
     ran = []
-    monkeypatch.setattr(few_clips.sessions, 'run', lambda command, workdir: ran.append(command) or 9.5)
+    monkeypatch.setattr(few_clips.sessions, 'run', lambda command, workdir, into: ran.append(command) or 9.5)
     monkeypatch.setattr(few_clips, 'tested', lambda workdir: {'top1': 0.25})
     monkeypatch.setattr(few_clips.records, 'add', lambda path, measured: ran.append((path, measured)))
     monkeypatch.setattr(few_clips.shutil, 'rmtree', ran.append)
@@ -81,8 +81,12 @@ def test_a_training_is_recorded_before_its_checkpoints_go(commands, tmp_path):
 
 
 def test_networks_that_trainings_begin_with_are_asked_for_before_the_first(tmp_path):
-    begun = tmp_path / 'resnet18_dnr_16_cut_0.1_0/checkpoints'
-    begun.mkdir(parents=True)
+    begun = tmp_path / 'resnet18_dnr_16_cut_0.1_0'
+    (begun / 'checkpoints').mkdir(parents=True)
+    with pytest.raises(ValueError, match='to the end in .*resnet18_dnr_16_cut_0.1_0, .*--seeds=1'):
+        expect_words(plan(['dnr'], seeds=1), tmp_path)  # it is training still
+    (begun / 'test').mkdir()
+    (begun / 'test/results.json').write_text('{}')
     expect_words(plan(['dnr'], seeds=1), tmp_path)
     expect_words([Run('batch', 'nothing', 0), Run('batch', 'shapes', 0)], tmp_path)
     with pytest.raises(ValueError, match='resnet18_dnr_16_cut_0.1_1, .*--seeds=2'):

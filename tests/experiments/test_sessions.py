@@ -1,8 +1,9 @@
-"""The seconds of a training that was stopped are those of all its sessions."""
+"""The seconds of a training that was stopped are those of all its sessions, and it goes on for its own records."""
 
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ def clock(monkeypatch):
     return now
 
 
-def training(monkeypatch, clock, workdir, seconds, written, fails=False):
+def training(monkeypatch, clock, workdir, seconds, written, fails=False, into=Path('mine.jsonl')):
     """A session of so many seconds, that writes its last line of metrics after `written` of them."""
 
     def run(command, check):
@@ -30,7 +31,7 @@ def training(monkeypatch, clock, workdir, seconds, written, fails=False):
             raise subprocess.CalledProcessError(143, command)
 
     monkeypatch.setattr(sessions.subprocess, 'run', run)
-    return sessions.run(['train.py'], workdir)
+    return sessions.run(['train.py'], workdir, into)
 
 
 def test_sessions_add_up_to_their_last_line(monkeypatch, clock, tmp_path):
@@ -55,3 +56,13 @@ def test_a_session_that_has_written_nothing_counts_nothing(monkeypatch, clock, t
 def test_a_folder_that_was_taken_away_begins_at_nothing(monkeypatch, clock, tmp_path):
     (tmp_path / sessions.FILE).write_text(json.dumps({'spent': 5.0, 'began': 10.0}))
     assert training(monkeypatch, clock, tmp_path, 20, 15) == 20
+
+
+def test_a_training_of_other_records_is_not_taken_for_a_new_one(monkeypatch, clock, tmp_path):
+    """It would be scored again, and recorded as trained by today's code, in the seconds of both."""
+    mine, other = tmp_path / 'mine.jsonl', tmp_path / 'other.jsonl'
+    assert training(monkeypatch, clock, tmp_path, 60, 60, into=mine) == 60
+    with pytest.raises(ValueError, match='begun for .*mine.jsonl. Give another --workdir'):
+        training(monkeypatch, clock, tmp_path, 1, 1, into=other)
+    clock[0] += 7200
+    assert training(monkeypatch, clock, tmp_path, 5, 5, into=mine) == 65

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from small_networks import short
 
-from configs import hard_shapes
+from configs import hard_shapes, moving_shapes
 from experiments import short_training
 from experiments.pairs import bits
 from experiments.short_training import Clips, Trainer, deviations, for_every_hop, told
@@ -22,6 +22,21 @@ def test_batches_are_those_of_a_training_step(clips):
     np.testing.assert_array_equal(second['clip'], clips.train[16:32])
     np.testing.assert_array_equal(second['label'], clips.train_labels[16:32])
     assert first['mask'].all() and not first['damaged'].any()
+
+
+def test_clips_are_read_anew_where_they_would_be_others(tiny_dir, tmp_path):
+    """By their seed, their data, and how they are taken; else clips of before are recorded as those of today."""
+    config = moving_shapes.get_config('resnet18,batch')
+    config.data.update({'name': 'moving_shapes/tiny', 'dir': str(tiny_dir), 'train_split': 'train'})
+    config.augment.size = config.test.size = 16
+    read, again = (short_training.read_clips(config, tmp_path) for _ in range(2))
+    np.testing.assert_array_equal(read.train, again.train)
+    for changes in ({'seed': 1}, {'augment.scales': (1.0, 0.5)}, {'clip.stride': 1}, {'test.short_side': 20}):
+        other = config.copy_and_resolve_references()
+        other.update_from_flattened_dict(changes)
+        found = short_training.read_clips(other, tmp_path)
+        assert any((a != b).any() for a, b in zip(found, read, strict=True)), changes
+    assert len([*tmp_path.iterdir()]) == 5
 
 
 def test_one_pair_for_all_hops_is_the_same_for_each():
