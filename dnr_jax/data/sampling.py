@@ -150,6 +150,11 @@ def as_taken(*, sampling: str, frames: int, stride: int) -> dict[str, Any]:
     return {'sampling': sampling, 'frames': frames} | ({} if pace is None else {'stride': pace})
 
 
+def pace_of_streams(*, sampling: str, frames: int, stride: int) -> int:
+    """Frames from one that is looked at to the next, in a video without end: `stride` where rules follow its length."""
+    return as_taken(sampling=sampling, frames=frames, stride=stride).get('stride', stride)
+
+
 def _stay(starts: np.ndarray, n: int, frames: int, stride: int) -> np.ndarray:
     """[clips] to [clips T]: a step is taken only if it ends before the last frame, strictly."""
     starts = starts[:, None]

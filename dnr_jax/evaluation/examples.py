@@ -40,6 +40,10 @@ def read(source: VideoSource, config: ConfigDict, section: str) -> Examples:
 
 def draw(examples: Examples, predictions: Predictions, label_names: Sequence[str], title: str):
     """A figure with the frames of each clip, its class, and the likeliest one with its probability."""
+    if not len(examples.id):
+        figure = figures.figure(9, 0.5)
+        figures.title(figure, f'{title}: no example could be read')
+        return figure
     place = {id: number for number, id in enumerate(predictions.ids)}
     figure = figures.figure(9, 0.5 + 1.35 * len(examples.id))
     axes = figure.subplots(len(examples.id), 1, squeeze=False)[:, 0]

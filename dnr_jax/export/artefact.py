@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel, streaming
 from dnr_jax.command.bars import bar
-from dnr_jax.data.sampling import as_taken
+from dnr_jax.data.sampling import as_taken, pace_of_streams
 from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.export import check, programs
 from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_together
@@ -54,12 +54,14 @@ def export_checkpoint(
         horizon = streaming.groups_of(found.model, found.config.clip.frames)
     program = programs.of_streams(found, horizon) if stream else programs.of_clips(found)
     clips, origin = check.clips_of(found.config, check_clips)
+    if stream:
+        clips = check.whole_groups(clips, found)
     with bar(2, 'lowering and checking', ' steps', leave=False) as shown:
         exported = lower(program, platforms)
         shown.update()
         serialized = exported.serialize()
         about = describe(exported, found) | {
-            **({'horizon': horizon} if stream else {}),
+            **({'horizon': horizon, 'pace': pace_of_streams(**found.config.clip)} if stream else {}),
             'file': out.name,
             'bytes': len(serialized),
             'sha256': hashlib.sha256(serialized).hexdigest(),

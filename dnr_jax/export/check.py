@@ -49,6 +49,12 @@ def clips_of(config: ConfigDict, wanted: int) -> tuple[np.ndarray, str]:
     return clips, f'{len(clips)} clips of {source.name}'
 
 
+def whole_groups(clips: np.ndarray, found: Trained) -> np.ndarray:
+    """Those frames of clips [B T H W 3] that fill the groups that a stream takes."""
+    length = streaming.frames_per_group(found.model)
+    return clips[:, : clips.shape[1] // length * length]
+
+
 def logits_of_checkpoint(found: Trained, clips: np.ndarray, stream: bool, horizon: int | None) -> np.ndarray:
     """Of the checkpoint itself, as evaluation and `streaming.endless` have them: [B K], or [B G K]."""
     pixels = found.config.pixels.to_dict()

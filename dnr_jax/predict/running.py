@@ -14,7 +14,6 @@ K classes.
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import partial
-from itertools import islice
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel, streaming
 from dnr_jax.data import storage
-from dnr_jax.data.sampling import SAMPLINGS, as_taken
+from dnr_jax.data.sampling import SAMPLINGS, as_taken, pace_of_streams
 from dnr_jax.data.transforms import Box, eval_views, shown_by_centre
 from dnr_jax.data.video import decoding, encoding
 from dnr_jax.evaluation.eval_step import make_predict
@@ -80,14 +79,9 @@ def seen_of(height: int, width: int, config: ConfigDict) -> Box:
     return shown_by_centre(height, width, short_side=config.test.short_side, size=config.test.size)
 
 
-def pace(config: ConfigDict) -> int:
-    """Frames from one that is looked at to the next; where that follows the video, it is config.clip.stride here."""
-    return as_taken(**config.clip).get('stride', config.clip.stride)
-
-
 def window_of(config: ConfigDict) -> int | None:
     """Frames of a video that a clip spans; None where it spans all of them."""
-    return config.clip.frames * pace(config) if 'stride' in as_taken(**config.clip) else None
+    return config.clip.frames * pace_of_streams(**config.clip) if 'stride' in as_taken(**config.clip) else None
 
 
 def stream(found: Trained, *, horizon: int, groups_at_once: int) -> Callable[[Iterable[Frame]], Iterator[Running]]:
@@ -114,7 +108,8 @@ def stream(found: Trained, *, horizon: int, groups_at_once: int) -> Callable[[It
 def _stream(
     found: Trained, advance: Callable, carry: streaming.Carry, at_once: int, frames: Iterable[Frame]
 ) -> Iterator[Running]:
-    config, every, length, done = found.config, pace(found.config), streaming.frames_per_group(found.model), 0
+    config, length, done = found.config, streaming.frames_per_group(found.model), 0
+    every = pace_of_streams(**config.clip)
     looked_at = (centre(frame[None], config) for number, frame in enumerate(frames) if number % every == 0)
     groups = (np.concatenate(group) for group in parts(looked_at, length) if len(group) == length)
     for some in parts(groups, at_once):
@@ -126,10 +121,20 @@ def _stream(
 
 
 def parts(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """The items by so many, the last part with what is left."""
-    items = iter(items)
-    while part := list(islice(items, size)):
+    """The items by so many, the last part with what is left; an error in them comes after what came before it."""
+    part, failed = [], None
+    try:
+        for item in items:
+            part.append(item)
+            if len(part) == size:
+                yield part
+                part = []
+    except VideoError as error:
+        failed = error
+    if part:
         yield part
+    if failed:
+        raise failed
 
 
 def groups_of_clip(found: Trained) -> int:
@@ -153,7 +158,7 @@ def _look_back(found: Trained, logits_of: Callable, path: AnyPath) -> list[Runni
 
 def moments_of(frames: int, config: ConfigDict) -> list[int]:
     """Numbers of frames seen: at the pace of a clip, or slower for a long video, and the whole."""
-    step = max(pace(config), -(-frames // MOST_MOMENTS))
+    step = max(pace_of_streams(**config.clip), -(-frames // MOST_MOMENTS))
     return [*range(step, frames, step), frames]
 
 

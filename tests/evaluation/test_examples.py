@@ -46,3 +46,10 @@ def test_every_example_has_its_own_prediction():
     figure = examples.draw(shown, predictions, NAMES, 'validation')
     assert [axis.get_title() for axis in figure.axes] == ['run 80%, right', 'jump 90%, right']
     assert figures.pixels(figure).shape == (320, 900, 3)
+
+
+def test_where_no_example_can_be_read_that_is_shown():
+    """A picture must not end a training."""
+    none = examples.Examples(np.zeros((0, 3, 8, 8, 3), np.uint8), np.zeros(0, int), np.zeros(0, str))
+    predictions = Predictions(np.array(['b']), np.array([1]), np.zeros((1, 2), np.float32), None, (), 1)
+    assert figures.pixels(examples.draw(none, predictions, NAMES, 'validation')).shape == (50, 900, 3)

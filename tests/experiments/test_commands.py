@@ -100,7 +100,8 @@ def test_words_that_are_not_there_are_told_before_a_training(monkeypatch, capsys
     with pytest.raises(SystemExit):
         begin(monkeypatch, few_clips, f'--words={tmp_path}', f'--records={tmp_path}/mine.jsonl')
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(f'few_clips.py: Expected a network that has learned words to the end in {tmp_path}/resnet18_batch_16')
+    began_with = f'{tmp_path}/resnet18_batch_16'
+    assert said.startswith(f'few_clips.py: Expected a network that has learned words to the end in {began_with}')
 
 
 def test_a_number_that_is_none_is_refused(monkeypatch, capsys):

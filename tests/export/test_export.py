@@ -134,6 +134,16 @@ def written(workdir, tmp_path_factory):
     return out, write(workdir, out)
 
 
+def test_a_stream_of_clips_whose_frames_fill_no_groups(tmp_path, resnet2, save_untrained):
+    """As batch norm takes them; and where frames follow the length of a video, how far apart those of a stream lie."""
+    config = make_config('resnet2,batch', shape=(5, 16, 16, 3))
+    config.clip.update({'sampling': 'segments', 'stride': 3})
+    save_untrained(tmp_path / 'run', config)
+    about = write(tmp_path / 'run', tmp_path / 'step.stablehlo', stream=True)
+    assert about['input']['shape'] == ['B', 2, 16, 16, 3] and about['check']['greatest_difference'] < 1e-5
+    assert about['pace'] == 3
+
+
 def test_a_process_that_knows_only_jax(written):
     out, about = written
     assert {path.name for path in out.parent.iterdir()} == {'dnr.stablehlo', 'dnr.stablehlo.json'}

@@ -91,6 +91,24 @@ def test_clips_end_where_the_video_is(make_found):
     assert running.window_of(config) == 64 and running.clip_until(100, config).tolist() == [36, 52, 68, 84]
 
 
+@pytest.mark.parametrize(
+    ('size', 'expected'), [(2, [[0, 1], [2, 3], [4]]), (5, [[0, 1, 2, 3, 4]]), (8, [[0, 1, 2, 3, 4]])]
+)
+def test_what_came_before_an_error_is_handed_on(size, expected):
+    """A damaged end takes nothing away from what was read before it, however much passes at once."""
+
+    def items():
+        yield from range(5)
+        raise VideoError('torn', Reason.DAMAGED)
+
+    found = []
+    with pytest.raises(VideoError, match='torn'):
+        for part in running.parts(items(), size):
+            found.append(part)
+    assert found == expected
+    assert list(running.parts(iter(range(5)), size)) == expected
+
+
 def test_a_stream_does_not_depend_on_its_chunks(make_found, video):
     """Nor on its horizon, as long as that is not behind it."""
     found = make_found()
