@@ -129,7 +129,7 @@ def parts(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
             if len(part) == size:
                 yield part
                 part = []
-    except VideoError as error:
+    except decoding.VideoError as error:
         failed = error
     if part:
         yield part
