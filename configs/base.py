@@ -11,7 +11,7 @@ by the prepared data.
 Sections are passed on as keyword arguments, so a key that nobody takes is an error. `model`, `data`, `clip`,
 `pixels`, `augment`, `schedule`, `optimizer`, `regularization`, `train`, `seed` and `init_from` say what is trained; a
 work folder belongs to one such choice. `recipe`, `validation`, `test` and `run` may change between one run and its
-continuation.
+continuation, and of `data` where it lies, its cache, and what is done with damaged records.
 """
 
 from ml_collections import ConfigDict

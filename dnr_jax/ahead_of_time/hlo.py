@@ -113,15 +113,6 @@ class Program:
             each for each in self.kernels if any(array.dtype == 'f32' and array.size >= least for array in each.results)
         ]
 
-    def lone(self, least: int) -> list[Instruction]:
-        """Converts and copies, by themselves or alone in a fusion, of at least so many numbers."""
-        return [
-            each
-            for each in self.kernels
-            if (each.operation in ('copy', 'convert', 'transpose') or re.fullmatch(_LONE, each.name))
-            and any(array.size >= least for array in each.results)
-        ]
-
     def collectives(self) -> list[Instruction]:
         """What devices exchange; each once, where its beginning and end stand apart."""
         return [each for each in self.instructions if each.operation.removesuffix('-start') in COLLECTIVES]
@@ -133,9 +124,6 @@ class Program:
             found = (part for part, pattern in parts.items() if re.search(pattern, each.path))
             of[next(found, 'the rest')] += each.cycles
         return of
-
-
-_LONE = r'(?:wrapped_)?(?:copy|convert|transpose|loop_convert_fusion|loop_transpose_fusion|convert_fusion)[\d.]*'
 
 
 def _instructions(computation: str) -> Iterator[Instruction]:

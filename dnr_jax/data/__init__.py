@@ -1,8 +1,8 @@
 """Data sets of labelled videos: prepared once as ArrayRecord files, read as batches of clips. Free of JAX.
 
 A batch is a dict of NumPy arrays: `clip` uint8 [B T H W C] for training or [B V T H W C] for evaluation (V
-views of one video), `label` int32 [B], `mask` bool [B] (False where a batch is only filled up) and `id` str
-[B].
+views of one video), `label` int32 [B], `mask` bool [B] (False where a batch is only filled up), `id` str [B]
+and `damaged` int32 [B] (records passed over for a clip).
 
 A new data set is a builder (`builders/video.py` has what they share) and one row in DATASETS.
 """

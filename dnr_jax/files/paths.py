@@ -13,7 +13,7 @@ from dnr_jax.files import buckets
 
 AnyPath = PurePath  # a Path, or the epath.Path of a URL
 
-PACKAGES = {'gs': ('gcsfs', 'gcs'), 's3': ('s3fs', 's3')}  # of a scheme: what it takes, and the extra that brings it
+PACKAGES = {'gs': 'gcsfs', 's3': 's3fs'}  # that a scheme takes
 _URL = re.compile(r'([A-Za-z][\w+.-]*):/(/?)')  # and what pathlib makes of one, gs:/bucket
 
 
@@ -29,9 +29,9 @@ def as_path(given: str | os.PathLike) -> AnyPath:
     scheme = scheme_of(text)
     if not scheme:
         return Path(given)
-    package, extra = PACKAGES[scheme]
+    package = PACKAGES[scheme]
     if find_spec(package) is None:
-        raise ValueError(f"'{text}' takes {package}, which is not installed: pip install 'dnr_jax[{extra}]'")
+        raise ValueError(f"'{text}' takes {package}, which is not installed: pip install {package}")
     from etils import epath
 
     buckets.register(scheme)

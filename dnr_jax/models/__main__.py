@@ -12,9 +12,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from dnr_jax import library
 from dnr_jax.command.bars import bar
 from dnr_jax.command.terminal import tell
-from dnr_jax.models import MODELS, build
+from dnr_jax.models import MODELS
 from dnr_jax.models.counting import multiply_adds
 from dnr_jax.models.slowfast import SLOWFASTS
 from dnr_jax.registry import choose
@@ -49,16 +50,7 @@ class Cost(NamedTuple):
 def cost(backbone: str, norms: str, sizes: tuple[int, ...]) -> Cost:
     """Parameters, and multiply-adds of a clip, without computing or compiling anything."""
     # One group divides the channels of every backbone; statistics change neither count.
-    norm = {
-        'stride': 1, 'reduction': 4, 'statistics_scope': 'device', 'momentum': 0.9, 'running_per_hop': False,
-        'frozen_statistics': '', 'epsilon': 1e-5, 'groups': 1,
-        'renormalization': (3.0, 5.0), 'reading_dropout': 0.1,
-    }  # fmt: skip
-    settings = {
-        'standardize_weights': False, 'width': 64, 'dropout': 0.0, 'dtype': 'float32', 'remat': False,
-        'classes': CLASSES,
-    }  # fmt: skip
-    model = build(backbone=backbone, norms=norms, norm=norm, **settings)
+    model = library.build(backbone, norms=norms, classes=CLASSES, norm={'stride': 1, 'groups': 1})
     counted = {}
     for size in sizes:
         clip = jax.ShapeDtypeStruct((1, FRAMES.get(backbone, 8), size, size, 3), jnp.float32)

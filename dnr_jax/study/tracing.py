@@ -69,10 +69,6 @@ class Relay(NamedTuple):
         """Arrays of its layers joined along its hops."""
         return jnp.concatenate([per_layer[layer] for layer in self.layers], axis=1)
 
-    def apart(self, of_hops: Float[Array, 'B N C']) -> dict[str, Float[Array, 'B G C']]:
-        """The inverse of `along`."""
-        return dict(zip(self.layers, jnp.split(of_hops, len(self.layers), axis=1), strict=True))
-
     def variables(self, of_model: Mapping[str, Any]) -> dict[str, Any]:
         """Those of the cell, to be given to `cell.apply`."""
         params = of_model['params']

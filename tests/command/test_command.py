@@ -103,7 +103,7 @@ def test_what_is_wrong_with_flags(error, words):
     ('argument', 'words'),
     [
         ('--workdir=hdfs://a/b', '--workdir: Expected a local path, or gs://BUCKET/FOLDER or s3://BUCKET/FOLDER, got'),
-        ('--out=gs://a/b', "--out: 'gs://a/b' takes gcsfs, which is not installed: pip install 'dnr_jax[gcs]'"),
+        ('--out=gs://a/b', "--out: 'gs://a/b' takes gcsfs, which is not installed: pip install gcsfs"),
         ('--config.init_from=s3://a/b', "--config.init_from: 's3://a/b' takes s3fs"),
     ],
 )
