@@ -97,7 +97,7 @@ def read_frames(record: Mapping[str, Any], indices: Sequence[int] | np.ndarray, 
     """Decodes frames of a record.
 
     Args:
-      record: `video` and `frame_ends`.
+      record: `video`, `frame_ends` and `num_frames`.
       indices: numbers of frames in the original video, [N]; read is the stored frame at or before each.
       frame_step: of the storage.
 
@@ -111,7 +111,12 @@ def read_frames(record: Mapping[str, Any], indices: Sequence[int] | np.ndarray, 
     indices = decoding.check_indices(indices) // frame_step
     if len(record['frame_ends']):
         return jpegs.read_frames(record['video'], record['frame_ends'], indices)
-    return decoding.read_frames(record['video'], indices)
+    return decoding.read_frames(record['video'], indices, num_stored(record['num_frames'], frame_step))
+
+
+def num_stored(num_frames: int, frame_step: int) -> int:
+    """How many of the frames of a video are stored."""
+    return -(-num_frames // frame_step)
 
 
 def verify(record: Mapping[str, Any], frame_step: int) -> None:
@@ -120,7 +125,7 @@ def verify(record: Mapping[str, Any], frame_step: int) -> None:
         found = jpegs.inspect(record['video'], record['frame_ends'], decoding.UNLIMITED).num_frames
     else:
         found = decoding.inspect(record['video'], decoding.UNLIMITED, groups=ALL_GROUPS).num_frames
-    expected = -(-record['num_frames'] // frame_step)
+    expected = num_stored(record['num_frames'], frame_step)
     if found != expected:
         raise VideoError(f'{expected} frames expected, {found} found.', Reason.DAMAGED)
 
@@ -148,14 +153,15 @@ def _as_video(path: pathlib.Path, storage: Storage, limits: Limits, groups: int)
         quality=storage.quality,
     )
     stored = decoding.inspect(video, decoding.UNLIMITED, groups=groups).num_frames
-    assert stored == -(-num_frames // storage.frame_step)
+    assert stored == num_stored(num_frames, storage.frame_step)
     return video, _NO_FRAMES, num_frames
 
 
 def _as_jpeg(path: pathlib.Path, storage: Storage, limits: Limits, groups: int) -> Packed:
     num_frames, frames = _open(path, storage.frame_step, limits)
     video, frame_ends = jpegs.pack(to_jpegs(frames, short_side=storage.short_side, quality=storage.quality))
-    assert jpegs.inspect(video, frame_ends, decoding.UNLIMITED).num_frames == -(-num_frames // storage.frame_step)
+    stored = jpegs.inspect(video, frame_ends, decoding.UNLIMITED).num_frames
+    assert stored == num_stored(num_frames, storage.frame_step)
     return video, frame_ends, num_frames
 
 

@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from field_videos import make_field_video
 from joined_videos import FRAMES, join
 from numbered_videos import decode_everything, draw, make_video, read, remux
 
 from dnr_jax.data.storage import FORMS, Storage, check, name, read_frames, store, verify
-from dnr_jax.data.video import groups
+from dnr_jax.data.video import decoding, groups
 from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError
 from dnr_jax.data.video.machine import MachineError
 
@@ -350,6 +351,26 @@ def test_what_makes_no_sense_is_refused(tmp_path, changes, message):
     for function in (check, lambda storage: store(tmp_path, storage, UNLIMITED)):
         with pytest.raises(ValueError, match=message):
             function(storage)
+
+
+@pytest.mark.parametrize('format', ['mp4', 'matroska'])
+def test_frames_that_were_coded_as_fields_are_stored_and_read_as_frames(tmp_path, format):
+    path = tmp_path / 'interlaced'
+    path.write_bytes(make_field_video(45, gop=15, format=format))
+    for form in ('original', 'video', 'jpeg'):
+        record = store(path, STORAGES[form], UNLIMITED)
+        verify(record, 1)
+        assert record['num_frames'] == 45 and read(read_frames(record, [0, 8, 16, 24], 1)) == [0, 8, 16, 24]
+
+
+@pytest.mark.parametrize('form', ['original', 'video24', 'video24step3'])
+def test_the_number_of_stored_frames_spares_decoding(form, tmp_path, monkeypatch):
+    (tmp_path / 'video.mp4').write_bytes(make_video(25, gop=5))
+    record = store(tmp_path / 'video.mp4', STORAGES[form], UNLIMITED)
+    decoded, count = decoding.decoded, []
+    monkeypatch.setattr(decoding, 'decoded', lambda *of: (count.append(frame) or frame for frame in decoded(*of)))
+    read_frames(record, [24], STORAGES[form].frame_step)
+    assert 1 <= len(count) <= 5
 
 
 @pytest.mark.parametrize('storage', STORAGES)

@@ -1,7 +1,8 @@
 """From the bytes of an encoded video to the frames that were asked for, and to nothing else.
 
 A frame's index is its position in the order in which the decoder hands frames out. Timestamps do not number
-frames: in AVI files they count packets, not pictures. Only where a file proves that both agree is anything
+frames: in AVI files they count packets, not pictures. Nor do packets: in interlaced recordings one may hold half a
+frame. Only where a file proves that all agree, and as many frames were decoded as there are packets, is anything
 skipped.
 """
 
@@ -74,7 +75,7 @@ class Inspected(NamedTuple):
     width: int
 
 
-def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+def read_frames(video: bytes, indices: Sequence[int] | np.ndarray, num_frames: int | None = None) -> np.ndarray:
     """Decodes the frames at `indices` (0-based, in any order, repeats allowed) of an encoded video.
 
     Where the container proves which frames follow a keyframe, only the groups of pictures that hold wanted
@@ -83,6 +84,8 @@ def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray
     Args:
       video: the whole file.
       indices: [N].
+      num_frames: of the whole video, as `inspect` has counted them; None decodes everything up to the last frame
+        needed, for without their number no container proves anything.
 
     Returns:
       RGB frames, uint8 [N H W C], the same as when everything is decoded.
@@ -93,10 +96,11 @@ def read_frames(video: bytes, indices: Sequence[int] | np.ndarray) -> np.ndarray
     """
     indices = check_indices(indices)
     wanted = set(indices.tolist())
-    with contextlib.suppress(VideoError):  # decoding everything tells whether the file is to blame
-        frames = _from_groups(video, wanted)
-        if frames.keys() == wanted:
-            return _stack(frames, indices)
+    if num_frames is not None:
+        with contextlib.suppress(VideoError):  # decoding everything tells whether the file is to blame
+            frames = _from_groups(video, wanted, num_frames)
+            if frames.keys() == wanted:
+                return _stack(frames, indices)
     return _stack(_from_start(video, wanted), indices)
 
 
@@ -147,7 +151,8 @@ def inspect(video: bytes, limits: Limits, *, groups: int = 0) -> Inspected:
         frames that are others when read by themselves.
     """
     count, sizes = 0, set()
-    for frame in _compared(_limited(video, limits), _from_some_groups(video, groups) if groups else iter(())):
+    frames = _limited(video, limits)
+    for frame in _compared(frames, video, groups) if groups else frames:
         count += 1
         size = frame.height, frame.width
         sizes.add(size[::-1] if is_transposed(of_frame(frame)) else size)
@@ -226,12 +231,14 @@ def _from_start(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
     )
 
 
-def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
+def _from_groups(video: bytes, wanted: set[int], num_frames: int) -> dict[int, np.ndarray]:
     """Those of the wanted frames that lie in closed groups of pictures, decoded from these groups alone."""
     frames, reformatter = {}, VideoReformatter()
     with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
-        start = 0
-        for group in closed_groups(container, stream):
+        start, groups = 0, closed_groups(container, stream)
+        if sum(map(len, groups)) != num_frames:
+            return {}
+        for group in groups:
             ranks = {index - start for index in wanted.intersection(range(start, start + len(group)))}
             if ranks:
                 for rank, frame in _frames_of_group(stream, group, ranks):
@@ -240,37 +247,46 @@ def _from_groups(video: bytes, wanted: set[int]) -> dict[int, np.ndarray]:
     return frames
 
 
-def _from_some_groups(video: bytes, most: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Every second frame, with its index, of so many closed groups, in order; to each its own decoder."""
+def _from_some_groups(video: bytes, groups: list[list[av.Packet]], most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Half of the frames, with their indices, of so many of the closed groups, in order; to each its own decoder."""
     reformatter = VideoReformatter()
-    with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
-        groups = closed_groups(container, stream)
     starts = itertools.accumulate(map(len, groups), initial=0)
     chosen = range(len(groups) - 1, -1, -max(1, -(-len(groups) // most)))
     for position, (start, group) in enumerate(zip(starts, groups, strict=False)):
         if position not in chosen:
             continue
+        last = len(group) - 1
+        # In no rhythm (Thue and Morse), since fields and reordered frames have theirs: some of every kind are there.
+        ranks = {rank for rank in range(len(group)) if (last - rank).bit_count() % 2 == 0}
         # What cannot be decoded in this way, `read_frames` decodes from the beginning.
         with contextlib.suppress(VideoError), _opened(video, pixels=UNLIMITED.pixels) as (_, stream):
-            for rank, frame in _frames_of_group(stream, group, set(range(len(group) - 1, -1, -2))):
+            for rank, frame in _frames_of_group(stream, group, ranks):
                 yield start + rank, to_rgb(frame, reformatter)
 
 
-def _compared(frames: Iterable[av.VideoFrame], others: Iterator[tuple[int, np.ndarray]]) -> Iterator[av.VideoFrame]:
-    """Hands on all frames; VideoError where one of the `others`, images by their index, is another one."""
-    reformatter = VideoReformatter()
-    for index, frame in enumerate(frames):
-        if index == 0:
+def _compared(frames: Iterable[av.VideoFrame], video: bytes, most: int) -> Iterator[av.VideoFrame]:
+    """Hands on all frames; then VideoError if one is another in its closed group, of which so many are looked at.
+
+    As `read_frames` does, it looks at no group of a video that has more packets than frames, or fewer.
+    """
+    reformatter, groups, differing, count = VideoReformatter(), [], None, 0
+    for count, frame in enumerate(frames, 1):
+        if count == 1:
+            with _opened(video, pixels=UNLIMITED.pixels) as (container, stream):
+                groups = closed_groups(container, stream)
+            others = _from_some_groups(video, groups, most)
             at, other = next(others, (-1, None))
-        if index == at:
-            if not np.array_equal(to_rgb(frame, reformatter), other):
-                raise VideoError(
-                    f'frame {index} is another one when its group of pictures is decoded by itself: store the video '
-                    'as --form video or jpeg, for which all is decoded from the beginning.',
-                    Reason.DAMAGED,
-                )
+        if count - 1 == at:
+            if differing is None and not np.array_equal(to_rgb(frame, reformatter), other):
+                differing = at
             at, other = next(others, (-1, None))
         yield frame
+    if differing is not None and count == sum(map(len, groups)):
+        raise VideoError(
+            f'frame {differing} is another one when its group of pictures is decoded by itself: store the video '
+            'as --form video or jpeg, for which all is decoded from the beginning.',
+            Reason.DAMAGED,
+        )
 
 
 def _frames_of_group(

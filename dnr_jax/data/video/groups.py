@@ -7,7 +7,8 @@ import av
 
 from dnr_jax.data.video.parameter_sets import told_by
 
-# In these codecs and containers a packet holds one shown frame, so packets can be counted instead of frames.
+# In these codecs and containers packets hold one shown frame each, but for H.264 of interlaced recordings, where a
+# packet may hold a field, which is half a frame. It does not say so: who has counted frames compares the numbers.
 _COUNTABLE_CODECS = frozenset({'h264', 'hevc', 'mjpeg', 'vp9', 'av1'})
 _COUNTABLE_CONTAINERS = frozenset({'mov', 'mp4', 'matroska', 'webm'})
 
@@ -17,8 +18,9 @@ def closed_groups(container: av.container.InputContainer, stream: av.VideoStream
 
     Such a run begins with a keyframe whose rank in presentation time is its position in the file: what comes
     before it is shown before it. It tells again whatever parameter sets were told before it, but for those of the
-    header. The video has to begin with a keyframe, its packets must each hold one shown frame, and its presentation
-    times must be all there and all different; otherwise there are no groups.
+    header. The video has to begin with a keyframe, and its presentation times must be all there and all
+    different; otherwise there are no groups. That packets hold one shown frame each is taken for granted: it is so
+    where decoding everything gives as many frames as the groups have packets.
     """
     known = stream.codec_context.codec.canonical_name in _COUNTABLE_CODECS
     if not known or _COUNTABLE_CONTAINERS.isdisjoint(container.format.name.split(',')):
