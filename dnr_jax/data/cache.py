@@ -57,7 +57,8 @@ class Cache:
             with (self._folder / '.bytes').open('a+b') as total:
                 fcntl.flock(total, fcntl.LOCK_EX)
                 total.seek(0)
-                there = int(total.read() or self._most)  # not known: they are counted
+                told = total.read()
+                there = int(told) if told.isdigit() else self._most  # not known: they are counted
                 if there + size > self._most:
                     there = _make_room(self._folder, self._most * (1 - ROOM) - size)
                 total.seek(0)

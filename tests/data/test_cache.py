@@ -81,6 +81,19 @@ def test_a_damaged_piece_is_fetched_again(folder, damage):
     assert fetched == ['a', 'a']
 
 
+@pytest.mark.parametrize('damage', [b'', bytes(4), b'12\0', b'-5', b'none'])
+def test_what_is_no_number_of_bytes_is_counted_again(folder, damage):
+    """As a loss of power leaves it: no record of the bucket is the worse for it, and the bound holds."""
+    cache, fetched = Cache(folder, 4_000), []
+    for of in 'abc':
+        ask(cache, of, fetched)
+    (folder / '.bytes').write_bytes(damage)
+    for of in 'dd':
+        ask(cache, of, fetched)
+    assert fetched == ['a', 'b', 'c', 'd']
+    assert int((folder / '.bytes').read_bytes()) == size_of(folder) <= 4_000
+
+
 def test_a_disk_that_cannot_be_written_costs_only_fetches(folder):
     folder.parent.joinpath('file').touch()
     fetched = []
