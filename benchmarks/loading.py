@@ -29,7 +29,7 @@ import numpy as np
 
 from benchmarks import records
 from configs import kinetics400
-from dnr_jax.data import prepare
+from dnr_jax.data import cores, prepare
 from dnr_jax.data.pipeline import train_batches
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import open_split
@@ -96,7 +96,7 @@ def read(folder: Path, form: str, sampling: str, workers: int, clips: int) -> tu
     """(clips per second, CPU seconds per clip) of the pipeline, once its workers have begun."""
     source = open_split(f'videos/drawn-{form}', folder, 'train')
     batches = train_batches(source, **loader_settings(sampling), batch_size=BATCH, start_step=0, workers=workers)
-    ahead = 2 + 2 * (workers or os.cpu_count())  # batches that workers or threads read before they are asked for
+    ahead = 2 + 2 * (workers or cores.allotted())  # batches that workers or threads read before they are asked for
     with contextlib.closing(batches):
         for _ in range(ahead):
             next(batches)
@@ -273,7 +273,7 @@ def main() -> None:
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = Path(options.folder or stack.enter_context(tempfile.TemporaryDirectory()))
-        prepare_all(folder, options.videos, os.cpu_count())
+        prepare_all(folder, options.videos, cores.allotted())
         measures = {
             'compare': lambda: compare(folder, options.rounds),
             'memory': lambda: follow_memory(folder, options.clips),

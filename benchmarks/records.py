@@ -20,6 +20,8 @@ from typing import Any
 
 import jax
 
+from dnr_jax.data import cores
+
 ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / 'records'
 LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
@@ -56,7 +58,7 @@ def provenance() -> dict[str, Any]:
         'devices': jax.device_count(),
         'float32': jax.config.jax_default_matmul_precision or 'default',  # on accelerators less than float32
         'processor': processor(),
-        'cores': os.cpu_count(),
+        'cores': cores.allotted(),
     }
 
 

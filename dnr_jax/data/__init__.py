@@ -17,6 +17,7 @@ __all__ = [
     'builder_class',
     'builders',
     'clips',
+    'cores',
     'far',
     'inventory',
     'pipeline',

@@ -6,7 +6,6 @@ is divided over hosts.
 """
 
 import itertools
-import os
 import re
 import signal
 import sys
@@ -19,6 +18,7 @@ import numpy as np
 from absl import flags
 from grain.python import SharedMemoryArray
 
+from dnr_jax.data import cores
 from dnr_jax.data.clips import DAMAGED, Clip, EvalClips, Reading, TrainClip, expect_stored
 from dnr_jax.data.order import Order
 from dnr_jax.data.sampling import SAMPLINGS
@@ -28,6 +28,7 @@ from dnr_jax.data.workers import clean_up_in_silence, expect_importable_main, st
 from dnr_jax.registry import choose
 
 Batch = dict[str, np.ndarray]
+MOST_THREADS = 8  # each takes a batch of memory; where more cores are free, processes are to read
 
 
 def train_batches(
@@ -231,8 +232,8 @@ def _reading(batch_size: int, workers: int, shard_count: int) -> Reading:
 
 
 def _threads() -> int:
-    """That read where there are no worker processes."""
-    return max(2, os.cpu_count() or 1)
+    """That read where there are no worker processes; each holds a batch."""
+    return min(max(2, cores.allotted()), MOST_THREADS)
 
 
 def _stack_in_shared_memory(elements: Sequence[Clip]) -> Batch:

@@ -12,7 +12,6 @@ interruption, goes on with what is missing; and with --refresh, after videos hav
 
 import argparse
 import contextlib
-import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from absl import logging
 
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
-from dnr_jax.data import DATASETS, builder_class, inventory
+from dnr_jax.data import DATASETS, builder_class, cores, inventory
 from dnr_jax.data.annotations.rows import Annotated, overlaps, some
 from dnr_jax.data.video import machine
 from dnr_jax.files import AnyPath, as_path, is_remote, listed
@@ -224,7 +223,7 @@ def add_origin(parser: argparse.ArgumentParser) -> None:
     add('--list', action='append', default=[], metavar='SPLIT=FILE', help="list of one's own, lines of: path label")
     add('--labels', help="class names for one's own lists, one a line")
     add('--out', default=DEFAULT_DIR, help='folder of all data sets; default: %(default)s')
-    add('--workers', type=int, default=os.cpu_count(), help='processes; default: %(default)s')
+    add('--workers', type=int, default=cores.allotted(), help='processes; default: cores it may use, %(default)s')
     add('--seconds', type=float, default=120, help='for one video, after which it is given up; default: %(default)g')
     add = parser.add_argument_group('how videos are stored').add_argument
     add('--form', help='original (the default), video (encoded again) or jpeg (frames)')

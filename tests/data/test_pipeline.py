@@ -9,12 +9,13 @@ import sys
 import textwrap
 import time
 
+import grain
 import numpy as np
 import pytest
 from data.test_workers import is_alive, wait_until
 from grain.python import SharedMemoryArray
 
-from dnr_jax.data import pipeline
+from dnr_jax.data import cores, pipeline
 from dnr_jax.data.pipeline import LoaderError, eval_batches, train_batches
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import DamagedRecord, open_split
@@ -257,6 +258,15 @@ def test_closed_batches_say_so(source):
 def test_numbers_out_of_range_are_refused_at_once(source, changes):
     with pytest.raises(ValueError, match=f'got.*{next(iter(changes))}='):
         train_batches(source, **TRAIN | changes)
+
+
+@pytest.mark.parametrize('allotted', [1, 3, 128])
+def test_threads_hold_few_batches_however_many_cores_there_are(allotted, monkeypatch):
+    monkeypatch.setattr(cores, 'allotted', lambda: allotted)
+    begun = []
+    with contextlib.closing(pipeline.Batches(grain.MapDataset.range(1000).map(begun.append), workers=0)):
+        time.sleep(1)
+        assert len(begun) == {1: 2, 3: 3, 128: 8}[allotted]
 
 
 @pytest.mark.parametrize(
