@@ -1,8 +1,7 @@
 """Videos in a bucket, looked at as if they lay on this disk: their names at once, their bytes when they are read.
 
 Readers of annotations look at many folders and files. So a tree of stand-ins is made for a folder of the bucket, by one
-listing: videos and images are empty files of their sizes, which take no room, and all else, such as annotations, is
-copied.
+listing: files of the sizes of those there, which take no room. Only what may be annotations, by its name, is copied.
 """
 
 import os
@@ -11,11 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
+from dnr_jax.data.annotations.reading import SUFFIXES
 from dnr_jax.data.ranges import AT_ONCE
 from dnr_jax.files import AnyPath, buckets, is_remote, listed, local_copy, scratch_folder
-
-STAND_INS = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 
 
 class Near:
@@ -62,11 +60,11 @@ def stand_in(folder: AnyPath, tree: Path) -> None:
     for name, size in listed(folder).items():
         file = tree / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        if file.suffix.lower() in STAND_INS:
+        if file.suffix in SUFFIXES:
+            copied.append(name)
+        else:
             file.touch()
             os.truncate(file, size)
-        else:
-            copied.append(name)
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(lambda name: buckets.download(folder / name, tree / name), copied))
 
@@ -79,7 +77,7 @@ def found_in(folder: AnyPath, find: Callable[[Path], list[Path]]) -> list[AnyPat
 
 @contextmanager
 def fetched(path: AnyPath) -> Iterator[Path]:
-    """A video, a file or a folder of images, on this disk for the block. FileNotFoundError if there is none."""
+    """A video, on this disk for the block: a file, or the images of a folder. FileNotFoundError if there is none."""
     if not is_remote(path):
         yield path
         return
@@ -90,5 +88,7 @@ def fetched(path: AnyPath) -> Iterator[Path]:
         return
     with scratch_folder() as folder, ThreadPoolExecutor(AT_ONCE) as threads:
         place = folder / path.name
-        list(threads.map(lambda name: buckets.download(path / name, place / name), names))
+        place.mkdir()
+        images = [name for name in names if '/' not in name and Path(name).suffix.lower() in IMAGE_SUFFIXES]
+        list(threads.map(lambda name: buckets.download(path / name, place / name), images))
         yield place

@@ -38,12 +38,15 @@ def prepared(source, out, *more):
 
 def test_a_tree_of_names_takes_no_bytes(bucket, source):
     put(source, 'gs://bucket/videos')
+    others = {name: bytes(number) for number, name in enumerate(('train.tar.gz', 'train/all.zip', 'train/all'), 1)}
+    OBJECTS.update({f'bucket/videos/{name}': data for name, data in others.items()})
     ASKED.clear()
     with Near() as near:
         tree = near.of(as_path('gs://bucket/videos'))
         assert sorted(path.name for path in clips(tree)) == ['a.mp4', 'b.mp4', 'broken.mp4', 'c.mp4', 'd.mp4']
         assert (tree / 'train/notes.txt').read_text() == 'a note'
         assert (tree / 'train/jump/a.mp4').stat().st_size == len(OBJECTS['bucket/videos/train/jump/a.mp4'])
+        assert {name: (tree / name).read_bytes() for name in others} == others
         assert near.far(tree / 'train') == as_path('gs://bucket/videos/train')
         assert near.told(f"no '{tree}/x'") == "no 'gs://bucket/videos/x'" and near.of(source) == source
     assert ASKED['get'] == 1 and not tree.exists()
@@ -52,6 +55,13 @@ def test_a_tree_of_names_takes_no_bytes(bucket, source):
     ]  # fmt: skip
     with pytest.raises(FileNotFoundError), fetched(as_path('gs://bucket/none.mp4')):
         pass
+
+
+def test_of_a_folder_of_frames_only_the_images_are_copied(bucket):
+    names = ('00001.jpg', '00002.JPG', 'frames.tar.gz', 'more/00001.jpg')
+    OBJECTS.update({f'bucket/video/{name}': name.encode() for name in names})
+    with fetched(bucket / 'video') as folder:
+        assert {file.name: file.read_text() for file in folder.iterdir()} == {name: name for name in names[:2]}
 
 
 def test_records_are_those_of_the_disk(bucket, source, tmp_path, capsys):

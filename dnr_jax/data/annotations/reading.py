@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+SUFFIXES = frozenset({'.csv', '.json', '.txt'})  # of annotation files; of a bucket no others are copied
+
 
 def find(folder: Path, names: Sequence[str], subfolders: Sequence[str]) -> Path | None:
     """The first file of one of these names in a folder or, failing that, in one of its `subfolders`."""
+    assert {Path(name).suffix for name in names} <= SUFFIXES, names
     places = (folder, *(folder / subfolder for subfolder in subfolders))
     return next((place / name for place in places for name in names if (place / name).is_file()), None)
 

@@ -4,9 +4,11 @@ import json
 import pickle
 
 import pytest
+from bucket import OBJECTS
 
 from dnr_jax.data.annotations import diving48, folders, hmdb51, jester, kinetics, listing, something, ucf101
 from dnr_jax.data.annotations.rows import REASONS
+from dnr_jax.data.far import Near
 
 NAMES_174 = [f'Doing something {number:03d}' for number in range(174)]
 
@@ -172,6 +174,17 @@ def test_every_row_is_kept_or_rejected(read, put, numbered):
     assert {entry.split for entry in (*annotated.rows, *annotated.rejected)} <= {'train', 'validation', 'test'}
     assert pickle.loads(pickle.dumps(annotated)) == annotated
     assert read(put({})) == annotated
+
+
+@pytest.mark.parametrize('read', READERS)
+def test_in_a_bucket_every_reader_finds_what_it_finds_on_a_disk(read, put, numbered, brief, bucket):
+    """Whatever files it opens, they are among those that are copied."""
+    files, _ = READERS[read](numbered)
+    OBJECTS.update({f'bucket/source/{name}': content.encode() for name, content in files.items()})
+    source = put(files)
+    with Near() as near:
+        tree = near.of(bucket / 'source')
+        assert brief(read(tree), tree) == brief(read(source), source)
 
 
 def test_every_reason_occurs(put, numbered):
