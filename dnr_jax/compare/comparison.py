@@ -35,6 +35,8 @@ TOLD = 5  # classes told of on either side
 DRAWN = 20  # classes drawn on either side, where there are more than twice as many
 GAIN, LOSS = figures.COLOURS[:2]
 
+Names = Sequence[str] | np.ndarray
+
 
 class Comparison(NamedTuple):
     """Two models on the videos that both have scored and whose label is known."""
@@ -64,11 +66,7 @@ class ClassDifference(NamedTuple):
 
 def match(a: Stored, b: Stored) -> Comparison:
     """The videos in both, by id; ValueError if classes or labels differ, or if there is no such video with a label."""
-    if not np.array_equal(a.label_names, b.label_names):
-        raise ValueError(
-            f'Models of the same classes, in the same order, are compared: A has {listed(a.label_names)}, B has '
-            f'{listed(b.label_names)}.'
-        )
+    expect_same_classes('A', a.label_names, 'B', b.label_names)
     ids, of_a, of_b = np.intersect1d(a.ids, b.ids, assume_unique=True, return_indices=True)
     labels, others = a.labels[of_a], b.labels[of_b]
     if (labels != others).any():
@@ -94,7 +92,16 @@ def match(a: Stored, b: Stored) -> Comparison:
     )
 
 
-def listed(names: np.ndarray) -> str:
+def expect_same_classes(a: str, names_of_a: Names, b: str, names_of_b: Names) -> None:
+    """Raises ValueError unless the models A and B, as they are called, have the same classes in the same order."""
+    if not np.array_equal(names_of_a, names_of_b):
+        raise ValueError(
+            f'Models of the same classes, in the same order, are compared: {a} has {listed(names_of_a)}, {b} has '
+            f'{listed(names_of_b)}.'
+        )
+
+
+def listed(names: Names) -> str:
     """How many there are, and the first of them."""
     return f'{len(names):,} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
 

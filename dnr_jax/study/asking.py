@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data.source import VideoSource
+from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
 from dnr_jax.runs.trained_model import Trained
 from dnr_jax.study import clips
@@ -50,7 +51,8 @@ class Asked(NamedTuple):
 class Study(NamedTuple):
     """One network with relays, ready to be asked."""
 
-    found: Trained
+    found: Trained  # as eval.py would score it
+    stored: Trained  # as its checkpoint has it
     source: VideoSource
     relays: list[Relay]
     mesh: parallel.Mesh
@@ -70,10 +72,11 @@ def begin(asked: Asked) -> Study:
     if len(asked.workdirs) != 1:
         raise ValueError(f'Expected one --workdir, got {len(asked.workdirs)}; several are for order.')
     mesh = parallel.make_mesh()
-    found, source = asked.load(asked.workdirs[0], mesh)
+    stored, source = asked.load(asked.workdirs[0], mesh)
+    found = as_scored(stored, mesh)
     size = found.config.test.size
     relays = find_relays(found.model, found.variables, (1, found.config.clip.frames, size, size, 3))
-    return Study(found, source, relays, mesh, about(asked.workdirs[0], found, source))
+    return Study(found, stored, source, relays, mesh, about(asked.workdirs[0], found, source))
 
 
 def about(workdir: str, found: Trained, source: VideoSource) -> dict[str, Any]:

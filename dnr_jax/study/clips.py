@@ -18,7 +18,7 @@ from dnr_jax import parallel
 from dnr_jax.command.bars import bar
 from dnr_jax.data.source import Part, VideoSource, open_split
 from dnr_jax.evaluation.batches import centre_views
-from dnr_jax.evaluation.checkpoint_score import as_scored, of_classes
+from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.files import AnyPath
 from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.registry import choose
@@ -37,7 +37,7 @@ class Clips(NamedTuple):
 def load(
     workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh
 ) -> tuple[Trained, VideoSource]:
-    """The network as eval.py would score it, and the test split.
+    """The network as its checkpoint has it, see `as_scored`, and the test split.
 
     Args:
       which, adapt: see `trained_model.load`.
@@ -48,7 +48,7 @@ def load(
     source = of_classes(
         open_split(config.data.name, config.data.dir, config.test.split, config.data.cache), found.label_names
     )
-    return as_scored(found, mesh), source
+    return found, source
 
 
 def draw(source: VideoSource, config: ConfigDict, most: int) -> Clips:

@@ -21,8 +21,10 @@ import jax
 import numpy as np
 
 from dnr_jax import parallel
+from dnr_jax.compare.comparison import expect_same_classes
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import metrics
+from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.files import AnyPath, as_path
 from dnr_jax.registry import choose
 from dnr_jax.runs import trained_model
@@ -240,7 +242,7 @@ def distill(asked: Asked) -> str:
 
     of_clips = study.over_clips(handed_out)(found.variables, several.clip, 'what relays hand out')
     means = jax.tree.map(lambda of: of.mean(axis=0), of_clips)
-    words, variables = distillation.as_clock(found, study.relays, means)
+    words, variables = distillation.as_clock(study.stored, study.relays, means)
     stored = config.to_dict()
     stored['model']['norms'] = ','.join(words)
     about = {'config': stored, 'label_names': found.label_names, 'fingerprints': found.fingerprints}
@@ -257,7 +259,8 @@ def see_order(asked: Asked) -> str:
     mesh = parallel.make_mesh()
     loaded = [asked.load(workdir, mesh) for workdir in asked.workdirs]
     label_names, first = loaded[0][0].label_names, loaded[0][1]
-    for workdir, (_, source) in zip(asked.workdirs, loaded, strict=True):
+    for workdir, (found, source) in zip(asked.workdirs, loaded, strict=True):
+        expect_same_classes(asked.workdirs[0], label_names, workdir, found.label_names)
         if (source.fingerprint, source.split) != (first.fingerprint, first.split):
             raise ValueError(
                 f'Networks are asked about the same videos: expected those of {first.name}, got {source.name} for '
@@ -266,7 +269,8 @@ def see_order(asked: Asked) -> str:
     names = [as_path(workdir).name for workdir in asked.workdirs]
     names = names if len(set(names)) == len(names) else asked.workdirs
     networks, orders = [], {}
-    for name, workdir, (found, source) in zip(names, asked.workdirs, loaded, strict=True):
+    scored = [as_scored(found, mesh) for found, _ in loaded]
+    for name, workdir, found, (_, source) in zip(names, asked.workdirs, scored, loaded, strict=True):
         several = clips.draw(source, found.config, asked.clips)
         predict = clips.over_clips(partial(plain_logits, found.model), found.config, mesh)
         logits = predict(found.variables, several.clip, name)

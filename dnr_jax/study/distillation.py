@@ -15,33 +15,37 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dnr_jax.norms.words import NORMS
-from dnr_jax.runs.trained_model import Trained
+from dnr_jax.runs.trained_model import Trained, clip_of, shapes_of
 from dnr_jax.study.ablation import Means
 from dnr_jax.study.tracing import FRAMES, Relay
 
 CLOCK = 'hopwise'
 
 
-def as_clock(found: Trained, relays: list[Relay], means: Mapping[str, Means]) -> tuple[list[str], dict[str, Any]]:
+def as_clock(stored: Trained, relays: list[Relay], means: Mapping[str, Means]) -> tuple[list[str], dict[str, Any]]:
     """Norms and variables of the network as a clock; ValueError where it has no relay along frames to be frozen.
 
-    `means` are of every relayed layer, [G C].
+    `stored` is as its checkpoint has it: statistics that scores are taken with are no part of a clock, which is scored
+    by its own. `means` are of every relayed layer, [G C].
     """
-    layers = [layer for relay in relays if relay.over == FRAMES for layer in relay.layers]
-    words = [CLOCK if is_relay_along_frames(word) else word for word in found.model.norms]
+    words = [CLOCK if is_relay_along_frames(word) else word for word in stored.model.norms]
     if CLOCK not in words:
         raise ValueError(
             f"Expected a network with 'cross_temporal' norms, whose relays can become a clock, got "
-            f'{", ".join(found.model.norms)}.'
+            f'{", ".join(stored.model.norms)}.'
         )
-    params = flatten_dict(found.variables['params'], sep='/')
-    kept = {path: of for path, of in params.items() if not path.startswith(tuple(f'{of}/transform/' for of in layers))}
+    shapes = shapes_of(stored.model.clone(norms=tuple(words)), clip_of(stored.config))
+    wanted = flatten_dict(shapes['params'], sep='/')
+    along_frames = [layer for relay in relays if relay.over == FRAMES for layer in relay.layers]
+    layers = [layer for layer in along_frames if f'{layer}/transform/scale' in wanted]
+    kept = {path: of for path, of in flatten_dict(stored.variables['params'], sep='/').items() if path in wanted}
     learned = {
         f'{layer}/transform/{name}': np.asarray(of, np.float32)
         for layer in layers
         for name, of in means[layer]._asdict().items()
     }
-    return words, {**found.variables, 'params': unflatten_dict(kept | learned, sep='/')}
+    assert wanted.keys() == kept.keys() | learned.keys()
+    return words, {**stored.variables, 'params': unflatten_dict(kept | learned, sep='/')}
 
 
 def is_relay_along_frames(word: str) -> bool:

@@ -122,6 +122,18 @@ def test_order_is_seen_by_a_relay_along_frames_and_by_no_batch_norm(ask):
     assert text.splitlines()[0].split() == ['dnr', 'batch'] and is_picture(asked.folder / 'order.png')
 
 
+@pytest.mark.parametrize('label_names', [LABEL_NAMES[::-1], LABEL_NAMES[:7]])
+def test_order_of_other_classes_is_refused(ask, tiny_dir, tmp_path, save_untrained, label_names):
+    """A class is a number to a network: told by the names of the first, those of the second would be wrong."""
+    asked = ask('dnr', out=str(tmp_path / 'never'))
+    other = tmp_path / 'other'
+    save_untrained(other, make_config('dnr', tiny_dir), classes=len(label_names), label_names=label_names)
+    first = asked.workdirs[0]
+    with pytest.raises(ValueError, match=rf'the same order.*: {first} has 8 \(.*, {other} has {len(label_names)} \('):
+        commands.see_order(asked._replace(workdirs=(first, str(other))))
+    assert not (tmp_path / 'never').exists()
+
+
 def test_mistakes(ask, tmp_path):
     out = {'out': str(tmp_path / 'never')}
     for question, asked, words in [
@@ -176,6 +188,37 @@ def test_a_distilled_network_says_what_the_ablated_one_does(ask, tmp_path):
     logits = clock.model.apply(clock.variables, pixels, train=False)
     np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-4)
     assert abs(logits - found.model.apply(found.variables, pixels, train=False)).max() > 1e-3
+
+
+def test_a_clock_of_a_network_scored_by_sets_has_the_statistics_of_its_checkpoint(ask, tmp_path):
+    """Those that scores are taken with are of other names, and make a work folder that nothing can load."""
+
+    def adapt(config):
+        config.run.update({'precise_batches': 1, 'self_inclusive': 2})
+        return config
+
+    asked = ask('dnr', out=str(tmp_path / 'out'))._replace(adapt=adapt)
+    commands.distill(asked)
+    mesh = parallel.make_mesh()
+    stored = trained_model.load(asked.workdirs[0], 'last', adapt, mesh)
+    clock = trained_model.load(tmp_path / 'out/clock', 'last', lambda config: config, mesh)
+    jax.tree.map(np.testing.assert_array_equal, stored.variables['batch_stats'], clock.variables['batch_stats'])
+    assert clock.config.run.self_inclusive == 2  # by which it is scored as its network was
+
+
+@pytest.mark.parametrize('other', ['cross_temporal_residual', 'cross_temporal_whole'])
+def test_relays_along_frames_that_become_no_clock_stay_as_they_are(ask, tmp_path, other):
+    asked = ask(f'{other},cross_temporal', out=str(tmp_path / 'out'))
+    commands.distill(asked)
+    mesh = parallel.make_mesh()
+    stored, clock = (
+        trained_model.load(workdir, 'last', asked.adapt, mesh)
+        for workdir in (asked.workdirs[0], tmp_path / 'out/clock')
+    )
+    assert clock.model.norms == (other, 'hopwise')
+    of_stored, of_clock = (of.variables['params']['stage1']['block1'] for of in (stored, clock))
+    jax.tree.map(np.testing.assert_array_equal, of_stored['norm1'], of_clock['norm1'])
+    assert 'relay' in of_stored['norm2']['transform'] and set(of_clock['norm2']['transform']) == {'scale', 'shift'}
 
 
 def test_a_network_without_a_relay_along_frames_is_not_distilled(ask, tmp_path):
