@@ -37,7 +37,6 @@ from dnr_jax.runs.state import create_state
 from dnr_jax.statistics_report import drift
 from dnr_jax.training import optimizers, train_step
 from dnr_jax.training.setup import with_frozen_statistics
-from dnr_jax.training.train_step import clips_per_statistic
 
 PRECISE_BATCHES = 16
 LOSSES_TOLD = 12  # means over as many parts of the training
@@ -164,7 +163,8 @@ class Trainer:
         if not variables['batch_stats']:  # every clip is standardized alone, in evaluation as in training
             return told({'running': evaluated({})})
         if not hasattr(self, 'observe'):
-            counting = precise_statistics.counting(self.model, clips_per_statistic(self.config, self.mesh))
+            of_set = precise_statistics.clips_per_statistic(self.config, self.mesh)
+            counting = precise_statistics.counting(self.model, of_set)
             self.observe, self.observe_sets = (
                 precise_statistics.compile_observe(model, variables, self.pixels, self.mesh)
                 for model in (self.model, counting)

@@ -30,9 +30,10 @@ def make_config(norms, data_dir):
     return config
 
 
-def save(workdir, config, variables, label_names=LABEL_NAMES, metrics=None):
+def save(workdir, config, variables, label_names=LABEL_NAMES, metrics=None, **about):
     """A work folder with one checkpoint, of step 7."""
-    zero, about = jnp.int32(0), {'config': config.to_dict(), 'label_names': label_names, 'fingerprints': {}}
+    zero = jnp.int32(0)
+    about = {'config': config.to_dict(), 'label_names': label_names, 'fingerprints': {}} | about
     state = TrainState(step=jnp.int32(7), average={}, opt_state={}, skipped=zero, damaged=zero, **variables)
     with checkpoints.Checkpoints(workdir / 'checkpoints', keep=2) as saved:
         saved.save(state, about | {'unreported': []}, metrics)

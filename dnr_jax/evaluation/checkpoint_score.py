@@ -96,7 +96,7 @@ def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_mode
     Raises ValueError if the videos to take them of are not those that the model was trained on.
     """
     config, variables = found.config, found.variables
-    expect_sets(config, mesh)
+    expect_sets(config)
     if not config.run.precise_batches:
         return found
     train = open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache)

@@ -27,7 +27,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.models.pixels import normalize_pixels
-from dnr_jax.norms.statistics import BatchStatistics
+from dnr_jax.norms.statistics import BatchStatistics, clips_of_scope
 from dnr_jax.norms.words import renormalized
 from dnr_jax.parallel import Batch
 
@@ -98,12 +98,18 @@ def of_whole_batches(model: nn.Module) -> nn.Module:
     return model.clone(norm=partial(model.norm, statistics_scope='global'))
 
 
+def of_sets(model: nn.Module, clips: int) -> nn.Module:
+    """The model with statistics of sets of so many clips, in the order of a batch, on any number of devices."""
+    return model.clone(norm=partial(model.norm, statistics_scope=f'global/{clips}'))
+
+
 def counting(model: nn.Module, clips: int) -> nn.Module:
     """The model whose evaluation counts each clip into a set of so many, as its training, hop by hop.
 
-    It takes statistics that such a model was observed with; see `norms.set_statistics`.
+    It takes statistics that such a model was observed with; see `norms.set_statistics`. These are averages over single
+    clips, of features that the norms before have standardized by sets: so they are observed in sets as well.
     """
-    changes = {'statistics_scope': str(clips), 'running_per_hop': True, 'counted_into': clips}
+    model, changes = of_sets(model, clips), {'running_per_hop': True, 'counted_into': clips}
     return model.clone(norm=partial(model.norm, **changes))
 
 
@@ -117,19 +123,38 @@ def observed_model(model: nn.Module, clips: int) -> nn.Module:
     return counting(model, clips) if clips else of_whole_batches(model)
 
 
-def expect_sets(config: ConfigDict, mesh: parallel.Mesh) -> None:
-    """Raises ValueError if clips are to be counted into sets that training has not, or without precise statistics."""
-    clips, on_device = config.run.self_inclusive, config.train.batch_size // mesh.size
+def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
+    """How many clips share batch statistics in a training on the devices of `mesh`.
+
+    ValueError if devices or micro-batches cannot be divided like that.
+    """
+    on_device = config.train.batch_size // mesh.size
+    parts = config.train.micro_batches
+    if on_device % parts:
+        raise ValueError(
+            f'config.train.micro_batches divides the {on_device} clips of a device: expected a divisor, got {parts}.'
+        )
+    scope = config.model.norm.statistics_scope
+    clips = clips_of_scope(scope, on_device // parts)
+    return clips * mesh.size if scope == 'global' else clips
+
+
+def expect_sets(config: ConfigDict) -> None:
+    """Raises ValueError if clips are to be counted into sets that no training has, or without precise statistics.
+
+    The devices that score need not be those that have trained: sets may lie on several of them.
+    """
+    clips = config.run.self_inclusive
     if clips and (words := renormalized(config.model.norms)):
         raise ValueError(
             'config.run.self_inclusive counts a clip into the set that training standardized it by: expected 0 for '
             f"the norm '{words[0]}', which training standardizes by running averages as evaluation does, got {clips}; "
             'leave it out.'
         )
-    if clips and on_device % clips:
+    if clips and config.train.batch_size % clips:
         raise ValueError(
             'config.run.self_inclusive is the clips that share statistics in training: expected a number that divides '
-            f'the {on_device} of a device, got {clips}.'
+            f'config.train.batch_size = {config.train.batch_size}, got {clips}.'
         )
     if clips and not config.run.precise_batches:
         raise ValueError(

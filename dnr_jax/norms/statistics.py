@@ -62,7 +62,8 @@ class BatchStatistics(nn.Module):
 
     Attributes:
       statistics_scope: the clips of one set: those of this 'device' (the method), of all devices ('global'), or a
-        number of clips ('2'), by which the clips of this device are divided in their order.
+        number of clips ('2'), by which the clips of this device are divided in their order. Where statistics are
+        observed, 'global/2' divides those of all devices, so that a set may lie on several.
       momentum: m, the share of the old running value kept at each update (PyTorch's `momentum` is 1 - m).
       running_per_hop: whether every group has its own running pair, [G C], instead of one for all, [C].
       frozen: a regular expression; where it is found in the path of this module ('stage1/block1/norm1'), training
@@ -108,17 +109,28 @@ class BatchStatistics(nn.Module):
         clips = len(per_clip)
         if self.statistics_scope == 'global':
             return lax.pmean(per_clip.mean(axis=0, keepdims=True), CLIPS_AXIS)
+        if size := set_over_devices(self.statistics_scope):  # then one row for each clip, that of its set
+            everywhere = lax.all_gather(per_clip, CLIPS_AXIS, tiled=True)
+            of_sets = everywhere.reshape(-1, size, *per_clip.shape[1:]).mean(axis=1)
+            start = lax.axis_index(CLIPS_AXIS) * clips
+            return lax.dynamic_slice_in_dim(jnp.repeat(of_sets, size, axis=0), start, clips)
         return per_clip.reshape(-1, clips_of_scope(self.statistics_scope, clips), *per_clip.shape[1:]).mean(axis=1)
 
     def clips_per_set(self, clips: int) -> int:
         if self.statistics_scope == 'global':
             return clips * lax.axis_size(CLIPS_AXIS)
-        return clips_of_scope(self.statistics_scope, clips)
+        return set_over_devices(self.statistics_scope) or clips_of_scope(self.statistics_scope, clips)
 
     def relax(self, running: Float[Array, '*pairs C'], per_group: Float[Array, 'G C']) -> Float[Array, '*pairs C']:
         for value in per_group if running.ndim == 1 else [per_group]:
             running = self.momentum * running + (1 - self.momentum) * value
         return running
+
+
+def set_over_devices(scope: str) -> int:
+    """Clips of a set that may lie on several devices; 0 for any other scope."""
+    whole, _, clips = scope.partition('/')
+    return int(clips) if whole == 'global' and clips.isdigit() else 0
 
 
 def clips_of_scope(scope: str, clips: int) -> int:

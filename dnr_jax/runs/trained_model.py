@@ -32,6 +32,7 @@ class Trained(NamedTuple):
     fingerprints: dict[str, str]  # of the videos of every split that the training read, see `VideoSource`
     step: int
     changes: Mapping[str, Any] = MappingProxyType({})  # keys of the config that this use has changed, as they are now
+    clips_per_statistic: int | None = None  # in training; None where the checkpoint does not say
 
 
 def load(workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], ConfigDict], mesh: parallel.Mesh) -> Trained:
@@ -57,7 +58,8 @@ def load(workdir: str | AnyPath, which: str, adapt: Callable[[ConfigDict], Confi
     about = found.about
     before, now = (flatten_dict(of, sep='.') for of in (about['config'], config.to_dict()))
     changes = {key: value for key, value in now.items() if value != before[key]}
-    return Trained(model, variables, config, tuple(about['label_names']), about['fingerprints'], found.step, changes)
+    names, prints, of_set = tuple(about['label_names']), about['fingerprints'], about.get('clips_per_statistic')
+    return Trained(model, variables, config, names, prints, found.step, changes, of_set)
 
 
 def save(variables: Mapping[str, Any], about: Mapping[str, Any], workdir: AnyPath) -> None:

@@ -1,8 +1,8 @@
 """Says why evaluation falls behind training mode: python -m dnr_jax.statistics_report --workdir=runs/dnr
 
-The same validation clips are scored by the statistics of their own batch, as in training, by the running averages, as
-in evaluation, and by precise statistics in place of these. Where the three differ, a table of layers says which ones
-have drifted, and a line what to do about it.
+The same validation clips are scored by the statistics of sets of them, as many as shared statistics in training, by the
+running averages, as in evaluation, and by precise statistics in place of these. Where the three differ, a table of
+layers says which ones have drifted, and a line what to do about it.
 """
 
 from functools import partial

@@ -2,8 +2,9 @@
 
 python -m dnr_jax.statistics_report --workdir=runs/dnr
 
-The same clips of the validation split are scored by the statistics of their batch, by the running averages, and by
-precise statistics in place of these; drift and spread of every layer (see `drift`) say where they part.
+The same clips of the validation split are scored by statistics of sets of them, as large as in training, by the running
+averages, and by precise statistics in place of these. Drift and spread of every layer (see `drift`) say where they
+part.
 """
 
 import json
@@ -24,19 +25,21 @@ from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import AnyPath, as_path, expect_writable, make_folder, written_whole
-from dnr_jax.norms.statistics import clips_of_scope
 from dnr_jax.norms.words import renormalized
 from dnr_jax.runs import trained_model
 from dnr_jax.statistics_report import drift
 from dnr_jax.statistics_report.drift import Layer
 
 WAYS = {
-    'training': 'training mode, statistics of the batch',
+    'training': 'training mode, statistics of sets of clips',
     'running': 'evaluation, running statistics',
     'precise': 'evaluation, precise statistics',
     'precise_per_hop': 'evaluation, precise statistics of every hop',
     'self_inclusive': 'evaluation, each clip counted into its set',
 }
+ASSUMED = (
+    'The checkpoint does not say how many clips shared statistics: as in a training on these devices, it is assumed.'
+)
 NOTABLE = 0.02  # of the clips; smaller differences in top-1 are not interpreted
 WORST = 12  # layers in the table; report.json has all
 
@@ -61,15 +64,19 @@ def report(
     mesh = parallel.make_mesh()
     found = trained_model.load(workdir, which, adapt, mesh)
     config = found.config
-    observing = precise_statistics.compile_observe(found.model, found.variables, config.pixels.to_dict(), mesh)
+    of_set = found.clips_per_statistic or precise_statistics.clips_per_statistic(config, mesh)
+    of_sets = precise_statistics.of_sets(found.model, of_set)
+    observing = precise_statistics.compile_observe(of_sets, found.variables, config.pixels.to_dict(), mesh)
     clips, labels = read(config, found.label_names, wanted, mesh)
-    top1, per_group = score(found, observing, clips, labels, mesh)
+    top1, per_group = score(found, of_set, observing, clips, labels, mesh)
     layers = drift.compare(*jax.device_get((found.variables['batch_stats'], per_group)), config.model.norm.epsilon)
     results = {
         'data': f'{config.data.name} {config.validation.split}',
         'step': found.step,
         'clips': len(labels),
         'batch_size': len(clips[0]),
+        'clips_per_statistic': of_set,
+        'clips_per_statistic_stored': found.clips_per_statistic is not None,
         'devices': parallel.describe(mesh),
         'top1': top1,
         'diagnosis': diagnose(top1, layers),
@@ -116,9 +123,17 @@ def read(
 
 
 def score(
-    found: trained_model.Trained, observing: Callable, clips: list[np.ndarray], labels: np.ndarray, mesh: parallel.Mesh
+    found: trained_model.Trained,
+    of_set: int,
+    observing: Callable,
+    clips: list[np.ndarray],
+    labels: np.ndarray,
+    mesh: parallel.Mesh,
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Top-1 by every one of WAYS that differs for this model, and the precise statistics of every hop, [G C]."""
+    """Top-1 by every one of WAYS that differs for this model, and the precise statistics of every hop, [G C].
+
+    `of_set` are the clips that share statistics in training, `observing` the step that observes such sets.
+    """
     config, running = found.config, found.variables['batch_stats']
 
     def over_batches(way, step, batch_stats, batches):
@@ -143,7 +158,6 @@ def score(
         statistics['precise_per_hop'] = per_group
     predict = dict.fromkeys(WAYS, make_predict(config, found.model, mesh, config.validation.views_at_once))
     if not renormalized(config.model.norms):
-        of_set = clips_of_scope(config.model.norm.statistics_scope, len(clips[0]) // mesh.size)
         counting = precise_statistics.counting(found.model, of_set)
         observing_sets = precise_statistics.compile_observe(counting, found.variables, config.pixels.to_dict(), mesh)
         statistics['self_inclusive'] = observed('statistics of sets', observing_sets)[1]
@@ -194,7 +208,8 @@ def to_text(results: Mapping[str, Any]) -> str:
 
     return '\n'.join([
         f'{results["data"]}, step {results["step"]}: {results["clips"]} clips in batches of {results["batch_size"]}, '
-        f'{results["devices"]}',
+        f'{results["clips_per_statistic"]} per statistic, {results["devices"]}',
+        *([] if results['clips_per_statistic_stored'] else [ASSUMED]),
         '',
         *(f'top-1 {top1:6.1%}  {WAYS[way]}' for way, top1 in results['top1'].items()),
         '',

@@ -33,6 +33,8 @@ from dnr_jax.study import ablation, clips, distillation, memory, motion, order, 
 from dnr_jax.study.asking import Asked, Study, about, begin, save_arrays, save_json, sentence, told
 from dnr_jax.study.tracing import FRAMES, LAYERS, Relay
 
+ABOUT = 'label_names', 'fingerprints', 'clips_per_statistic'  # of a network, that its clock has as well
+
 
 def trace(asked: Asked) -> str:
     """Arrays of trace.npz, G frame groups, C channels, for every relayed LAYER such as 'stage1/block1/norm2':
@@ -245,7 +247,7 @@ def distill(asked: Asked) -> str:
     words, variables = distillation.as_clock(study.stored, study.relays, means)
     stored = config.to_dict()
     stored['model']['norms'] = ','.join(words)
-    about = {'config': stored, 'label_names': found.label_names, 'fingerprints': found.fingerprints}
+    about = {'config': stored, **{of: getattr(found, of) for of in ABOUT}}
     out = asked.folder / 'clock'
     trained_model.save(variables, about, out)
     return (

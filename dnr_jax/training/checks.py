@@ -26,7 +26,7 @@ def expect_sound(config: ConfigDict, mesh: parallel.Mesh) -> None:
     parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
     for section in SCORED:
         multi_view.expect(config[section], section)
-    precise_statistics.expect_sets(config, mesh)
+    precise_statistics.expect_sets(config)
 
 
 def expect_videos(config: ConfigDict, train: VideoSource) -> None:

@@ -16,8 +16,8 @@ from dnr_jax import parallel
 from dnr_jax.data import inventory
 from dnr_jax.data.source import find_folder, open_split
 from dnr_jax.evaluation.batches import steps_per_epoch
+from dnr_jax.evaluation.precise_statistics import clips_per_statistic
 from dnr_jax.runs import config_ranges
-from dnr_jax.training.train_step import clips_per_statistic
 
 HELD_BACK = 20  # percent of the training videos, to validate on where no split is there for it
 STEPS, EPOCHS = 480, 30  # of a training, at least

@@ -221,6 +221,7 @@ class Training:
                 'config': self._config.to_dict(),
                 'label_names': self._setup.train.label_names,
                 'fingerprints': self._setup.fingerprints,
+                'clips_per_statistic': self._setup.clips_per_statistic,
                 'unreported': self._progress.unreported,
                 'last_step': self._setup.total_steps,
             }

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from dnr_jax import models, parallel
 from dnr_jax.data.source import open_split
 from dnr_jax.evaluation import batches
-from dnr_jax.evaluation.precise_statistics import make_observe
+from dnr_jax.evaluation.precise_statistics import clips_per_statistic, make_observe
 from dnr_jax.evaluation.scoring import make_predicts
 from dnr_jax.runs.state import create_state
 from dnr_jax.training import checks, losses, optimizers, train_step
@@ -66,7 +66,7 @@ def assemble(
         observe=make_observe(config, model, variables, mesh),
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
-        clips_per_statistic=train_step.clips_per_statistic(config, mesh),
+        clips_per_statistic=clips_per_statistic(config, mesh),
     )  # fmt: skip
     checks.expect_fitting(config, parts)
     return parts

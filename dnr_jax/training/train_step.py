@@ -18,7 +18,6 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.evaluation import metrics
 from dnr_jax.models.pixels import normalize_pixels
-from dnr_jax.norms.statistics import clips_of_scope
 from dnr_jax.parallel import CLIPS_AXIS, Batch
 from dnr_jax.runs.state import TrainState
 from dnr_jax.training.losses import one_hot_targets, soft_cross_entropy
@@ -160,16 +159,3 @@ def make_train_step(
         seed=config.seed,
     )
     return parallel.compile_train_step(step, mesh)
-
-
-def clips_per_statistic(config: ConfigDict, mesh: parallel.Mesh) -> int:
-    """How many clips share batch statistics; ValueError if devices or micro-batches cannot be divided like that."""
-    on_device = config.train.batch_size // mesh.size
-    parts = config.train.micro_batches
-    if on_device % parts:
-        raise ValueError(
-            f'config.train.micro_batches divides the {on_device} clips of a device: expected a divisor, got {parts}.'
-        )
-    scope = config.model.norm.statistics_scope
-    clips = clips_of_scope(scope, on_device // parts)
-    return clips * mesh.size if scope == 'global' else clips

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from configs import base
 from dnr_jax import models, parallel
@@ -135,6 +135,48 @@ def test_observed_logits_are_those_of_training_without_dropout(variables, batche
     apply = jax.jit(partial(model.clone(dropout=0.0).apply, train=True, mutable=['batch_stats']))
     expected, _ = apply(variables, clip)
     np.testing.assert_allclose(logits[:2], expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('clips', [2, 6])
+def test_sets_are_those_of_training_on_any_number_of_devices(variables, clips):
+    """Also where no device has a whole set: 3 clips of 6 on each, in sets of 2 or 6."""
+    rng = np.random.default_rng(1)
+    brightness = rng.integers(1, 150, (6, 1, 1, 1, 1))
+    batch = {'clip': (rng.integers(0, 100, (6, *SHAPE[1:])) + brightness).astype(np.uint8)}
+    counting, found = precise_statistics.counting(tiny_resnet(False), clips), []
+    for devices in (1, 2):
+        mesh = parallel.make_mesh(jax.devices()[:devices])
+        observing = precise_statistics.compile_observe(counting, variables, PIXELS, mesh)
+        logits, of_devices = observing(variables, parallel.place(batch, mesh))
+        found.append((logits, precise_statistics.average([jax.device_get(of_devices)])))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), *found)
+    pixels = normalize_pixels(jnp.asarray(batch['clip']), **PIXELS)
+    train = jax.jit(partial(tiny_resnet(True).clone(dropout=0.0).apply, train=True, mutable=['batch_stats']))
+    zero = jax.tree.map(lambda of: jnp.zeros_like(squeeze(of)), without_sets(found[0][1]))
+    of_sets = [train({**variables, 'batch_stats': zero}, part) for part in jnp.split(pixels, 6 // clips)]
+    np.testing.assert_allclose(found[1][0], np.concatenate([of[0] for of in of_sets]), rtol=1e-4, atol=1e-4)
+    expected = jax.tree.map(lambda *of: np.mean(of, axis=0), *(of[1]['batch_stats'] for of in of_sets))
+    weight = 1 - norm_settings(True)['momentum']
+    for path, of in flatten_dict(expected, sep='/').items():
+        value = squeeze(flatten_dict(found[1][1], sep='/')[path])
+        np.testing.assert_allclose(value, of / weight, rtol=2e-4, atol=1e-5)
+
+
+def without_sets(statistics):
+    """What every training keeps of them."""
+    kept = {path: of for path, of in flatten_dict(statistics).items() if path[-1] in ('mean', 'var')}
+    return unflatten_dict(kept)
+
+
+def test_sets_may_be_of_any_size_that_divides_the_batch():
+    """A stored config is scored on machines of other devices than it was trained on."""
+    config = base.get_config('resnet18,dnr')
+    config.train.batch_size, config.run.precise_batches = 16, 1
+    for config.run.self_inclusive in (2, 8, 16):
+        precise_statistics.expect_sets(config)
+    config.run.self_inclusive = 3
+    with pytest.raises(ValueError, match='divides config.train.batch_size = 16, got 3'):
+        precise_statistics.expect_sets(config)
 
 
 def test_mistakes(variables):

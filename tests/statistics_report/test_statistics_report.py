@@ -2,7 +2,9 @@
 
 import json
 import re
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import untrained
 from dnr_jax import parallel
 from dnr_jax.data.builders.shapes import LABEL_NAMES
 from dnr_jax.evaluation import precise_statistics
+from dnr_jax.models.pixels import normalize_pixels
 from dnr_jax.statistics_report import drift, report
 
 pytestmark = pytest.mark.usefixtures('resnet2')
@@ -81,6 +84,24 @@ def test_every_way_is_scored_by_its_statistics(stale, tmp_path, monkeypatch):
     assert per_hop.shape == (2, 4) and np.ptp(per_hop, axis=0).min() > 0
     np.testing.assert_allclose(of_precise, per_hop.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(of_sets, per_hop, rtol=1e-5)
+
+
+@pytest.mark.parametrize('stored', [4, 16, None])
+def test_training_mode_is_by_sets_as_large_as_in_training(stale, tmp_path, monkeypatch, save_untrained, stored):
+    """Whatever devices the report is made on: here two of 8 clips each, by which an older checkpoint is taken."""
+    _, config, model, variables, _ = stale
+    save_untrained(tmp_path, config, variables=variables, **{'clips_per_statistic': stored} if stored else {})
+    heard, scored = [], report.metrics.top1
+    monkeypatch.setattr(report.metrics, 'top1', lambda logits, labels: heard.append(logits) or scored(logits, labels))
+    found = run(tmp_path, wanted=1)
+    in_training = heard[-1]
+    clips, _ = report.read(config, LABEL_NAMES, 1, parallel.make_mesh())
+    pixels = normalize_pixels(jnp.asarray(clips[0][:, 0]), **config.pixels)
+    train = jax.jit(partial(model.clone(dropout=0.0).apply, train=True, mutable=['batch_stats']))
+    expected = [train(variables, part)[0] for part in jnp.split(pixels, 16 // (stored or 8))]
+    np.testing.assert_allclose(in_training, np.concatenate(expected), rtol=1e-3, atol=1e-3)
+    assert found['clips_per_statistic'] == (stored or 8)
+    assert (report.ASSUMED in report.to_text(found)) == (stored is None)
 
 
 def test_a_running_pair_for_every_hop(tiny_dir, tmp_path, save_untrained):

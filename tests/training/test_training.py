@@ -71,6 +71,11 @@ def test_lines(finished):
     assert list((finished[0] / 'tensorboard').iterdir())
 
 
+def test_a_checkpoint_says_how_many_clips_shared_statistics(finished):
+    found = trained_model.load(finished[0], 'last', lambda config: config, parallel.make_mesh())
+    assert found.clips_per_statistic == found.config.train.batch_size // 2
+
+
 def test_evaluation_gives_the_number_training_ended_with(finished, tmp_path):
     workdir, results = finished
     again = evaluate_checkpoint(workdir, 'last', lambda config: config, tmp_path / 'again')
@@ -444,7 +449,7 @@ def precise_statistics_of_none(config):
         (lambda config: config.test.update({'size': 37}), 'config.test.size.*1 to 36, got 37'),
         (one_clip_to_mix, 'expected 2 or more, got 1.*config.train.batch_size'),
         (precise_statistics_of_none, 'Expected a model with running statistics'),
-        (sets_of_three, 'self_inclusive.*divides the 16 of a device, got 3'),
+        (sets_of_three, 'self_inclusive.*divides config.train.batch_size = 32, got 3'),
         (
             sets_of_renormalized_norms,
             "self_inclusive.*expected 0 for the norm 'batch_renormalized'.*got 2; leave it out",
