@@ -27,6 +27,9 @@ from jaxtyping import Float
 from dnr_jax.models.network import Network
 from dnr_jax.operations import Video
 
+# The gate of `tea.MotionExcitation` reads means over space by a kernel that is laid out as that of a convolution.
+OF_MEANS = tuple(map(DictKey, ('excitation', 'expand', 'kernel')))
+
 
 def with_standardized_kernels(network: Network) -> Network:
     """The network by V, with the same parameters; epsilon is that of its norms."""
@@ -60,7 +63,8 @@ def standardized(params: Mapping[str, Any], epsilon: float) -> Mapping[str, Any]
     """V for every W among the parameters."""
 
     def of(path: tuple, leaf: Array) -> Array:
-        return kernel_of(leaf, epsilon) if path[-1] == DictKey('kernel') and leaf.ndim >= 4 else leaf
+        convolves = path[-1] == DictKey('kernel') and leaf.ndim >= 4 and path[-3:] != OF_MEANS
+        return kernel_of(leaf, epsilon) if convolves else leaf
 
     return jax.tree.map_with_path(of, params)
 

@@ -7,16 +7,18 @@ way. The others are marked `every`; `make test-every` runs them.
 from functools import partial
 from typing import NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_networks
 import small_networks3d
+from flax.traverse_util import flatten_dict
 from numpy.testing import assert_allclose, assert_array_equal
 from small_networks import normal
 
-from dnr_jax.models import MODELS
+from dnr_jax.models import MODELS, weight_standardization
 from dnr_jax.models.weight_standardization import standardized, with_standardized_kernels
 from dnr_jax.norms.words import PRESETS
 
@@ -128,6 +130,28 @@ def test_every_family_takes_every_preset(backbone, preset):
     logits, variables = jax.eval_shape(lambda key: module.init_with_output(key, clip, train=False), jax.random.key(0))
     assert (logits.shape, logits.dtype) == ((2, 5), FLOAT32)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {FLOAT32}
+
+
+@pytest.mark.parametrize('backbone', FAMILIES)
+def test_standardized_are_kernels_over_features_and_no_others(monkeypatch, backbone):
+    """Of those that read means over space, a gate or a relay would not hear what all its inputs have in common."""
+    network, clip, of_features = short(backbone, 'dnr'), jnp.zeros((2, FAMILIES[backbone].frames, 16, 16, 3)), set()
+
+    def look(call, arguments, settings, context):
+        module = context.module
+        result = call(*arguments, **settings)
+        if context.method_name == '__call__' and module.has_variable('params', 'kernel'):
+            x, taps = arguments[0], module.get_variable('params', 'kernel').ndim - 2
+            if x.ndim == 5 and max(x.shape[2:4]) > 1 and taps > 1:
+                of_features.add('/'.join(module.path))
+        return result
+
+    with nn.intercept_methods(look):
+        shapes = jax.eval_shape(partial(network.init, train=False), jax.random.key(0), clip)['params']
+    monkeypatch.setattr(weight_standardization, 'kernel_of', lambda w, epsilon: w[..., :0])
+    left = flatten_dict(jax.eval_shape(partial(standardized, epsilon=1e-5), shapes), sep='/')
+    found = {path.removesuffix('/kernel') for path, of in left.items() if not of.size}
+    assert found == of_features and 'conv_stem' in ''.join(found)
 
 
 @pytest.mark.parametrize('backbone', FAMILIES)
