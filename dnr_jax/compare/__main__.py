@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     names = options.a, options.b
     try:
-        out = as_path(options.out) if options.out else None
+        out = as_path(options.out).expanduser() if options.out else None
         if out:
             expect_writable(out)
         found = comparison.match(*map(read, names))

@@ -132,7 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--failures', default='failures.csv', help='where to list what is wrong; default: %(default)s')
     options = parser.parse_args(arguments)
     try:
-        failures = as_path(options.failures)
+        failures = as_path(options.failures).expanduser()
         if options.source is not None:
             problems = check_source(options)
         else:

@@ -5,6 +5,7 @@ convolutions and matrix products, which is what publications count. SlowFast and
 """
 
 import argparse
+import sys
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -78,8 +79,12 @@ def main() -> None:
     parser.add_argument('backbones', nargs='*', help='which; default: all')
     parser.add_argument('--sizes', type=int, nargs='+', default=[224, 256], help='of the crop; default: 224 256')
     options = parser.parse_args()
-    for backbone in options.backbones:
-        choose(MODELS, backbone, 'backbone')
+    try:
+        for backbone in options.backbones:
+            choose(MODELS, backbone, 'backbone')
+    except ValueError as error:
+        tell(str(error), file=sys.stderr)
+        sys.exit(2)
     backbones = options.backbones or list(MODELS)
     with bar(len(backbones) + 2, 'tracing', ' lines', leave=False) as progress:
         lines = []

@@ -126,7 +126,8 @@ def split_slots(norms: str | Sequence[str]) -> tuple[str, ...]:
 
     ValueError for unknown words, another number of them, or a cross-layer norm at an inner place.
     """
-    words = norm_slots(norms, 4) if norms not in PRESETS else (plain(PRESETS[norms][-1]), *PRESETS[norms])
+    is_preset = isinstance(norms, str) and norms in PRESETS
+    words = (plain(PRESETS[norms][-1]), *PRESETS[norms]) if is_preset else norm_slots(norms, 4)
     if is_cross_layer(words[0]) or is_cross_layer(words[2]):
         raise ValueError(
             'The cross-layer norms of R(2+1)D stand after temporal convolutions, words 2 and 4 of a block, for the '

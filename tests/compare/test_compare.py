@@ -139,6 +139,14 @@ def test_the_command(folders, tmp_path, capsys):
     assert (out / 'classes.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_the_home_folder_is_meant_by_its_sign(folders, tmp_path, monkeypatch):
+    """No shell expands --out=~/comparison, which would become a folder of that name here."""
+    monkeypatch.setenv('HOME', str(tmp_path / 'home'))
+    monkeypatch.chdir(tmp_path)
+    assert main([*folders, '--out=~/comparison']) == 0
+    assert (tmp_path / 'home/comparison/classes.csv').exists() and not (tmp_path / '~').exists()
+
+
 def test_a_mistake_is_one_line(folders, tmp_path, capsys):
     assert main([folders[0], str(tmp_path / 'nowhere')]) == 2
     told = capsys.readouterr()

@@ -1,5 +1,6 @@
 """What backbones cost: counted by hand, and published."""
 
+import sys
 from functools import partial
 
 import jax
@@ -57,3 +58,11 @@ def test_the_page_holds_every_backbone_as_counted():
     assert set(rows) == set(MODELS)
     (line,) = list(costs.table(['tsm_resnet18'], (224, 256)))[2:]
     assert rows['tsm_resnet18'] == line + '\n'
+
+
+def test_an_unknown_backbone_is_told_in_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, 'argv', ['models', 'resnett50'])
+    with pytest.raises(SystemExit, match='2'):
+        costs.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Unknown backbone 'resnett50'. Did you mean 'resnet50'" in line

@@ -127,3 +127,4 @@ def test_presets_of_r2plus1d_relay_over_frames_after_the_second_spatial_convolut
     assert split_slots('dnr_group') == ('group', 'cross_layer_group', 'cross_temporal_group', 'group')
     assert split_slots('none') == ('none',) * 4
     assert split_slots('batch,cross_layer,batch,cross_temporal')[3] == 'cross_temporal'
+    assert split_slots(['batch', 'cross_layer', 'batch', 'batch']) == ('batch', 'cross_layer', 'batch', 'batch')
