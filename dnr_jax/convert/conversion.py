@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import models, parallel
 from dnr_jax.convert import files, layout
-from dnr_jax.convert.schemes import SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
+from dnr_jax.convert.schemes import EPSILON, SCHEMES, SKIP, TO_DNR, Scheme, path_of, replaced
 from dnr_jax.files import AnyPath, as_path, expect_writable
 from dnr_jax.models.resnet import RESNETS, BottleneckBlock
 from dnr_jax.norms.words import PRESETS, norm_slots
@@ -144,6 +144,7 @@ def fit(
     """Variables of the network of a config with the arrays in their places; ValueError for what is unexplained."""
     create = initializer(config, classes)
     wanted = transfer.shapes(jax.eval_shape(create))
+    found = transfer.placed(found, wanted)
     arrays = {path: layout.to_ours(array, wanted.get(path, array.shape)) for path, (_, array) in found.items()}
     arrays |= at_our_epsilon(arrays, scheme, config.model.norm.epsilon)
     entries = transfer.compare(wanted, transfer.shapes(arrays), skip=SKIP, fresh=scheme.fresh)
@@ -159,12 +160,15 @@ def fit(
 
 
 def at_our_epsilon(arrays: Arrays, scheme: Scheme, epsilon: float) -> dict[str, np.ndarray]:
-    """Running variances that take up what the epsilon of their source is larger by: evaluation stays the same."""
+    """Running variances that take up by how much the epsilon of their source is another: evaluation stays the same."""
+
+    def theirs(path: str) -> float:
+        return next((of for pattern, of in scheme.epsilons if re.search(pattern, path)), EPSILON)
+
     return {
-        path: array + np.float32(theirs - epsilon)
-        for pattern, theirs in scheme.epsilons
+        path: array + np.float32(theirs(path) - epsilon)
         for path, array in arrays.items()
-        if re.search(pattern, path)
+        if path.endswith('/statistics/var') and theirs(path) != epsilon and np.issubdtype(array.dtype, np.floating)
     }
 
 

@@ -33,6 +33,8 @@ NEW_RELAY = (RELAY, 'the source has no relays')
 NEW_TAM = (r'^.*/tam/', 'the source has no temporal adaptive modules')
 NEW_TEA = (r'^.*/(excitation|temporal\d)/', 'the source has no temporal modules')
 
+EPSILON = 1e-5  # that sources add to the variance of norms, as PyTorch does
+
 
 class Scheme(NamedTuple):
     """Names of one source.
@@ -41,7 +43,7 @@ class Scheme(NamedTuple):
       rules: from its keys to those of torchvision's ResNet, or to paths with dots at once.
       fresh: modules that its networks need not have, see `transfer.compare`.
       pixels: those of its config, where they are not those of the base config.
-      epsilons: what it adds to the variance of norms, by pattern, where that is not 1e-5.
+      epsilons: what it adds to the variance of norms, by pattern, where that is not EPSILON.
     """
 
     rules: Sequence[Rule]

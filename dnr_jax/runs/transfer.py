@@ -20,7 +20,7 @@ MISTAKES = ('unexpected', 'missing', 'wrong shape')
 Reasons = Sequence[tuple[str, str]]  # a pattern searched for in paths, and the reason
 
 # Patterns of modules: what they match is the path of the module.
-RELAY = r'^.*/relay/'
+RELAY = r'^.*/(?:relay|cell|share)/|^.*/transform/(?:gates|c)$'  # cells, and what is learned beside
 HEAD = r'^params/head/'
 
 
@@ -74,16 +74,35 @@ def reason_to_skip(path: str, wanted: Iterable[str], skip: Reasons) -> str:
         if re.search(pattern, path):
             return why
     norm = re.fullmatch(r'params/(.*)/transform/(?:scale|shift)', path)
-    if norm and path not in wanted and f'batch_stats/{norm[1]}/statistics/mean' in wanted:
+    if norm and path not in wanted and has_norm(norm[1], wanted):
         return 'a relayed norm has no static scale and shift'
     return ''
+
+
+def has_norm(norm: str, wanted: Iterable[str]) -> bool:
+    """Whether a network of these paths has that norm: a transform of its own there, or a relay of its stage."""
+    names = norm.split('/')
+    stages = ('/'.join(names[:n]) for n in range(1, len(names)))
+    within = f'params/{norm}/transform/', *(f'params/{stage}/relay/' for stage in stages)
+    return any(path.startswith(within) for path in wanted)
+
+
+def placed(arrays: Mapping[str, Any], wanted: Iterable[str]) -> dict[str, Any]:
+    """The arrays by path; a static scale and shift in the static part of a norm that is wanted to be residual."""
+
+    def place(path: str) -> str:
+        static = re.sub(r'/transform/(?=(?:scale|shift)$)', '/transform/static/', path)
+        return static if path not in wanted and static in wanted else path
+
+    return {place(path): array for path, array in arrays.items()}
 
 
 def not_found(path: str, taken: Iterable[str], fresh: Reasons) -> Entry:
     """An array that is missing; one of a module that may be, by the name of the module."""
     for pattern, why in fresh:
         module = re.search(pattern, path)
-        if module and not any(other.startswith(module[0]) for other in taken):
+        is_whole = module and module[0].endswith('/')
+        if module and not (is_whole and any(other.startswith(module[0]) for other in taken)):
             return Entry('fresh', module[0].rstrip('/'), why)
     return Entry('missing', path, '')
 

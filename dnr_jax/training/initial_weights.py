@@ -1,13 +1,15 @@
 """The weights a new training begins with: those of a checkpoint, where config.init_from names its work folder.
 
 Arrays are taken over by path and shape. The classifier begins anew where the classes are others, relays where the
-checkpoint has none; a static scale and shift falls away where a relay now stands. Running statistics of other hops, or
-of none, become the same ones for every hop. Anything else must fit. What no array shows, by which the same weights may
-be another function, is told: settings of config.model that differ.
+checkpoint has none; a static scale and shift falls away where a relay now stands, is its static part where that is
+residual, and is that of every hop where a clock stands. Running statistics of other hops, or of none, become the same
+ones for every hop, and fall away where norms take each clip alone. Anything else must fit. What no array shows, by
+which the same weights may be another function, is told: settings of config.model that differ.
 
 Axes: G frame groups, C channels.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -55,14 +57,16 @@ def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], me
     `like` is its fresh state, or the shapes of it. Raises ValueError if there is no checkpoint, or if it does not fit.
     """
     source = trained_model.load(folder, 'last', lambda config: config, mesh)
-    wanted, found = transfer.shapes(transfer.flat(variables_of(like))), transfer.flat(source.variables)
+    wanted = transfer.shapes(transfer.flat(variables_of(like)))
+    found = transfer.placed(transfer.flat(source.variables), wanted)
     fitted = for_hops(found, wanted)
     arrays = found | fitted
     others = [(transfer.HEAD, 'its classes are others')] if tuple(label_names) != source.label_names else []
     relays = (transfer.RELAY, 'the checkpoint has no such relay')
+    skip = [*others, *without_statistics(found, wanted)]
     entries = [
-        entry._replace(why='of other hops, their mean for every one') if entry.name in fitted else entry
-        for entry in transfer.compare(wanted, transfer.shapes(arrays), skip=others, fresh=[relays, *others])
+        entry._replace(why=of_hops(entry.name)) if entry.name in fitted else entry
+        for entry in transfer.compare(wanted, transfer.shapes(arrays), skip=skip, fresh=[relays, *others])
     ]
     remedy = 'Give config.init_from a checkpoint of the same backbone and settings of config.model.'
     transfer.expect_explained(entries, str(folder), remedy)
@@ -72,17 +76,36 @@ def read(folder: str | AnyPath, like: TrainState, label_names: Sequence[str], me
 
 
 def for_hops(found: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
-    """Running statistics, [G C] or [C], that are of other hops than is wanted: their mean, for every one of these."""
+    """What is of other hops than is wanted, for every one of these.
+
+    Running statistics, [G C] or [C]: their mean. A static scale and shift, [C]: the same.
+    """
 
     def of_other_hops(path: str) -> bool:
-        shape = found[path].shape
-        return path.startswith('batch_stats/') and shape != wanted[path] and shape[-1] == wanted[path][-1]
+        there, here = found[path].shape, wanted[path]
+        static = re.search(r'/transform/(scale|shift)$', path) and (len(there), len(here)) == (1, 2)
+        return (static or path.startswith('batch_stats/')) and there != here and there[-1] == here[-1]
 
     return {
         path: jnp.broadcast_to(found[path].reshape(-1, wanted[path][-1]).mean(axis=0), wanted[path])
         for path in found.keys() & wanted.keys()
         if of_other_hops(path)
     }
+
+
+def of_hops(path: str) -> str:
+    """What became of it, to read."""
+    return 'of other hops, their mean for every one' if path.startswith('batch_stats/') else 'the same for every hop'
+
+
+def without_statistics(found: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> transfer.Reasons:
+    """Patterns of the running statistics that norms of each clip alone have no place for, and the reason."""
+    norms = {path: path.removeprefix('batch_stats/').rsplit('/statistics/')[0] for path in found.keys() - wanted.keys()}
+    return [
+        (f'^{re.escape(path)}$', 'a norm of each clip alone has no running statistics')
+        for path, norm in norms.items()
+        if path.startswith('batch_stats/') and transfer.has_norm(norm, wanted)
+    ]
 
 
 def variables_of(state: TrainState) -> dict[str, Any]:

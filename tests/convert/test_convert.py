@@ -384,6 +384,19 @@ def test_mistakes(tmp_path):
         conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'run')
 
 
+def test_another_epsilon_leaves_the_function_of_the_source(tmp_path):
+    """What norms divide by is what those of the source do, which add 1e-5."""
+    config = make_config('resnet6,batch')
+    config.model.norm.epsilon = 1e-3
+    arrays = torchvision_file(tmp_path / 'a.npz', config)
+    conversion.convert('torchvision', tmp_path / 'a.npz', config, None, tmp_path / 'run')
+    found = trained_model.load(tmp_path / 'run', 'last', lambda config: config, parallel.make_mesh())
+    stages = found.variables['batch_stats']
+    for key, var in (('bn1', stages['norm_stem']), ('layer2.0.bn2', stages['stage2']['block1']['norm2'])):
+        expected = arrays[f'{key}.running_var'] + 1e-5
+        np.testing.assert_allclose(var['statistics']['var'] + found.config.model.norm.epsilon, expected, atol=1e-6)
+
+
 def test_pixels_of_the_source_are_kept(tmp_path):
     config = make_config('resnet8,batch')
     sizes, rng = shapes(config), np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """A training that begins with the weights of a checkpoint: what it takes over, what it begins anew, what it refuses."""
 
+import re
 import shutil
 from functools import partial
 
@@ -8,10 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import make_random_variables
+from flax.traverse_util import unflatten_dict
+from small_networks import normal
 
 from configs import moving_shapes
 from dnr_jax import models, parallel
 from dnr_jax.models.resnet import BasicBlock, resnet
+from dnr_jax.norms.words import NORMS
 from dnr_jax.runs import trained_model, transfer
 from dnr_jax.runs.state import TrainState
 from dnr_jax.training import initial_weights, loop, validation
@@ -106,6 +110,41 @@ def test_relays_begin_anew_in_place_of_static_scales(tmp_path):
     assert_from(variables, variables.keys() - relays, source)
     assert_from(variables, relays, transfer.flat(initial_weights.variables_of(state)))
     assert 'skipped 4 params/stage*/block*/norm*/transform/scale: a relayed norm has no static scale and shift' in told
+
+
+BEGIN_AS_BATCH = {word for word, parts in NORMS.items() if parts.residual or parts.transform in ('static', 'hopwise')}
+BEGIN_AS_BATCH -= {'group'}
+
+
+@pytest.mark.parametrize('word', [word for word in NORMS if word != 'none'])
+def test_every_norm_begins_with_weights_of_batch_norm(tmp_path, word):
+    """What controls are compared with must have begun with the same: and what begins as batch norm has its logits."""
+    clip, norms = (1, 4, *CLIP[2:]), f'{word},{word}'
+    source = saved(tmp_path, 'batch', clip=clip)
+    state = fresh_state(norms, clip=clip)
+    variables, told = begin(tmp_path, state)
+    wanted = transfer.flat(initial_weights.variables_of(state))
+    assert transfer.shapes(variables) == transfer.shapes(wanted)
+    elsewhere = {path for path in wanted if re.search('relay|cell|share|/transform/(gates|c)$', path)}
+    assert_from(variables, elsewhere, wanted)
+    for path in variables.keys() & source.keys():  # of every hop what was of all
+        np.testing.assert_allclose(variables[path], np.broadcast_to(source[path], variables[path].shape), rtol=1e-6)
+    assert ('the checkpoint has no such relay' in told) == bool(elsewhere)
+    if word in BEGIN_AS_BATCH:
+        begun = {path: 0 * of if '/share/' in path else of for path, of in variables.items()}  # as they begin
+        logits, expected = (
+            jax.jit(partial(build(make_config(of), 3).apply, train=False))(
+                unflatten_dict(given, sep='/'), normal(*clip)
+            )
+            for of, given in ((norms, begun), ('batch', source))
+        )
+        np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_group_norms_give_way_to_relays_as_batch_norms_do(tmp_path):
+    saved(tmp_path, 'group')
+    variables, told = begin(tmp_path, fresh_state('dnr_group'))
+    assert 'transform/scale: a relayed norm has no static scale and shift' in told
 
 
 @pytest.mark.parametrize(
