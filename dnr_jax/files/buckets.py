@@ -16,6 +16,7 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from pathlib import Path, PurePath
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 PAUSES = (0.5, 1, 2, 4, 8, 16)  # seconds between tries
 STALLED = 30  # seconds without a byte
 CONNECTING = 10  # seconds
+AT_ONCE = 16  # requests, where many objects are written or removed
 
 _REQUESTS = '_info', '_ls', '_find', '_cat_file', '_pipe_file', '_get_file', '_put_file', '_rm_file', '_cp_file'
 _ANSWERS = {  # which are no failures of the network
@@ -97,6 +99,24 @@ def remove(paths: Iterable[PurePath]) -> None:
     for path in paths:
         with contextlib.suppress(FileNotFoundError):
             _filesystem(path).rm_file(str(path))
+
+
+def replace(folder: PurePath, new: Path, names: Iterable[str], last: str) -> None:
+    """Makes the files `names` of a local folder all that is in a folder of a bucket.
+
+    Its object `last` goes first, and comes last: without it the folder is not whole.
+    """
+    names = {*names} - {last}
+    remove([folder / last])
+    at_once(lambda name: remove([folder / name]), listed(folder).keys() - names)
+    at_once(lambda name: upload(new / name, folder / name), sorted(names))
+    upload(new / last, folder / last)
+
+
+def at_once(request: Callable[[str], None], names: Iterable[str]) -> None:
+    """Makes a request of every name, AT_ONCE of them at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(request, names))
 
 
 def listed(folder: PurePath) -> dict[str, int]:

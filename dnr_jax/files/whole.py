@@ -58,7 +58,7 @@ def folder_written_whole(folder: AnyPath, last: str) -> Iterator[Path]:
     if is_remote(folder):
         with scratch_folder() as unfinished:
             yield unfinished
-            _replace(folder, unfinished, last)
+            buckets.replace(folder, unfinished, listed(unfinished), last)
         return
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
@@ -94,11 +94,3 @@ def expect_writable(folder: AnyPath) -> None:
             pass
     except OSError as error:
         raise ValueError(f'Expected a folder that can be written to, got {folder}: {error}.') from error
-
-
-def _replace(folder: AnyPath, new: Path, last: str) -> None:
-    buckets.remove([folder / last])
-    names = sorted(listed(new), key=lambda name: (name == last, name))
-    for name in names:
-        buckets.upload(new / name, folder / name)
-    buckets.remove([folder / name for name in buckets.listed(folder) if name not in names])

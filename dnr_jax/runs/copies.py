@@ -11,15 +11,11 @@ One process writes all: what is trained is the same on all of them.
 
 import functools
 import shutil
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from dnr_jax.files import AnyPath, buckets, is_remote, listed, scratch_folder
 from dnr_jax.runs import manifest
-
-AT_ONCE = 16  # requests
 
 
 class Copies:
@@ -48,7 +44,7 @@ class Copies:
             copy.mkdir()
             names = listed(folder)
             if manifest.NAME in names:
-                _at_once(lambda name: _download(folder / name, copy / name), names)
+                buckets.at_once(lambda name: _download(folder / name, copy / name), names)
         return copy
 
     def forget(self, folder: AnyPath) -> None:
@@ -63,18 +59,15 @@ def seals(folder: AnyPath) -> dict[str, bool]:
 
 
 def push(copy: Path, folder: AnyPath) -> None:
-    """Writes a sealed folder to the bucket, its seal last."""
-    names = manifest.files(copy)
-    buckets.remove([folder / manifest.NAME])
-    _at_once(lambda name: buckets.upload(copy / name, folder / name), names)
-    buckets.upload(copy / manifest.NAME, folder / manifest.NAME)
+    """Makes a folder of the bucket that of a sealed one, its seal last; Orbax names the files of every save anew."""
+    buckets.replace(folder, copy, manifest.files(copy), last=manifest.NAME)
 
 
 def drop(folder: AnyPath) -> None:
     """Removes a folder from the bucket, its seal first."""
     names = listed(folder)
     buckets.remove([folder / manifest.NAME])
-    _at_once(lambda name: buckets.remove([folder / name]), set(names) - {manifest.NAME})
+    buckets.at_once(lambda name: buckets.remove([folder / name]), set(names) - {manifest.NAME})
 
 
 def set_aside(folder: AnyPath, aside: AnyPath) -> None:
@@ -82,15 +75,10 @@ def set_aside(folder: AnyPath, aside: AnyPath) -> None:
     if manifest.NAME in (names := listed(folder)):
         buckets.copy(folder / manifest.NAME, aside / manifest.NAME)
         buckets.remove([folder / manifest.NAME])
-    _at_once(lambda name: buckets.copy(folder / name, aside / name), set(names) - {manifest.NAME})
+    buckets.at_once(lambda name: buckets.copy(folder / name, aside / name), set(names) - {manifest.NAME})
     drop(folder)
 
 
 def _download(path: AnyPath, file: Path) -> None:
     with suppress(FileNotFoundError):  # it is being taken away
         buckets.download(path, file)
-
-
-def _at_once(request: Callable[[str], None], names: Iterable[str]) -> None:
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(request, names))

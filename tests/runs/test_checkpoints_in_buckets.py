@@ -63,6 +63,17 @@ def test_a_state_comes_back_and_old_ones_go(bucket):
         assert same(kept.restore(4, like()), state_at(4))
 
 
+def test_a_step_that_is_saved_again_with_scores_is_the_newest_and_the_best(bucket):
+    """As a run does that was stopped while it validated."""
+    folder = bucket / 'checkpoints'
+    saved(folder, 1, 2)
+    saved(folder, 2, top1={2: 0.9})
+    assert [checkpoints.find(folder, which).step for which in ('last', 'best')] == [2, 2]
+    with Checkpoints(folder, 2) as kept:
+        assert kept.latest.step == kept.best.step == 2
+    assert steps_of(folder) == ['1', '2']
+
+
 def test_the_seal_is_the_last_object_that_is_written(bucket, monkeypatch):
     put = []
     upload = buckets.upload

@@ -12,16 +12,16 @@ from dnr_jax.runs.copies import Copies
 def folder(bucket, monkeypatch):
     """Of the bucket; a request that fails is not tried again."""
     monkeypatch.setattr(buckets, 'PAUSES', ())
-    monkeypatch.setattr(copies, 'AT_ONCE', 1)
+    monkeypatch.setattr(buckets, 'AT_ONCE', 1)
     return bucket / 'checkpoints'
 
 
 @pytest.fixture
 def local(tmp_path):
-    """A sealed folder of this disk, that another one was before."""
+    """A sealed folder of this disk, in which Orbax has named some files anew, as it does at every save."""
 
     def sealed(text):
-        for name in ('a', 'b/c', 'b/d'):
+        for name in ('a', f'b/{text}', f'b/{text}.of_another_array'):
             path = tmp_path / text / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f'{text} {name}')
@@ -55,7 +55,7 @@ def test_a_save(folder, local):
     for _ in at_every_request({}, lambda: copies.push(one, folder / '1')):
         whole.append(copies.seals(folder).get('1', False))
         assert not whole[-1] or damage(folder / '1') is None
-    assert whole[-1] is False and len(whole) == 5  # the seal is the last request
+    assert whole[-1] is False and len(whole) == 6  # the seal is the last request
     copies.push(one, folder / '1')
     for _ in at_every_request(dict(OBJECTS), lambda: copies.push(two, folder / '1')):  # saved again, with scores
         assert not copies.seals(folder)['1'] or damage(folder / '1') is None
@@ -81,9 +81,9 @@ def test_a_copy_of_what_goes_is_no_whole_one(folder, local, monkeypatch):
     download = buckets.download
 
     def late(path, file):
-        OBJECTS.pop('bucket/checkpoints/1/b/d', None)
+        OBJECTS.pop('bucket/checkpoints/1/b/one', None)
         download(path, file)
 
     monkeypatch.setattr(buckets, 'download', late)
-    assert damage(folder / '1') == 'b/d is missing'
+    assert damage(folder / '1') == 'b/one is missing'
     assert 'never finished' in damage(folder / '2')
