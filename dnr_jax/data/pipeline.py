@@ -175,12 +175,17 @@ _FULL_SHARED_MEMORY = (
 
 
 class Batches:
-    """An iterator over batches, which are made in the background. Close it to end its workers."""
+    """An iterator over batches, which are made in the background. Close it to end its workers.
+
+    Attributes:
+      readers: threads or processes that make a batch each at the same time, so that as many may be ready together.
+    """
 
     def __init__(self, batches: grain.MapDataset, workers: int):
         if not flags.FLAGS.is_parsed():
             flags.FLAGS.mark_as_parsed()  # Grain reads absl flags, which only absl programs parse
         self._length = len(batches)
+        self.readers = workers or _threads()
         if workers:
             expect_importable_main()
             clean_up_in_silence()
@@ -190,7 +195,7 @@ class Batches:
             batches = batches.mp_prefetch(options, worker_init_fn=start_worker)
         else:
             cv2.setNumThreads(0)
-            options = grain.ReadOptions(num_threads=_threads(), prefetch_buffer_size=_threads())
+            options = grain.ReadOptions(num_threads=self.readers, prefetch_buffer_size=self.readers)
             batches = batches.to_iter_dataset(options)
         self._iterator = iter(batches)
         self._iterator.start_prefetch()

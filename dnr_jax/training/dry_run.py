@@ -5,6 +5,7 @@ The loader and the model are timed apart; the slower one sets the pace:
     clips/s = min(loader, model),    time = steps * batch / (clips/s)
 """
 
+import math
 import time
 from contextlib import closing
 from functools import partial
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.terminal import tell
+from dnr_jax.data.pipeline import Batches
 from dnr_jax.evaluation.batches import training_batches, training_shape, views_shape
 from dnr_jax.models.counting import multiply_adds
 from dnr_jax.runs.reporting import as_time
@@ -28,7 +30,7 @@ from dnr_jax.training.parts import Setup
 from dnr_jax.training.setup import prepare
 
 TIMED_STEPS = 2
-TIMED_BATCHES = 8  # of the loader, after as many that fill its queues
+LEAST_BATCHES, LEAST_ROUNDS = 8, 2  # of the loader that are timed, after as many that fill its queues
 
 
 def dry_run(config: ConfigDict) -> str:
@@ -65,14 +67,18 @@ def in_mb(size: int) -> str:
     return f'{size / 1e6:,.0f} MB' if size else 'MB untold by the compiler'
 
 
-def loader_pace(config: ConfigDict, batches: Any) -> float:
-    """Clips per second of all processes' loaders, if each is as fast as this one."""
-    for _ in islice(batches, TIMED_BATCHES):
+def loader_pace(config: ConfigDict, batches: Batches) -> float:
+    """Clips per second of all processes' loaders, if each is as fast as this one.
+
+    Readers that begin together are ready together, so whole rounds of all of them are passed over, and timed.
+    """
+    count = max(math.ceil(LEAST_BATCHES / batches.readers), LEAST_ROUNDS) * batches.readers
+    for _ in islice(batches, count):
         pass
     started = time.monotonic()
-    for _ in islice(batches, TIMED_BATCHES):
+    for _ in islice(batches, count):
         pass
-    return TIMED_BATCHES * config.train.batch_size / (time.monotonic() - started)
+    return count * config.train.batch_size / (time.monotonic() - started)
 
 
 def model_pace(config: ConfigDict, train_step: Any, state: Any, batch: Any) -> float:
