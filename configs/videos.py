@@ -33,9 +33,9 @@ def get_config(model: str = 'resnet18,dnr'):
     config.train.update({'batch_size': placeholder(int), 'epochs': placeholder(int)})
     config.recipe.update({name: placeholder(type(value)) for name, value in config.recipe.items()})
 
-    scored = {'split': placeholder(str), 'short_side': 128, 'size': 112, 'batch_size': placeholder(int)}
-    config.validation.update(scored)
-    config.test.update({**scored, 'clips': placeholder(int), 'crops': 1})
+    for scored in (config.validation, config.test):  # a placeholder each: one in both is one value
+        scored.update({'split': placeholder(str), 'short_side': 128, 'size': 112, 'batch_size': placeholder(int)})
+    config.test.update({'clips': placeholder(int), 'crops': 1})
 
     config.run.update({'workers': 2, 'log_every_steps': placeholder(int), 'validate_every_epochs': placeholder(int)})
     return config

@@ -140,7 +140,7 @@ class VideoSource:
     @staticmethod
     def _parts(split: str, info: tfds.core.DatasetInfo) -> list[str]:
         """The splits that an expression of the TFDS split language is made of; ValueError if there is none such."""
-        parts = re.findall(r'(?:^|\+)\s*([^\[\]+\s]+)', split)
+        parts = parts_of(split)
         if not parts or not set(parts) <= set(info.splits):
             known = ', '.join(f'{name} ({info.splits[name].num_examples:,})' for name in info.splits)
             raise ValueError(
@@ -204,6 +204,11 @@ class Part(VideoSource):
 def _part(shard: Any) -> slice:
     """Of the records of a shard, those that belong to the split."""
     return slice(shard.skip, shard.skip + shard.take)
+
+
+def parts_of(split: str) -> list[str]:
+    """The splits that an expression of the TFDS split language names: ['train', 'test'] of 'train[:80%]+test'."""
+    return re.findall(r'(?:^|\+)\s*([^\[\]+\s]+)', split)
 
 
 def open_split(name: str, dir: str | os.PathLike, split: str, cache: int = 0) -> VideoSource:

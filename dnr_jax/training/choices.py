@@ -14,12 +14,13 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data import inventory
-from dnr_jax.data.source import find_folder, open_split
-from dnr_jax.evaluation.batches import steps_per_epoch
+from dnr_jax.data.source import find_folder, open_split, parts_of
+from dnr_jax.evaluation.batches import SCORED, steps_per_epoch
 from dnr_jax.evaluation.precise_statistics import clips_per_statistic
 from dnr_jax.runs import config_ranges
 
 HELD_BACK = 20  # percent of the training videos, to validate on where no split is there for it
+KEPT, HELD = f'train[:{100 - HELD_BACK}%]', f'train[{100 - HELD_BACK}%:]'
 STEPS, EPOCHS = 480, 30  # of a training, at least
 STEPS_OF_AN_EPOCH = 8  # at least, before batches grow
 BATCHES = (8, 64)  # clips of a step, least and most: relays and norms take statistics over 8, the recipe has 64
@@ -107,21 +108,37 @@ def look_at(config: ConfigDict) -> Data:
 
 
 def train_split(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[str, str]:
+    for section in SCORED:
+        if 'train' in parts_of(config[section].split or ''):
+            raise ValueError(
+                f'config.{section}.split={config[section].split} is of the videos that there are to train on: give '
+                'config.data.train_split too, those that are left, as train[:90%] beside train[90%:].'
+            )
+    if config.validation.split is not None:
+        return 'train', f'it is validated on {config.validation.split}'
     if data.labelled.get('validation'):
         return 'train', 'validation has a split of its own'
-    return f'train[:{100 - HELD_BACK}%]', f'no split to validate on, so {HELD_BACK} % of the videos are held back'
+    return KEPT, f'no split to validate on, so {HELD_BACK} % of the videos are held back'
 
 
 def validation_split(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[str, str]:
-    if data.labelled.get('validation'):
+    trained = config.data.train_split
+    if data.labelled.get('validation') and 'validation' not in parts_of(trained):
         return 'validation', 'there is one'
-    return f'train[{100 - HELD_BACK}%:]', 'the videos that are held back'
+    if trained == KEPT:
+        return HELD, 'the videos that are held back'
+    raise ValueError(
+        f'{config.data.name} has no split to validate on beside config.data.train_split={trained}: give '
+        'config.validation.split too, other videos than those, as train[90%:] beside train[:90%]; or leave both open, '
+        f'and {HELD_BACK} % of the training videos are held back.'
+    )
 
 
 def test_split(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[str, str]:
-    if data.labelled.get('test'):
+    validated = config.validation.split
+    if data.labelled.get('test') and validated != 'test' and 'test' not in parts_of(config.data.train_split):
         return 'test', 'there is one'
-    return config.validation.split, 'no split to test on: the final score is of the same videos as validation'
+    return validated, 'no other split to test on: the final score is of the same videos as validation'
 
 
 def batch_size(config: ConfigDict, data: Data, mesh: parallel.Mesh) -> tuple[int, str]:

@@ -82,6 +82,43 @@ def test_splits_that_are_there_are_taken(config):
     assert chosen['train.epochs'] == 480 and not any('held back' in line for line in told)  # four are a step
 
 
+def splits_of(there, **given):
+    """What the rules make of the splits that a data set has and those that a user has given, and their reasons."""
+    config = videos.get_config()
+    for key, split in given.items():
+        config['data' if key == 'train_split' else key][key if key == 'train_split' else 'split'] = split
+    told = ''
+    for key in ('data.train_split', 'validation.split', 'test.split'):
+        if of(config, key) is None:
+            split, why = choices.RULES[key](config, DATA._replace(labelled=dict.fromkeys(there, 10)), MESH)
+            config.update_from_flattened_dict({key: split})
+            told += f'{why}; '
+    return [config.data.train_split, config.validation.split, config.test.split], told
+
+
+def test_all_videos_are_trained_on_where_it_is_said_what_to_validate_on():
+    found, told = splits_of(('train', 'test'), validation='test')
+    assert found == ['train', 'test', 'test'] and 'held back' not in told and 'the same videos as validation' in told
+    assert splits_of(('train', 'validation'), test='validation')[0] == ['train', 'validation', 'validation']
+
+
+def test_what_is_set_for_the_test_is_not_set_for_validation():
+    config = videos.get_config()
+    config.test.update({'split': 'test', 'batch_size': 3})
+    assert config.validation.split is None and config.validation.batch_size is None
+
+
+def test_no_score_is_of_videos_that_are_trained_on():
+    assert splits_of(('train', 'test'), train_split='train[:80%]')[0] == ['train[:80%]', 'train[80%:]', 'test']
+    assert splits_of(('train', 'validation', 'test'), train_split='train+test')[0][1:] == ['validation', 'validation']
+    for there, trained in ((('train',), 'train'), (('train', 'validation'), 'train + validation[:50%]')):
+        with pytest.raises(ValueError, match='no split to validate on beside config.data.train_split=train.*give'):
+            splits_of(there, train_split=trained)
+    for section in ('validation', 'test'):
+        with pytest.raises(ValueError, match=rf'{section}.split=train\[90%:\] is of .* config.data.train_split too'):
+            splits_of(('train', 'validation', 'test'), **{section: 'train[90%:]'})
+
+
 def test_what_was_set_stays_and_is_chosen_by(config):
     config.train.epochs, config.train.batch_size, config.init_from = 10, 4, 'weights/any'
     chosen, _ = choose(config)
