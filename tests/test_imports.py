@@ -115,7 +115,7 @@ def test_configs_and_tests_stay_outside():
 def test_only_one_room_speaks_to_each_library():
     speakers = {
         'orbax': 'runs/stored.py',
-        'tensorboardX': 'runs/reporting.py',
+        'tensorboardX': 'runs/event_file.py',
         'tqdm': 'command/bars.py',
         'av': 'data/',
         'grain': 'data/',

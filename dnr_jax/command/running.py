@@ -1,5 +1,6 @@
 """The frame of every command: a user's mistake ends in one clear line, a bug in its traceback."""
 
+import errno
 import os
 import re
 import sys
@@ -21,6 +22,7 @@ from dnr_jax.files import as_path
 from dnr_jax.registry import nearest
 
 HERE = Path(__file__).parent.parent  # the package
+TROUBLE_OF_DISKS = errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE
 ANY_KEY = 'Any key of configs/base.py, which says what each is for: --config.train.epochs=8'
 KEYS_OF_USE = 'Keys of configs/base.py that say how a trained model is used: --config.test.clips=10'
 
@@ -28,8 +30,8 @@ KEYS_OF_USE = 'Keys of configs/base.py that say how a trained model is used: --c
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs `main(arguments)` under absl, which is given the arguments that no flag has taken.
 
-    What this package itself raises is the user's to mend: one line, exit status 2. A command asked to stop ends with
-    130 after Ctrl-C and 143 after SIGTERM, as shells tell it.
+    What this package itself raises, or a disk that is full, is the user's to mend: one line, exit status 2. A command
+    asked to stop ends with 130 after Ctrl-C and 143 after SIGTERM, as shells tell it.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -46,6 +48,8 @@ def run(main: Callable[[list[str]], None]) -> None:
                 end(reason, 2)
             if reason := of_peer(error):
                 end(reason, 1)
+            if reason := of_disk(error):
+                end(reason, 2)
             if not raised_here(error):
                 tell(traceback.format_exc().rstrip(), file=sys.stderr)
                 end('this is a bug; what it was doing is above', 1)
@@ -217,6 +221,13 @@ def of_device(error: Exception) -> str | None:
             'set XLA_PYTHON_CLIENT_PREALLOCATE=false for both'
         )
     return None
+
+
+def of_disk(error: Exception) -> str | None:
+    """What is wrong where a disk takes no more, or fails; None for another error."""
+    if raised_here(error) or not isinstance(error, OSError) or error.errno not in TROUBLE_OF_DISKS:
+        return None
+    return f'{error}: make room on that disk, or mend it, and start the same command again'
 
 
 def of_jax(error: Exception) -> bool:

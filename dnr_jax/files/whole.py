@@ -29,7 +29,8 @@ def written_whole(path: AnyPath) -> Iterator[Path]:
     unfinished = path.with_name(f'.unfinished-{path.name}')
     unfinished.unlink(missing_ok=True)  # a link there would be followed
     try:
-        yield unfinished
+        with _named(path):
+            yield unfinished
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -70,7 +71,8 @@ def folder_written_whole(folder: AnyPath, last: str) -> Iterator[Path]:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     try:
-        yield unfinished
+        with _named(folder):
+            yield unfinished
         shutil.rmtree(replaced, ignore_errors=True)
         if folder.exists():
             folder.rename(replaced)
@@ -94,3 +96,14 @@ def expect_writable(folder: AnyPath) -> None:
             pass
     except OSError as error:
         raise ValueError(f'Expected a folder that can be written to, got {folder}: {error}.') from error
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An error of the system that names no file, as that of a full disk, is told with this one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno and error.filename is None:
+            error.filename = str(path)
+        raise

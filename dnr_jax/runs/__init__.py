@@ -5,7 +5,7 @@
     agreement                      processes that begin alike
     guards, stopping, watchdog     that stop together, and do not hang
     config_ranges, trained_model   a config that holds; the model of a checkpoint, ready to be used
-    reporting                      what is told while it goes on: lines, curves
+    reporting, event_file          what is told while it goes on: lines, curves
     state, transfer                what a training carries; what becomes of arrays that change networks
 
 Only `stored` knows Orbax.

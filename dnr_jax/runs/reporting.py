@@ -2,26 +2,32 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
-from tensorboardX.summary import hparams
 
 from dnr_jax import figures
 from dnr_jax.command.config_table import RANGES, flat, written
 from dnr_jax.command.terminal import tell
-from dnr_jax.files import AnyPath, Mirror, written_whole
+from dnr_jax.files import AnyPath, Mirror, buckets, written_whole
+from dnr_jax.runs.event_file import EventFile
 
 METRICS = 'metrics.jsonl'
 
 NUMBERS = (bool, int, float)  # that a table of runs sorts by
 
 
+class ReportError(Exception):
+    """What a run tells could not be written to its work folder; its checkpoints are untouched."""
+
+
 class Reporter:
-    """Writes what is seen of a run to its work folder; a continued run first drops what lies after its start."""
+    """Writes what is seen of a run to its work folder; a continued run first drops what lies after its start.
+
+    ReportError where a disk does not take it, BucketError where a bucket does not.
+    """
 
     def __init__(self, workdir: AnyPath, start_step: int, writes: bool):
         """`writes` is false for all processes of a run but one, which then tell nothing."""
@@ -30,47 +36,55 @@ class Reporter:
             return
         self._mirror = Mirror(workdir)
         self._path, there = self._mirror.root / METRICS, workdir / METRICS
-        if there.exists():
-            kept = [
-                line
-                for line in there.read_bytes().decode(errors='replace').splitlines()
-                if _step_of(line) <= start_step
-            ]
-            with written_whole(self._path) as path:
-                path.write_text(''.join(f'{line}\n' for line in kept))
-        self._tensorboard = SummaryWriter(str(self._mirror.root / 'tensorboard'), purge_step=start_step + 1)
+        with self._writing():
+            if there.exists():
+                kept = [
+                    line
+                    for line in there.read_bytes().decode(errors='replace').splitlines()
+                    if _step_of(line) <= start_step
+                ]
+                with written_whole(self._path) as path:
+                    path.write_text(''.join(f'{line}\n' for line in kept))
+            self._events = EventFile(self._mirror.root / 'tensorboard', start_step + 1)
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *error):
         if self._writes:
-            self._tensorboard.close()
-            with suppress(*([OSError] if kind else [])):  # what has ended the run is told, not what that led to
-                self._mirror.close()
+            # What has ended the run is told, not what that led to.
+            with suppress(*([OSError, ReportError] if kind else [])), self._writing():
+                try:
+                    self._events.close()
+                finally:
+                    self._mirror.close()
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """Records values of one kind ('train', 'validation', 'test') at a step."""
         if not self._writes:
             return
-        with self._path.open('a') as lines:
-            lines.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
-        for name, value in values.items():
-            self._tensorboard.add_scalar(f'{kind}/{name}', value, step)
-        self._tensorboard.flush()
+        with self._writing():
+            with self._path.open('a') as lines:
+                lines.write(json.dumps({'step': step, 'kind': kind, **values}) + '\n')
+            for name, value in values.items():
+                self._events.scalar(f'{kind}/{name}', value, step)
+            self._events.flush()
 
     def picture(self, step: int, name: str, draw: Callable[[], Any]) -> None:
         """Shows the figure that `draw` makes, which is not called where nothing is written."""
         if self._writes:
-            self._tensorboard.add_image(name, figures.pixels(draw()), step, dataformats='HWC')
-            self._tensorboard.flush()
+            pixels = figures.pixels(draw())
+            with self._writing():
+                self._events.picture(name, pixels, step)
+                self._events.flush()
 
     def config(self, step: int, config: ConfigDict) -> None:
         """Shows a config as text."""
         if self._writes:
             lines = (f'    {key} = {written(value)}' for key, value in settings(config).items())  # as Markdown has code
-            self._tensorboard.add_text('config', '\n'.join(lines), step)
-            self._tensorboard.flush()
+            with self._writing():
+                self._events.text('config', '\n'.join(lines), step)
+                self._events.flush()
 
     def outcome(self, config: ConfigDict, scalars: Sequence[str]) -> None:
         """Puts a config beside what has come of it, by the names of scalars, for a table of several runs."""
@@ -78,9 +92,9 @@ class Reporter:
             values = {
                 key: value if type(value) in NUMBERS else written(value) for key, value in settings(config).items()
             }
-            for summary in hparams(values, dict.fromkeys(scalars)):
-                self._tensorboard.file_writer.add_summary(summary)
-            self._tensorboard.flush()
+            with self._writing():
+                self._events.row(values, scalars)
+                self._events.flush()
 
     def flush(self) -> None:
         """Sees what was recorded into the work folder: no checkpoint is to be ahead of it."""
@@ -91,6 +105,18 @@ class Reporter:
         """Tells a line, or several."""
         if self._writes:
             tell(text)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except buckets.BucketError:
+            raise
+        except OSError as error:
+            raise ReportError(
+                f'What this run tells could not be written to {self._mirror.root}: {error}. Its checkpoints are '
+                'untouched; make room on that disk or mend it, and start the same command again.'
+            ) from error
 
 
 def settings(config: ConfigDict) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
     `allow_change` names keys of the config that may differ from the one the folder was begun with.
 
     Raises ValueError for what does not fit together in the config, before anything is compiled or written;
-    FloatingPointError when the loss is no longer finite; CheckpointError when a checkpoint could not be written; and
-    Stopped when the process was asked to stop (SIGTERM), after it has saved.
+    FloatingPointError when the loss is no longer finite; CheckpointError when a checkpoint could not be written, and
+    ReportError when metrics could not; and Stopped when the process was asked to stop (SIGTERM), after it has saved.
     """
     workdir = as_path(workdir)
     with ExitStack() as stack:

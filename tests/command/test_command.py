@@ -1,5 +1,6 @@
 """What ends a command is called by its name: a process of the run that is gone, or a bug."""
 
+import errno
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from dnr_jax import parallel
 from dnr_jax.command import running
+from dnr_jax.files.buckets import BucketError
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +56,14 @@ def test_a_device_with_too_little_memory():
     assert 'initialization failed.). Less' in running.of_device(raised(of_another))
     assert running.of_device(raised(jax.errors.JaxRuntimeError('INTERNAL: Failed to launch'))) is None
     assert running.of_device(raised(RuntimeError('RESOURCE_EXHAUSTED'))) is None
+
+
+def test_a_disk_that_is_full():
+    """Whatever library writes to it."""
+    told = running.of_disk(raised(OSError(errno.ENOSPC, 'No space left on device', 'runs/dnr/test')))
+    assert told.startswith("[Errno 28] No space left on device: 'runs/dnr/test': make room on that disk")
+    assert running.of_disk(raised(FileNotFoundError(errno.ENOENT, 'No such file', 'a'))) is None  # which may be a bug
+    assert running.of_disk(raised(BucketError(errno.ENOSPC, 'no room left', 'gs://a'))) is None  # it says so by itself
 
 
 def raised(error):

@@ -59,6 +59,17 @@ def test_a_file_does_not_give_way_to_a_folder(tmp_path):
     assert notes.read_text() == 'mine' and list(tmp_path.iterdir()) == [notes]
 
 
+def test_a_disk_that_becomes_full_is_told_with_the_file(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '.*/results.json'"):
+        with written_whole(tmp_path / 'results.json'), open('/dev/full', 'w', buffering=1) as full:
+            full.write('any\n')
+    with pytest.raises(OSError, match=r"No space left on device: '.*/test'"):
+        with folder_written_whole(tmp_path / 'test', last='file'), open('/dev/full', 'w', buffering=1) as full:
+            full.write('any\n')
+    with pytest.raises(FileNotFoundError, match='nowhere'), written_whole(tmp_path / 'results.json'):
+        (tmp_path / 'nowhere').read_text()
+
+
 def test_links_that_stand_in_the_way_are_not_followed(tmp_path):
     kept = tmp_path / 'kept'
     kept.mkdir()

@@ -1,8 +1,12 @@
 """Lines for machines, and what a continued run keeps of them."""
 
 import io
+import itertools
 import json
+import resource
+import shutil
 import struct
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from configs import moving_shapes
 from dnr_jax import figures
 from dnr_jax.files import listed
 from dnr_jax.files.buckets import BucketError
-from dnr_jax.runs.reporting import Reporter, as_time, recorded, settings
+from dnr_jax.runs.reporting import Reporter, ReportError, as_time, recorded, settings
 
 
 def steps(workdir):
@@ -30,10 +34,10 @@ def test_a_continued_run_drops_what_lies_after_its_start(tmp_path):
         lines.write('{"step": 4')  # killed while writing
     with Reporter(tmp_path, 20, writes=True) as reporter:
         assert steps(tmp_path) == [10, 20]
-        reporter.scalars(25, 'validation', {'top1': 0.5})
+        reporter.scalars(25, 'validation', {'top1': 0.5, 'videos': 32})
     assert steps(tmp_path) == [10, 20, 25]
     last = json.loads((tmp_path / 'metrics.jsonl').read_text().splitlines()[-1])
-    assert last == {'step': 25, 'kind': 'validation', 'top1': 0.5}
+    assert last == {'step': 25, 'kind': 'validation', 'top1': 0.5, 'videos': 32}
     assert list((tmp_path / 'tensorboard').glob('events*'))
 
 
@@ -71,6 +75,47 @@ def test_a_bucket_that_becomes_full(bucket):
     with Reporter(folder, 10, writes=True) as reporter:
         reporter.scalars(20, 'train', {'loss': 0.5})
     assert steps(folder) == [10, 20]
+
+
+@contextmanager
+def disk_that_is_full():
+    """No file grows beyond 2 kB within the block."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2048, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def scalars_for_ever(reporter):
+    for step in itertools.count(20):
+        reporter.scalars(step, 'train', {'loss': 0.5})
+
+
+@pytest.mark.parametrize('write', [scalars_for_ever, lambda reporter: reporter.picture(20, 'validation/any', draw)])
+def test_a_disk_that_becomes_full_ends_the_run_in_one_line(tmp_path, write):
+    """And nothing waits for it; what was written before is there, and with room the next run goes on."""
+    with pytest.raises(ReportError, match=rf'could not be written to {tmp_path}: .*untouched; make room'):
+        with Reporter(tmp_path, 0, writes=True) as reporter:
+            reporter.scalars(10, 'train', {'loss': 1.0})
+            with disk_that_is_full():
+                write(reporter)
+    with Reporter(tmp_path, 10, writes=True) as reporter:
+        reporter.scalars(30, 'train', {'loss': 0.5})
+    assert steps(tmp_path) == [10, 30]
+
+
+def test_the_first_error_is_told_though_the_disk_is_full_too(tmp_path):
+    with pytest.raises(KeyError), disk_that_is_full(), Reporter(tmp_path, 0, writes=True) as reporter:
+        reporter._events.text('config', 4096 * 'a', 10)
+        raise KeyError
+
+
+def test_a_work_folder_that_is_gone(tmp_path):
+    with pytest.raises(ReportError, match='No such file or directory'), Reporter(tmp_path, 0, writes=True) as reporter:
+        shutil.rmtree(tmp_path)
+        reporter.scalars(10, 'train', {'loss': 1.0})
 
 
 def test_as_time():
