@@ -18,7 +18,10 @@ EXIT_STATUS = 3
 
 
 class Watchdog:
-    """Ends the process with the stacks of all threads when `seconds` pass without a word; 0 never does."""
+    """Ends the process with the stacks of all threads when `seconds` pass without a word; 0 never does.
+
+    Time in which the process itself was suspended, by Ctrl-Z, SLURM or a container, does not count.
+    """
 
     def __init__(self, seconds: int):
         self._seconds = seconds
@@ -42,8 +45,15 @@ class Watchdog:
         self._expected = None
 
     def _watch(self) -> None:
-        while not self._closed.wait(min(1.0, self._seconds / 4)):
-            if (expected := self._expected) and time.monotonic() - expected[1] > self._seconds:
+        pause = min(1.0, self._seconds / 4)
+        timed, waited, looked = None, 0.0, time.monotonic()
+        while not self._closed.wait(pause):
+            now, expected = time.monotonic(), self._expected
+            if expected is not timed:
+                timed, waited, looked = expected, 0.0, expected[1] if expected else now
+            waited += min(now - looked, 2 * pause)  # more has passed only where this thread was suspended too
+            looked = now
+            if expected and waited > self._seconds:
                 faulthandler.dump_traceback(all_threads=True)
                 tell(
                     f'waited {self._seconds:g} s for {expected[0]}: a loader process, a file system or another process '

@@ -1,7 +1,9 @@
 """A run that does not move ends by itself, and one that does is left alone."""
 
+import signal
 import subprocess
 import sys
+import time
 
 PROGRAM = """
 import time
@@ -23,6 +25,16 @@ def test_a_stall_ends_the_run_and_says_where():
     out, told = run.communicate(timeout=60)
     assert run.returncode == 3 and out == ''
     assert 'waited 1 s for the first batch' in told and 'Thread' in told and '<string>' in told
+
+
+def test_a_run_that_was_suspended_goes_on():
+    """By Ctrl-Z and fg, for longer than the watchdog waits."""
+    run = started(2, "print('begun', flush=True); time.sleep(1)")
+    assert run.stdout.readline() == 'begun\n'
+    run.send_signal(signal.SIGSTOP)
+    time.sleep(3)
+    run.send_signal(signal.SIGCONT)
+    assert run.communicate(timeout=60) == ('moved on\n', '')
 
 
 def test_words_in_time_rest_and_none_at_all_are_left_alone():
