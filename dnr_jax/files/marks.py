@@ -77,6 +77,14 @@ def told(what: str, holder: dict[str, Any]) -> str:
     return f'{what} is in use by {of}; wait for its end, or give another folder'
 
 
+def has_ended(holder: dict[str, Any]) -> bool:
+    """Whether it was a process of this machine, which is there no more."""
+    here = this_process()
+    if any(holder.get(name) != here[name] for name in ('machine', 'space')):
+        return False
+    return _started(holder.get('process')) != holder.get('started')
+
+
 def decoded(data: bytes) -> dict[str, Any]:
     """Who has written this, {} where it does not say."""
     try:
@@ -104,7 +112,7 @@ def _taken(path: AnyPath, mark: dict[str, Any], what: str, patient: bool, tell: 
             buckets.put(path, _encoded(mark), new=True)
         return _is_ours(path, mark)
     holder = decoded(there)
-    if not _has_ended(holder):
+    if not has_ended(holder):
         if not patient:
             tell(f'{told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
         if is_heard(lambda: _read(path), there, SILENCE, BEAT):
@@ -119,14 +127,6 @@ def _taken(path: AnyPath, mark: dict[str, Any], what: str, patient: bool, tell: 
 
 def _is_ours(path: AnyPath, mark: dict[str, Any]) -> bool:
     return decoded(_read(path) or b'').get('token') == mark['token']
-
-
-def _has_ended(holder: dict[str, Any]) -> bool:
-    """Whether it was a process of this machine, which is there no more."""
-    here = this_process()
-    if any(holder.get(name) != here[name] for name in ('machine', 'space')):
-        return False
-    return _started(holder.get('process')) != holder.get('started')
 
 
 def _started(process: Any) -> str | None:

@@ -4,16 +4,18 @@
         ...                           # Busy, which says by whom, if another process is in here
 
 The kernel holds it (flock), so it ends with its process, however that ends. Not every shared disk tells other hosts of
-such locks. So the holder also writes into the file who it is and touches it every few seconds: who finds another host
-in it listens until it is heard, and is refused, or has been silent for long enough.
+such locks, and some know none. So the holder also writes into the file who it is and touches it every few seconds: who
+finds another host in it, or a process of this one of which no kernel tells, listens until it is heard, and is refused,
+or has been silent for long enough.
 """
 
 import fcntl
 import json
 import os
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,60 +39,78 @@ def held(path: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
         with marks.held(path, what, patient, tell):
             yield
         return
-    descriptor = _opened(path, what, patient)
+    mark = marks.this_process() | {'token': uuid.uuid4().hex}
+    descriptor = _opened(path, mark, what, patient)
     try:
-        _expect_silence(descriptor, what)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(marks.this_process()).encode(), 0)
-        try:
-            with repeated(partial(os.utime, descriptor), BEAT):
-                yield
-        finally:
-            path.unlink(missing_ok=True)
+        with repeated(partial(os.utime, descriptor), BEAT):
+            yield
     finally:
+        if _is_ours(path, mark):  # and not of one who took us for gone
+            path.unlink(missing_ok=True)
         os.close(descriptor)
 
 
-def _opened(path: Path, what: str, patient: bool) -> int:
-    """The file, locked, and still the one of that name: its last holder may have taken it away meanwhile."""
+def _opened(path: Path, mark: dict[str, Any], what: str, patient: bool) -> int:
+    """The file, which is ours."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            if _locked(descriptor):
-                if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+        with ExitStack() as stack:
+            stack.callback(os.close, descriptor)
+            try:
+                if _taken(descriptor, path, mark, what):
+                    stack.pop_all()
                     return descriptor
-            elif patient:
+            except Busy:
+                if not patient:
+                    raise
                 time.sleep(BEAT / 5)
-            else:
-                raise Busy(marks.told(what, _holder(descriptor)))
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _taken(descriptor: int, path: Path, mark: dict[str, Any], what: str) -> bool:
+    """Whether the file is ours now; False to try again, as where its last holder has taken it away meanwhile."""
+    kernel_tells = _locked(descriptor, what)
+    if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
+        return False
+    _expect_silence(descriptor, what, kernel_tells)
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(mark).encode(), 0)
+    if not kernel_tells:
+        time.sleep(marks.SETTLED)  # another may have found it as silent as we did
+    return _is_ours(path, mark)
+
+
+def _locked(descriptor: int, what: str) -> bool:
+    """Locks it; False on a disk without such locks, where signs of life are all there is. Busy if another has it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+    except BlockingIOError as error:
+        raise Busy(marks.told(what, _holder(descriptor))) from error
     except OSError:
-        return True  # a disk without such locks; signs of life are all there is
+        return False
     return True
 
 
-def _expect_silence(descriptor: int, what: str) -> None:
-    """Raises Busy if a holder on another host is heard within SILENCE."""
+def _expect_silence(descriptor: int, what: str, kernel_tells: bool) -> None:
+    """Raises Busy if a holder that no kernel tells of, on another host for one, is heard within SILENCE."""
 
     def touched() -> float:
         return os.fstat(descriptor).st_mtime
 
     holder, before = _holder(descriptor), touched()
-    if holder.get('machine') in (None, marks.this_process()['machine']) or time.time() - before > LONG_AGO:
+    is_here = holder.get('machine') == marks.this_process()['machine']
+    is_gone = marks.has_ended(holder) or time.time() - before > LONG_AGO
+    if 'machine' not in holder or is_gone or (is_here and kernel_tells):
         return
     tell(f'{marks.told(what, holder)}: listening for {SILENCE:g} s whether it still lives')
     if marks.is_heard(touched, before, SILENCE, BEAT):
         raise Busy(marks.told(what, holder))
+
+
+def _is_ours(path: Path, mark: dict[str, Any]) -> bool:
+    try:
+        return marks.decoded(path.read_bytes()).get('token') == mark['token']
+    except OSError:
+        return False
 
 
 def _holder(descriptor: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A lock has one holder, ends with it, and is not kept by a host that is gone."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from dnr_jax.files import marks
 from dnr_jax.runs import lock
 
 
@@ -22,13 +24,24 @@ def path(tmp_path):
 def fast(monkeypatch):
     monkeypatch.setattr(lock, 'BEAT', 0.1)
     monkeypatch.setattr(lock, 'SILENCE', 1.0)
+    monkeypatch.setattr(marks, 'SETTLED', 0.2)
+
+
+@pytest.fixture
+def disk_without_locks(monkeypatch):
+    """As Lustre is without -o flock, and some disks of the network."""
+
+    def flock(descriptor, how):
+        raise OSError(errno.ENOSYS, 'Function not implemented')
+
+    monkeypatch.setattr(lock.fcntl, 'flock', flock)
 
 
 @contextmanager
 def holder(path):
     """Another process that holds the lock until it is killed."""
     program = (
-        'import sys, pathlib; from dnr_jax.runs import lock\n'
+        'import sys, pathlib; from dnr_jax.runs import lock; lock.BEAT = 0.1\n'
         "with lock.held(pathlib.Path(sys.argv[1]), 'it'): print('ready', flush=True); sys.stdin.read()"
     )
     pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
@@ -48,6 +61,44 @@ def test_one_at_a_time(path):
         with lock.held(path, 'it'):
             pass
     assert not path.exists()
+
+
+def test_one_at_a_time_on_a_disk_without_locks(path, disk_without_locks):
+    with holder(path) as child:
+        with pytest.raises(lock.Busy, match=f'^it is in use by process {child.pid} on '), lock.held(path, 'it'):
+            pass
+        assert json.loads(path.read_text())['process'] == child.pid  # it is still the other's
+        child.kill()
+        child.wait()
+        started = time.monotonic()
+        with lock.held(path, 'it'):
+            assert time.monotonic() - started < 0.9  # one of this machine that has ended is not listened for
+    assert not path.exists()
+
+
+def test_of_two_that_come_at_once_on_a_disk_without_locks_one_has_it(path, disk_without_locks):
+    found = []
+
+    def come():
+        try:
+            with lock.held(path, 'it'):
+                found.append('held')
+                time.sleep(2)
+        except lock.Busy:
+            found.append('busy')
+
+    threads = [threading.Thread(target=come) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == ['busy', 'busy', 'held'] and not path.exists()
+
+
+def test_one_that_was_taken_for_gone_leaves_the_lock_to_the_other(path):
+    with lock.held(path, 'it'):
+        of_another_host(path)
+    assert json.loads(path.read_text())['host'] == 'gpu9'
 
 
 def test_a_patient_one_waits(path):
@@ -89,6 +140,15 @@ def test_another_host_that_is_heard(path):
         done.set()
         thread.join()
     assert json.loads(path.read_text())['host'] == 'gpu9'  # it is still the other's
+
+
+def test_a_patient_one_waits_for_another_host_too(path):
+    of_another_host(path)
+    beats = [threading.Timer(seconds, os.utime, [path]) for seconds in (0.3, 0.6)]
+    for beat in beats:
+        beat.start()
+    with lock.held(path, 'it', patient=True):
+        assert json.loads(path.read_text())['process'] == os.getpid()
 
 
 def test_another_host_that_is_gone(path):
