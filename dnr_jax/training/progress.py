@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,6 +18,7 @@ from dnr_jax.evaluation.metrics import check_finite
 from dnr_jax.runs.reporting import Reporter, as_time, place
 
 STEPS_IN_FLIGHT = 2
+NONE = {'steps': 0, 'sums': {}}  # to report
 
 
 class Progress:
@@ -25,7 +28,7 @@ class Progress:
       schedule: step -> learning rate.
       last_step, steps_per_epoch: of the training. clips_per_step: over all devices.
       max_skipped_steps: how many steps may be left out because they are not finite.
-      unreported: metrics of the steps since the last report, which a continued run takes over.
+      unreported: sums of the metrics since the last report, and of how many steps, which a continued run takes over.
     """
 
     def __init__(
@@ -36,14 +39,14 @@ class Progress:
         steps_per_epoch: int,
         clips_per_step: int,
         max_skipped_steps: int,
-        unreported: list[dict[str, float]],
+        unreported: Mapping[str, Any] | list[dict[str, float]],
     ):
         self._reporter, self._schedule = reporter, schedule
         self._last_step, self._steps_per_epoch, self._clips_per_step = last_step, steps_per_epoch, clips_per_step
         self._max_skipped_steps = max_skipped_steps
         self._in_flight: deque[tuple[int, Mapping[str, jax.Array], np.ndarray]] = deque()
         self._damaged = 0
-        self.unreported = list(unreported)
+        self.unreported = taken_over(unreported)
         self._begin_window()
 
     def _begin_window(self) -> None:
@@ -92,7 +95,7 @@ class Progress:
             self._reporter.line(f'step {step} has passed over damaged records, {damaged:,} since the beginning')
             self._damaged = damaged
         if all(map(np.isfinite, values.values())):
-            self.unreported.append(values)
+            self.unreported = added(self.unreported, values)
         elif 0 < skipped <= self._max_skipped_steps:
             self._reporter.line(f'step {step} is not finite and was skipped, {skipped} of {self._max_skipped_steps}')
         else:
@@ -101,8 +104,8 @@ class Progress:
     def report(self, step: int) -> None:
         """Reports metrics and pace since the last report."""
         self.settle()
-        steps = self.unreported or [{'loss': float('nan'), 'top1': float('nan')}]  # where all were skipped
-        means = {name: float(np.mean([values[name] for values in steps])) for name in steps[0]}
+        means = {name: total / self.unreported['steps'] for name, total in self.unreported['sums'].items()}
+        means = means or {'loss': float('nan'), 'top1': float('nan')}  # where all were skipped
         seconds = time.monotonic() - self._started
         pace = {
             'learning_rate': float(self._schedule(step - 1)),
@@ -117,5 +120,16 @@ class Progress:
             f'{pace["clips_per_second"]:6.1f} clips/s  waiting for data {pace["waiting_share"]:4.0%}  '
             f'left {as_time(left)}'
         )
-        self.unreported = []
+        self.unreported = NONE
         self._begin_window()
+
+
+def taken_over(unreported: Mapping[str, Any] | list[dict[str, float]]) -> Mapping[str, Any]:
+    """What a checkpoint has of `Progress.unreported`; those of earlier versions have the metrics of every step."""
+    return reduce(added, unreported, NONE) if isinstance(unreported, list) else unreported
+
+
+def added(unreported: Mapping[str, Any], values: Mapping[str, float]) -> dict[str, Any]:
+    """With the metrics of one more step; in their order, so that a continued run adds as an uninterrupted one does."""
+    sums = {name: unreported['sums'].get(name, 0.0) + value for name, value in values.items()}
+    return {'steps': unreported['steps'] + 1, 'sums': sums}

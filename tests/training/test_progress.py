@@ -104,18 +104,37 @@ def test_a_few_steps_may_be_skipped_but_no_more():
         progress.settle()
 
 
-def test_a_continued_run_reports_over_the_same_steps():
-    heard, whole, part = Heard(), Heard(), Heard()
-    settings = {'last_step': 4, 'steps_per_epoch': 2, 'clips_per_step': 8, 'max_skipped_steps': 0}
-    for reporter, steps in ((whole, (1, 2, 3)), (part, (1, 2))):
-        progress = Progress(reporter, lambda step: 0.1, unreported=[], **settings)
-        for step in steps:
-            progress.step(step, metrics(1 / (3 * step)), IDS)
-        progress.settle()
-        unreported = json.loads(json.dumps(progress.unreported))
-        if reporter is whole:
-            progress.report(3)
-    continued = Progress(heard, lambda step: 0.1, unreported=unreported, **settings)
-    continued.step(3, metrics(1 / 9), IDS)
-    continued.report(3)
-    assert heard.values[0][2]['loss'] == whole.values[0][2]['loss']
+LOSSES = [1 / (3 * step) for step in range(1, 41)]  # whose sum depends on the order
+
+
+def progress_of(losses, unreported):
+    """(what is told, the progress) of a run that goes on with steps of these losses."""
+    heard = Heard()
+    progress = Progress(heard, lambda step: 0.1, 40, 20, 8, max_skipped_steps=0, unreported=unreported)
+    for step, loss in enumerate(losses):
+        progress.step(step, metrics(loss), IDS)
+    progress.settle()
+    return heard, progress
+
+
+def reported(losses, unreported):
+    heard, progress = progress_of(losses, unreported)
+    progress.report(40)
+    return heard.values[0][2]['loss']
+
+
+@pytest.mark.parametrize('stopped', [1, 2, 9, 39])
+def test_a_continued_run_reports_over_the_same_steps(stopped):
+    """To the bit, wherever it was stopped; and from a checkpoint of an earlier version, which has every step."""
+    whole = reported(LOSSES, [])
+    assert whole == pytest.approx(np.mean(LOSSES))
+    _, part = progress_of(LOSSES[:stopped], [])
+    assert reported(LOSSES[stopped:], json.loads(json.dumps(part.unreported))) == whole
+    of_steps = [{'loss': float(np.float32(loss)), 'top1': 0.25} for loss in LOSSES[:stopped]]
+    assert reported(LOSSES[stopped:], of_steps) == whole
+
+
+def test_what_is_not_reported_takes_no_more_room_with_every_step():
+    """In a checkpoint, of a training that reports at its end alone."""
+    few, many = (len(json.dumps(progress_of(LOSSES[:steps], [])[1].unreported)) for steps in (2, 40))
+    assert many < few + 40
