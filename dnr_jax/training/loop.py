@@ -147,6 +147,7 @@ class Training:
             setup.steps_per_epoch,
             config.train.batch_size,
             config.train.max_skipped_steps,
+            damaged=int(state.damaged),
             unreported=newest.about['unreported'] if newest else [],
         )
 
@@ -190,6 +191,7 @@ class Training:
     def _first_frozen_step(self, step: int, batch: dict[str, jax.Array], ids: np.ndarray) -> None:
         """Likewise, in the middle of a run."""
         self._guards.watchdog.rest()
+        self._profiler.before(step, self._progress.settle)
         with self._progress.pause():
             self.state, metrics = self._setup.step_at(step)(self.state, batch)
         self._reporter.line(f'from step {step} on norms standardize by their running averages, which stand still')

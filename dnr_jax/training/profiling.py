@@ -29,14 +29,15 @@ class Profiler:
 
     def before(self, step: int, settle: Callable[[], None]) -> None:
         """Starts or ends the trace, if this step is the one for it; `settle` waits for the steps under way."""
-        if step == self._from < self._to:
+        if self._tracing:
+            if step >= self._to:
+                settle()
+                self._stop()
+        elif self._from <= step < self._to:
             settle()
             self._mirror = Mirror(self._folder)
             jax.profiler.start_trace(str(self._mirror.root))
             self._tracing = True
-        elif step == self._to and self._tracing:
-            settle()
-            self._stop()
 
     def _stop(self) -> None:
         if self._tracing:

@@ -28,6 +28,7 @@ class Progress:
       schedule: step -> learning rate.
       last_step, steps_per_epoch: of the training. clips_per_step: over all devices.
       max_skipped_steps: how many steps may be left out because they are not finite.
+      damaged: records passed over before this run, which are told of already.
       unreported: sums of the metrics since the last report, and of how many steps, which a continued run takes over.
     """
 
@@ -39,13 +40,14 @@ class Progress:
         steps_per_epoch: int,
         clips_per_step: int,
         max_skipped_steps: int,
+        damaged: int,
         unreported: Mapping[str, Any] | list[dict[str, float]],
     ):
         self._reporter, self._schedule = reporter, schedule
         self._last_step, self._steps_per_epoch, self._clips_per_step = last_step, steps_per_epoch, clips_per_step
         self._max_skipped_steps = max_skipped_steps
         self._in_flight: deque[tuple[int, Mapping[str, jax.Array], np.ndarray]] = deque()
-        self._damaged = 0
+        self._damaged = damaged
         self.unreported = taken_over(unreported)
         self._begin_window()
 

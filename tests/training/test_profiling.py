@@ -31,5 +31,9 @@ def test_it_ends_with_the_run(tmp_path, words):
     assert run(tmp_path, words, 9, range(5, 9)) == [5, 6, 'settle', 'start', 7, 8, 'stop']
 
 
+def test_it_begins_and_ends_though_the_steps_for_that_are_passed_over(tmp_path, words):
+    assert run(tmp_path, words, 2, [5, 6, 8, 10, 11]) == [5, 6, 'settle', 'start', 8, 'settle', 'stop', 10, 11]
+
+
 def test_none(tmp_path, words):
     assert run(tmp_path, words, 0, range(5, 9)) == [5, 6, 7, 8]

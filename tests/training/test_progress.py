@@ -9,7 +9,7 @@ import pytest
 from dnr_jax.runs.reporting import Reporter
 from dnr_jax.training.progress import STEPS_IN_FLIGHT, Progress
 
-NO_SKIPS = {'max_skipped_steps': 0, 'unreported': []}
+NO_SKIPS = {'max_skipped_steps': 0, 'damaged': 0, 'unreported': []}
 IDS = np.array(['one', 'two'])
 
 
@@ -67,6 +67,17 @@ def test_damaged_records_are_told_once():
     ]
 
 
+def test_a_continued_run_tells_of_no_damaged_records_that_were_told_of_before():
+    heard = Heard()
+    progress = Progress(heard, lambda step: 0.1, 9, 2, 8, max_skipped_steps=0, damaged=3, unreported=[])
+    progress.first_step(5, metrics(1.0, damaged=3), IDS)
+    progress.step(6, metrics(1.0, damaged=4), IDS)
+    progress.settle()
+    assert [line for line in heard.lines if 'damaged' in line] == [
+        'step 6 has passed over damaged records, 4 since the beginning'
+    ]
+
+
 def test_pause_does_not_count(monkeypatch):
     now = [0.0]
     monkeypatch.setattr('time.monotonic', lambda: now[0])
@@ -93,7 +104,7 @@ def test_not_finite_stops_soon_and_names_the_step():
 
 def test_a_few_steps_may_be_skipped_but_no_more():
     heard = Heard()
-    progress = Progress(heard, lambda step: 0.1, 9, 2, 8, max_skipped_steps=1, unreported=[])
+    progress = Progress(heard, lambda step: 0.1, 9, 2, 8, max_skipped_steps=1, damaged=0, unreported=[])
     progress.first_step(1, metrics(2.0), IDS)
     progress.step(2, metrics(float('nan')) | {'skipped': jnp.int32(1)}, IDS)
     progress.report(2)
@@ -110,7 +121,7 @@ LOSSES = [1 / (3 * step) for step in range(1, 41)]  # whose sum depends on the o
 def progress_of(losses, unreported):
     """(what is told, the progress) of a run that goes on with steps of these losses."""
     heard = Heard()
-    progress = Progress(heard, lambda step: 0.1, 40, 20, 8, max_skipped_steps=0, unreported=unreported)
+    progress = Progress(heard, lambda step: 0.1, 40, 20, 8, max_skipped_steps=0, damaged=0, unreported=unreported)
     for step, loss in enumerate(losses):
         progress.step(step, metrics(loss), IDS)
     progress.settle()

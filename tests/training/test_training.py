@@ -98,8 +98,11 @@ def test_stopped_and_started_again_ends_the_same(finished, config, tmp_path, mon
 
 def test_statistics_move_until_they_are_frozen_also_in_a_run_that_was_stopped(config, tmp_path, monkeypatch, capsys):
     """From step 6 on, the sixth of nine being past the 0.55 of them; stopped after step 8 and started again."""
-    config.train.statistics_until, config.run.keep = 0.55, 9
-    loop.train_and_evaluate(config, tmp_path / 'whole')
+    config.train.statistics_until, config.run.keep, may_be_traced = 0.55, 9, []
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Profiler, 'before', lambda self, step, settle: may_be_traced.append(step))
+        loop.train_and_evaluate(config, tmp_path / 'whole')
+    assert may_be_traced == [*range(2, 10)]
     assert 'from step 6 on norms standardize by their running averages' in capsys.readouterr().out
     at = {
         step: trained_model.load(tmp_path / 'whole', step, lambda config: config, parallel.make_mesh()).variables
