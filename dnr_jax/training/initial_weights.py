@@ -9,6 +9,7 @@ which the same weights may be another function, is told: settings of config.mode
 Axes: G frame groups, C channels.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,6 +35,14 @@ class Initial(NamedTuple):
     arrays: Mapping[str, jax.Array]
     told: str
     model: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all arrays."""
+        digest = hashlib.sha256()
+        for path, array in sorted(jax.device_get(dict(self.arrays)).items()):
+            digest.update(f'{path} {array.dtype} {array.shape}'.encode() + array.tobytes())
+        return digest.hexdigest()[:12]
 
     def into(self, state: TrainState) -> TrainState:
         """The fresh state with these in their places, and in those of the moving average."""

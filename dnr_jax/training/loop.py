@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.command.signals import Stopped
 from dnr_jax.evaluation.batches import training_batches
+from dnr_jax.evaluation.results import expect_replaceable
 from dnr_jax.files import AnyPath, absolute, as_path
 from dnr_jax.runs.agreement import all_or_none, expect_alike
 from dnr_jax.runs.checkpoints import Checkpoints
@@ -68,6 +69,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
         expect_alike({'config': as_json(config), 'workdir': str(absolute(workdir)), 'code': code_version()})
         with all_or_none():
             setup = prepare(config)
+            expect_replaceable(workdir / 'test')
             if config.init_from and not (workdir / 'config.json').exists():
                 initial_weights.of_config(config, setup)  # what does not fit is refused before the folder is claimed
         expect_alike({'videos': setup.fingerprints})
@@ -77,12 +79,14 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
         with claimed(workdir, config, allow_change):
             checkpoints = stack.enter_context(Checkpoints(workdir / 'checkpoints', config.run.keep))
             newest = checkpoints.latest
+            expect_alike({'step of the newest checkpoint': newest and newest.step})
             if newest:
                 expect_described(newest)
                 expect_steps_left(newest.step, setup.total_steps, config)
                 expect_same_videos(newest.about['fingerprints'], setup.train, allow_change)
                 expect_same_state(checkpoints.unlike(newest.step, setup.shapes()), newest.about['config'], config)
             weights = initial_weights.of_config(config, setup) if config.init_from and newest is None else None
+            expect_alike({'arrays of config.init_from': weights and weights.fingerprint})
             state = start(setup, config.seed, checkpoints, newest, weights)
         reporter = stack.enter_context(Reporter(workdir, int(state.step), writes=parallel.is_leader()))
         reporter.line('\n'.join([*chosen, introduce(config, setup, int(state.step))]))

@@ -13,8 +13,9 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.evaluation import examples, scores, scoring
 from dnr_jax.evaluation.batches import training_shape, views_shape
-from dnr_jax.evaluation.results import account, kept_for_results, write
+from dnr_jax.evaluation.results import account, expect_replaceable, kept_for_results, write
 from dnr_jax.files import AnyPath
+from dnr_jax.runs.agreement import all_or_none
 from dnr_jax.runs.guards import Guards
 from dnr_jax.runs.reporting import Reporter, place
 from dnr_jax.runs.state import TrainState
@@ -48,11 +49,13 @@ class Scoring:
         return summary if 'top1' in summary else None
 
     def test(self, state: TrainState, out: AnyPath) -> dict[str, Any]:
-        """The test results, written to `out`."""
+        """The test results, written to `out`; ValueError if that holds anything else than an earlier evaluation."""
         step, setup = int(state.step), self._setup
         predictions = self._predictions(state, 'test')
         self._guards.watchdog.rest()
         with kept_for_results(out, patient=True):
+            with all_or_none():
+                expect_replaceable(out)  # as before the training; another may have put files there meanwhile
             results = write(out, predictions, setup.test, self._config, step, setup.fingerprints)
         self._record(step, 'test', predictions)
         self._reporter.line(scores.to_text('test', results))

@@ -232,6 +232,26 @@ def test_a_source_that_does_not_fit_leaves_the_folder_unclaimed(tiny_dir, tmp_pa
     assert not (tmp_path / 'run').exists()
 
 
+def test_hosts_whose_folders_of_one_name_hold_other_weights_end(tiny_dir, tmp_path, monkeypatch):
+    """Each would begin with its own, and be trained by the gradients of all."""
+    source = saved(tmp_path / 'source', 'batch')
+    said = []
+
+    def hear(of_run):
+        said.extend(value for key, value in of_run.items() if key == 'arrays of config.init_from')
+        if said:
+            raise ValueError('process 1 differs')
+
+    monkeypatch.setattr(loop, 'expect_alike', hear)
+    with pytest.raises(ValueError, match='process 1 differs'):
+        loop.train_and_evaluate(training_config(tiny_dir, tmp_path / 'source'), tmp_path / 'run')
+    arrays = {path: array for path, array in source.items() if not path.startswith('params/head')}
+    of = lambda arrays: initial_weights.Initial(arrays, '', {}).fingerprint  # noqa: E731
+    assert said == [of(arrays)]
+    path = max(arrays)
+    assert of(arrays) == of(dict(reversed(arrays.items()))) != of(arrays | {path: arrays[path] + 1e-6})
+
+
 def test_converted_weights_are_no_training_to_go_on_with(tiny_dir, tmp_path):
     saved(tmp_path / 'source', 'batch')
     with pytest.raises(ValueError, match='converted weights and no training'):

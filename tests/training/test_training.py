@@ -380,6 +380,38 @@ def test_a_work_folder_of_another_config(finished, config):
     assert (finished[0] / 'config.json').read_text() == before
 
 
+def test_hosts_that_see_other_checkpoints_end(finished, config, monkeypatch):
+    """A disk of the network may show one of them late: one host would go on from step 8, another from step 9."""
+
+    def hear(of_run):
+        if 'step of the newest checkpoint' in of_run:
+            raise ValueError(str(of_run))
+
+    monkeypatch.setattr(loop, 'expect_alike', hear)
+    with pytest.raises(ValueError, match="{'step of the newest checkpoint': 9}"):
+        loop.train_and_evaluate(config, finished[0])
+
+
+def test_files_of_ones_own_in_the_folder_for_results_are_refused_before_the_training(config, tmp_path):
+    """Which replaces all that is in it at its end."""
+    (tmp_path / 'test').mkdir()
+    (tmp_path / 'test/notes.txt').write_text('mine')
+    with pytest.raises(ValueError, match='found notes.txt'):
+        loop.train_and_evaluate(config, tmp_path)
+    assert [path.name for path in tmp_path.rglob('*')] == ['test', 'notes.txt']
+
+
+def test_files_that_came_there_meanwhile_stay(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(validation.Scoring, '_predictions', lambda *_: None)
+    monkeypatch.setattr(validation, 'write', never)
+    made = setup.prepare(config)
+    guards = Told([], SimpleNamespace(rest=lambda: None))
+    (tmp_path / 'test').mkdir()
+    (tmp_path / 'test/notes.txt').write_text('mine')
+    with pytest.raises(ValueError, match='found notes.txt'):
+        validation.Scoring(config, made, guards, Heard(), best=-1.0).test(made.fresh(0), tmp_path / 'test')
+
+
 def test_a_work_folder_in_use(finished, config):
     before = (finished[0] / 'metrics.jsonl').read_text()
     with ownership.kept(finished[0] / '.lock', 'it'):
