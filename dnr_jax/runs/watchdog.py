@@ -2,7 +2,7 @@
 
 with Watchdog(300) as watchdog:
     watchdog.expect('a batch')     # from here on, 300 s at most until the next word
-    watchdog.rest()                # something that may take as long as it likes
+    watchdog.rest()                # something that may take as long as it likes: compiling, a save
 """
 
 import faulthandler
