@@ -8,6 +8,11 @@ its rows, written last:
 
     NAME-SPLIT.array_record-00003-of-00016        records
     NAME-SPLIT.array_record-00003-of-00016.json   `Written`
+
+and, until the data set is whole, what the videos looked like of which it was written, so that a preparation that goes
+on does not mix them with others:
+
+    NAME-SPLIT.array_record-00003-of-00016.videos  `look` of each record, by id
 """
 
 import hashlib
@@ -24,10 +29,10 @@ from typing import NamedTuple
 
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from dnr_jax.data.annotations.rows import Rejected, Row
+from dnr_jax.data.annotations.rows import DRAWN, Rejected, Row
 from dnr_jax.data.ranges import AT_ONCE, read_indices
 from dnr_jax.data.video import machine
-from dnr_jax.files import AnyPath, is_remote, signature, written_whole
+from dnr_jax.files import AnyPath, is_remote, listed, signature, written_whole
 
 CLIPS_PER_SHARD = 128
 MOST_SHARDS = 256  # of a split: each is an open file of every process that reads
@@ -40,6 +45,7 @@ class Record(NamedTuple):
 
     id: str
     label: int
+    video: str  # `look` of it, from before it was read
     example: bytes  # a serialized tf.Example
 
 
@@ -53,7 +59,7 @@ class Shard(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Of all that the file depends on, but for the content of the videos."""
+        """Of all that the file depends on, but for the content of the videos, see `look`."""
         told = [self.settings, [(row.id, row.label) for row in self.rows]]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -108,17 +114,22 @@ def write_missing(
 
 def missing_of(shards: Sequence[Shard], folder: AnyPath) -> list[Shard]:
     """Those that are to be written, see `find`."""
-    with ThreadPoolExecutor(AT_ONCE if is_remote(folder) else 1) as threads:
+    far = is_remote(folder) or any(is_remote(shard.rows[0].path) for shard in shards if shard.rows)
+    with ThreadPoolExecutor(AT_ONCE if far else 1) as threads:
         found = threads.map(lambda shard: find(shard, folder), shards)
         return [shard for shard, written in zip(shards, found, strict=True) if written is None]
 
 
 def find(shard: Shard, folder: AnyPath) -> Written | None:
-    """What became of a shard, if it is there, whole, and nothing that was rejected could fare better now."""
+    """What became of a shard, if it is there, whole, and could be no other one now.
+
+    It could where a row that was rejected may fare better, or where a video is another one than that of which it was
+    written, unless the data set is whole: from then on its records stay.
+    """
     written = _read(shard, folder)
-    if written is None or written.fingerprint != shard.fingerprint or unsettled(shard, folder):
+    if written is None or written.fingerprint != shard.fingerprint:
         return None
-    return written
+    return None if unsettled(shard, folder) or _of_other_videos(shard, folder) else written
 
 
 def unsettled(shard: Shard, folder: AnyPath) -> list[Row]:
@@ -132,6 +143,36 @@ def unsettled(shard: Shard, folder: AnyPath) -> list[Row]:
     recorded = {id for id, _ in written.records}
     sources = {row.id: source for row, source in zip(written.rejected, written.sources, strict=True)}
     return [row for row in shard.rows if row.id not in recorded and sources.get(row.id) != _signature(row)]
+
+
+def _of_other_videos(shard: Shard, folder: AnyPath) -> bool:
+    try:
+        looked = json.loads((folder / f'{shard.file}.videos').read_text())
+    except FileNotFoundError:
+        return False
+    except ValueError:  # it is damaged
+        return True
+    return any(look(row.path) != looked[row.id] for row in shard.rows if row.id in looked)
+
+
+def look(path: AnyPath) -> str:
+    """Bytes and time of a video, or those of all images of a folder, as one hash; '' where there is none.
+
+    That of another video differs, be it in another source folder or written in the place of the first. The images of a
+    bucket are looked at by their bytes alone, for these come with one listing.
+    """
+    if path == DRAWN:
+        return ''
+    try:
+        if is_remote(path):
+            told = sorted(listed(path).items()) or signature(path)
+        elif path.is_dir():
+            told = [(file.name, *signature(file)) for file in sorted(path.iterdir())]
+        else:
+            told = signature(path)
+    except OSError:
+        return ''
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _read(shard: Shard, folder: AnyPath) -> Written | None:
@@ -170,7 +211,7 @@ def _signature(row: Row | Rejected) -> tuple[int, ...]:
 
 
 def _write(shard: Shard, folder: AnyPath, outcomes: Iterable[Record | Rejected]) -> Iterator[Record | Rejected]:
-    records, rejected = [], []
+    records, rejected, looked = [], [], {}
     with _settled(folder / shard.file) as unfinished:
         try:
             writer = ArrayRecordWriter(str(unfinished), _WRITER_OPTIONS)
@@ -179,6 +220,7 @@ def _write(shard: Shard, folder: AnyPath, outcomes: Iterable[Record | Rejected])
                     if isinstance(outcome, Record):
                         writer.write(outcome.example)
                         records.append((outcome.id, outcome.label))
+                        looked[outcome.id] = outcome.video
                     else:
                         rejected.append(outcome)
                     yield outcome
@@ -189,6 +231,8 @@ def _write(shard: Shard, folder: AnyPath, outcomes: Iterable[Record | Rejected])
             raise machine.behind(error, unfinished) or written from error
         assert len(records) + len(rejected) == len(shard.rows), 'every row has an outcome'
         size = unfinished.stat().st_size
+    with _settled(folder / f'{shard.file}.videos') as unfinished:
+        unfinished.write_text(json.dumps(looked))
     sources = [() if row.reason == GIVEN_UP else _signature(row) for row in rejected]
     with _settled(folder / f'{shard.file}.json') as unfinished:
         unfinished.write_text(json.dumps(Written(shard.fingerprint, size, records, rejected, sources)))

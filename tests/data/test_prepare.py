@@ -101,6 +101,37 @@ def files(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
 
 
+@pytest.mark.parametrize('how', ['another source', 'written over'])
+def test_a_preparation_that_goes_on_with_other_videos_holds_those_alone(how, kinetics, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, 'CLIPS_PER_SHARD', 1)
+    clips = sorted((kinetics[0] / 'val').iterdir())[:8]
+    for name, those in (('one', clips[:4]), ('other', clips[4:])):
+        for number, path in enumerate(those):
+            (tmp_path / name / 'a').mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / name / f'a/{number}.mp4')
+    options = ['videos', '--variant', 'mine', '--out', str(tmp_path / 'out'), '--workers', '0', '--source']
+    write, count = shards._write, iter(range(9))
+
+    def interrupted(*given):
+        if next(count) == 2:
+            raise ValueError('no power')
+        return write(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, '_write', interrupted)
+        assert prepare.main([*options, str(tmp_path / 'one')]) == 2
+    source = tmp_path / 'other'
+    if how == 'written over':
+        source = tmp_path / 'one'
+        for path in (source / 'a').iterdir():
+            path.write_bytes((tmp_path / 'other/a' / path.name).read_bytes())
+    assert prepare.main([*options, str(source)]) == 0
+    split = open_split('videos', tmp_path / 'out', 'train')
+    videos = {split[index]['id']: split[index]['video'] for index in range(4)}
+    assert videos == {f'a/{number}': path.read_bytes() for number, path in enumerate(clips[4:])}
+    assert not list((tmp_path / 'out').rglob('*.videos'))
+
+
 def test_strict_stops_at_the_first_failure(kinetics, tmp_path, capsys):
     assert prepare.main(arguments(kinetics[0], tmp_path, '--strict', '--workers', '0')) == 2
     assert 'cannot become a record, missing' in capsys.readouterr().err

@@ -25,7 +25,7 @@ def convert(rows):
         if row.id.endswith('7'):
             yield Rejected(row.split, row.id, str(row.path), 'unreadable', 'for the test')
         else:
-            yield Record(row.id, 0, row.id.encode() * 10)
+            yield Record(row.id, 0, shards.look(row.path), row.id.encode() * 10)
 
 
 def write(planned, folder):
@@ -67,7 +67,7 @@ def test_what_is_written_is_written_once_and_all_rows_are_accounted_for(tmp_path
     first.close()  # as if interrupted in the third shard
     assert [shards.find(shard, tmp_path) is not None for shard in planned] == [True, True] + 8 * [False]
     content = files(tmp_path)
-    assert sorted(content) == [f'{shard.file}{end}' for shard in planned[:2] for end in ('', '.json')]
+    assert sorted(content) == [f'{shard.file}{end}' for shard in planned[:2] for end in ('', '.json', '.videos')]
     assert set(write(planned, tmp_path)) == {row.id for shard in planned[2:] for row in shard.rows}
     assert files(tmp_path) | content == files(tmp_path)
 
@@ -87,7 +87,7 @@ def test_an_interrupted_writing_gives_the_same_bytes(tmp_path):
                 next(writing)
             writing.close()
         write(plan(), tmp_path / folder)
-    assert files(tmp_path / 'once') == files(tmp_path / 'often') and len(files(tmp_path / 'once')) == 20
+    assert files(tmp_path / 'once') == files(tmp_path / 'often') and len(files(tmp_path / 'once')) == 30
 
 
 def test_two_at_one_shard_do_not_hurt_each_other(tmp_path):
@@ -96,7 +96,7 @@ def test_two_at_one_shard_do_not_hurt_each_other(tmp_path):
     next(one)
     assert len(list(other)) == 5
     assert len(list(one)) == 4
-    assert [len(written.records) for written in shards.check([shard], tmp_path)] == [5] and len(files(tmp_path)) == 2
+    assert [len(written.records) for written in shards.check([shard], tmp_path)] == [5] and len(files(tmp_path)) == 3
 
 
 def test_what_could_become_a_record_now(tmp_path, monkeypatch):
@@ -108,7 +108,7 @@ def test_what_could_become_a_record_now(tmp_path, monkeypatch):
     assert {row.id for row in shards.unsettled(shard, tmp_path)} == {'id005', 'id006', 'id007', 'id017', 'id027'}
     write([shard], tmp_path)
     assert shards.unsettled(shard, tmp_path) == []
-    pathlib.Path('6.mp4').write_bytes(b'another')  # a record stays
+    pathlib.Path('6.mp4').write_bytes(b'another')  # a record does not become one
     pathlib.Path('17.mp4').write_bytes(b'repaired')
     assert {row.id for row in shards.unsettled(later, tmp_path)} == {'id008', 'id017'}
 
@@ -137,3 +137,47 @@ def test_a_shard_is_written_again_if_it_could_be_another_now(change, tmp_path, m
         monkeypatch.setattr(shards, 'GIVEN_UP', 'unreadable')
         write([shard], folder)
     assert len(write([shard], folder)) == 4
+
+
+@pytest.mark.parametrize('kind', ['file', 'frames', 'another folder', 'touched after it was read'])
+def test_a_preparation_that_goes_on_does_not_mix_videos_with_others(kind, tmp_path):
+    """In two shards of two videos, one video is replaced after both were written, or after it was read."""
+    rows = [row._replace(path=tmp_path / row.id) for row in ROWS[:4]]
+    for row in rows:
+        if kind == 'frames':
+            row.path.mkdir()
+            (row.path / '1.jpg').write_bytes(b'frame')
+        else:
+            row.path.write_bytes(b'video')
+    folder = tmp_path / 'out'
+    folder.mkdir()
+    planned = plan(rows, size=20)
+    changed = planned[0].rows[0]
+
+    def convert_and_replace(rows):
+        for outcome in convert(rows):
+            if kind == 'touched after it was read' and outcome.id == changed.id:
+                os.utime(changed.path, ns=(1, 1))
+            yield outcome
+
+    assert len(list(shards.write_missing(planned, folder, convert_and_replace))) == 4
+    if kind == 'file':
+        changed.path.write_bytes(b'viDeo')
+    elif kind == 'frames':
+        (changed.path / '1.jpg').write_bytes(b'fraMe')  # its folder is as it was
+    elif kind == 'another folder':
+        other = tmp_path / 'other'
+        other.mkdir()
+        (other / changed.id).write_bytes(b'viDeo')
+        here = [row._replace(path=other / row.id) if row == changed else row for row in rows]
+        planned = plan(here, size=20)
+    assert write(planned, folder) == [row.id for row in planned[0].rows]
+    assert write(planned, folder) == []
+
+
+def test_records_of_a_whole_data_set_stay_whatever_becomes_of_their_videos(tmp_path):
+    (shard,) = plan([row._replace(path=tmp_path / row.id) for row in ROWS[:4]], size=4)
+    write([shard], tmp_path)
+    (tmp_path / f'{shard.file}.videos').unlink()  # as a data set that is whole has none
+    shard.rows[0].path.write_bytes(b'it was not there')
+    assert write([shard], tmp_path) == []

@@ -15,6 +15,7 @@ DUPLICATE_ID = 'duplicate id'
 UNKNOWN_LABEL = 'unknown label'
 OUTSIDE = 'path outside the source folder'
 MALFORMED = 'malformed row'
+DRAWN = Path()  # in the place of a path, of a row that is drawn
 REASONS = (MISSING, DUPLICATE_ID, UNKNOWN_LABEL, OUTSIDE, MALFORMED)
 
 
@@ -23,7 +24,7 @@ class Row(NamedTuple):
 
     split: str  # 'train', 'validation' or 'test'
     id: str  # unique within its split
-    path: AnyPath  # file, or folder of frame images
+    path: AnyPath  # file, or folder of frame images; DRAWN
     label: str | None  # class name; None where the split has no labels
 
 

@@ -3,11 +3,9 @@
 Nothing is downloaded. What the clips show is in `shapes.py`, and in `hard_shapes.py` for the variant 'hard'.
 """
 
-from pathlib import Path
-
 import tensorflow_datasets as tfds
 
-from dnr_jax.data.annotations.rows import Annotated, Row
+from dnr_jax.data.annotations.rows import DRAWN, Annotated, Row
 from dnr_jax.data.builders import hard_shapes, shapes
 from dnr_jax.data.builders.video import VideoBuilder
 
@@ -39,7 +37,7 @@ class MovingShapes(VideoBuilder):
         variant = self.builder_config.name
         names = hard_shapes.LABEL_NAMES if variant == 'hard' else shapes.LABEL_NAMES
         rows = (
-            Row(split, f'{split}-{index:05d}', Path(), names[index % len(names)])
+            Row(split, f'{split}-{index:05d}', DRAWN, names[index % len(names)])
             for split, size in SIZES[variant].items()
             for index in range(size)
         )

@@ -211,10 +211,11 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             from dnr_jax.data import beam
 
             return beam.write(planned, folder, functools.partial(convert, workers=1), effort.beam)
+        missing = shards.missing_of(planned, folder)
         total = sum(len(shard.rows) for shard in planned)
-        done = total - sum(len(shard.rows) for shard in shards.missing_of(planned, folder))
+        done = total - sum(len(shard.rows) for shard in missing)
         with bar(total, self.info.full_name, ' clips', leave=True, done=done) as progress:
-            for outcome in shards.write_missing(planned, folder, convert):
+            for outcome in shards.write_missing(missing, folder, convert):
                 progress.update()
                 if effort.strict and isinstance(outcome, Rejected):
                     raise _refused(outcome)
@@ -281,6 +282,7 @@ class Converter:
 
     def _convert(self, row: Row) -> Record | Rejected:
         label = -1 if row.label is None else self._labels[row.label]
+        video = shards.look(row.path)  # before it is read: what comes later is another one
         try:
             example = self._make(row)
         except VideoError as error:
@@ -290,7 +292,7 @@ class Converter:
             raise
         encoded = self._features.encode_example({'parameters': '', **example, 'id': row.id, 'label': label})
         example = self._serializer.get_tf_example(encoded)
-        return Record(row.id, label, example.SerializeToString(deterministic=True))
+        return Record(row.id, label, video, example.SerializeToString(deterministic=True))
 
 
 def _reject(row: Row, reason: str, detail: str) -> Rejected:
