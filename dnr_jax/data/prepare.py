@@ -7,7 +7,8 @@ python -m dnr_jax.data.prepare videos --variant gym --source DIR    # yours, in 
 python -m dnr_jax.data.prepare videos --variant gym --source DIR --list train=train.csv --list validation=val.csv
 
 Every row of the annotations ends as a record or as a line of failures.csv. The same command, given again after an
-interruption, goes on with what is missing; and with --refresh, after videos have arrived late, with those.
+interruption, goes on with what is missing; and with --refresh, after videos have arrived late or labels were
+corrected, with those.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from absl import logging
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import DATASETS, builder_class, cores, inventory
-from dnr_jax.data.annotations.rows import Annotated, overlaps, some
+from dnr_jax.data.annotations.rows import Annotated, Rejected, overlaps, some
 from dnr_jax.data.video import machine
 from dnr_jax.files import AnyPath, as_path, is_remote, listed
 from dnr_jax.registry import choose
@@ -42,7 +43,8 @@ def prepare(builder, effort, *, refresh: bool) -> AnyPath:
     Args:
       builder: a `VideoBuilder`.
       effort: its `Effort`.
-      refresh: whether, where they are there, rows that were rejected and could become records now are tried again.
+      refresh: whether, where they are there, shards are written again of which rows that were rejected could become
+        records now, or labels are others.
     Raises ValueError as `VideoBuilder.prepare` does.
     """
     from dnr_jax.data import metadata
@@ -83,7 +85,8 @@ def print_notes(annotated: Annotated, unseen: Sequence[str]) -> None:
 def compare(builder, folder: AnyPath, refresh: bool) -> int:
     """How many rows that were rejected from a prepared data set could become records now.
 
-    Raises ValueError if it is not the one of the builder, or if a refresh would take records away.
+    Raises ValueError if it is not the one of the builder, if labels are others and it is not refreshed, or if a refresh
+    would take records away.
     """
     found, rejected = inventory.read(folder)
     if differing := builder.differences(found):
@@ -91,13 +94,25 @@ def compare(builder, folder: AnyPath, refresh: bool) -> int:
             f"'{folder}' is prepared already, of other rows or with other settings: {'; '.join(differing)}. Delete "
             'it, or give another --out or --variant.'
         )
+    if (relabelled := builder.relabelled()) and not refresh:
+        row, there = relabelled[0]
+        here = row.detail if isinstance(row, Rejected) else _named(row.label)
+        raise ValueError(
+            f"'{folder}' is prepared already, and {len(relabelled):,} of its records have other labels now: '{row.id}' "
+            f'of {row.split} is {_named(there)} there, and here {here}. --refresh prepares their shards again; or give '
+            'another --out or --variant.'
+        )
     late, gone = builder.changes(rejected)
     if refresh and gone:
         raise ValueError(
-            f'{len(gone):,} records have no video any more, for example {gone[0].path}: a refresh prepares shards '
-            'as a whole, and would lose them. Bring the videos back, or leave the data set as it is.'
+            f'{len(gone):,} records would be none now, for example {gone[0].path}, {gone[0].reason}: a refresh '
+            'prepares shards as a whole, and would lose them. Mend that, or leave the data set as it is.'
         )
     return len(late)
+
+
+def _named(label: str | None) -> str:
+    return 'without a label' if label is None else f"'{label}'"
 
 
 def open_builder(options: argparse.Namespace):
@@ -246,7 +261,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_origin(parser)
     parser.add_argument(
-        '--refresh', action='store_true', help='try rejected rows of a prepared data set again, where that could help'
+        '--refresh',
+        action='store_true',
+        help='bring a prepared data set up to date: rejected rows that could be records now, corrected labels',
     )
     parser.add_argument('--strict', action='store_true', help='stop at the first row that cannot become a record')
     parser.add_argument(

@@ -289,6 +289,11 @@ def test_a_second_run_does_nothing(tiny_dir, capsys):
     assert capsys.readouterr().out.startswith('Already prepared: moving_shapes/tiny/1.1.0.')
 
 
+def test_a_second_run_takes_no_fault_of_the_annotations_for_a_change(kinetics, prepared, capsys):
+    assert prepare.main(arguments(kinetics[0], prepared)) == 0
+    assert capsys.readouterr().out.startswith('Already prepared: kinetics400/original/1.1.0.')
+
+
 def test_other_settings_are_refused_where_a_set_of_that_name_is(kinetics, prepared, capsys):
     assert prepare.main(arguments(kinetics[0], prepared, '--quality', '50')) == 2
     assert 'with other settings: storage (' in capsys.readouterr().err
@@ -400,8 +405,50 @@ def test_a_refresh_takes_no_record_away(late, tmp_path, capsys):
     before = files(tmp_path / 'out')
     (source / '7.mp4').unlink()
     assert prepare.main([*options, '--refresh']) == 2
-    assert '1 records have no video any more, for example 7.mp4' in capsys.readouterr().err
+    assert '1 records would be none now, for example 7.mp4, missing: a refresh' in capsys.readouterr().err
     assert files(tmp_path / 'out') == before
+
+
+def test_corrected_labels_are_noticed_and_taken_over(late, tmp_path, capsys):
+    """Of records; that of a row that was rejected is in no record."""
+    options, _ = late
+    folder, listing = tmp_path / 'out/videos/mine-original/1.1.0', tmp_path / 'list.txt'
+
+    def prepared_of(labels, *more):
+        listing.write_text(''.join(f'{number}.mp4 {label}\n' for number, label in enumerate(labels)))
+        return prepare.main([*options, *more]), capsys.readouterr()
+
+    def labels():
+        split = open_split('videos', tmp_path / 'out', 'train')
+        return {int(split[index]['id']): split.label_names[split[index]['label']] for index in range(len(split))}
+
+    first = ['a', 'b'] * 6
+    shutil.rmtree(folder)
+    assert prepared_of(first)[0] == 0
+    before = files(folder)
+    assert prepared_of(['a', 'b', 'a', 'a'] + first[4:])[0] == 0  # of number 3, which is broken
+    corrected = ['a', 'a', *first[2:]]
+    status, output = prepared_of(corrected)
+    assert status == 2 and 'Already prepared' not in output.out and files(folder) == before
+    assert "1 of its records have other labels now: '1' of train is 'b' there, and here 'a'" in output.err
+    assert prepared_of(corrected, '--refresh')[0] == 0
+    assert labels() == {number: label for number, label in enumerate(corrected) if number not in (3, 4)}
+    status, output = prepared_of(corrected)
+    assert status == 0 and 'note: ' not in output.out
+
+
+def test_a_label_that_is_no_class_any_more_is_noticed(late, tmp_path, capsys):
+    options, _ = late
+    (tmp_path / 'names.txt').write_text('same\n')
+    options += ['--labels', str(tmp_path / 'names.txt')]
+    assert prepare.main(options) == 0
+    listing = tmp_path / 'list.txt'
+    listing.write_text(listing.read_text().replace('7.mp4 same', '7.mp4 sane'))
+    capsys.readouterr()
+    assert prepare.main(options) == 2
+    assert "'7' of train is 'same' there, and here 'sane' is none of the class names" in capsys.readouterr().err
+    assert prepare.main([*options, '--refresh']) == 2
+    assert f'1 records would be none now, for example {options[4]}/7.mp4, unknown label' in capsys.readouterr().err
 
 
 def test_files_that_are_left_out_are_told(kinetics, tmp_path, capsys):

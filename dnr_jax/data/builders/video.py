@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,8 @@ import tensorflow_datasets as tfds
 from dnr_jax.command.bars import bar
 from dnr_jax.command.terminal import tell
 from dnr_jax.data import inventory, shards
-from dnr_jax.data.annotations.rows import Annotated, Rejected, Row
+from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row
+from dnr_jax.data.ranges import AT_ONCE
 from dnr_jax.data.shards import Record
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.data.workers import GivenUp, guarded_map
@@ -175,6 +177,18 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
         unsettled = (row for shard in self._plan() for row in shards.unsettled(shard, folder))
         late = [row for row in unsettled if (row.split, row.id) in failed]
         return late, [row for row in self.annotated.rejected if (row.split, row.id) not in failed]
+
+    def relabelled(self) -> list[tuple[Row | Rejected, str | None]]:
+        """Rows that are records under other labels, with the class they have there, None for none."""
+        folder, names, rows = as_path(self.data_dir), self.annotated.label_names, self.annotated.rows
+        strangers = (row for row in self.annotated.rejected if row.reason == UNKNOWN_LABEL)
+        here = {(row.split, row.id): row for row in (*strangers, *rows)}  # of two of one id, the row
+        planned = self._plan()
+        with ThreadPoolExecutor(AT_ONCE if is_remote(folder) else 1) as threads:
+            recorded = threads.map(shards.recorded, [folder / shard.file for shard in planned])
+            there = [(shard.split, *each) for shard, found in zip(planned, recorded, strict=True) for each in found]
+        labelled = ((here.get((split, id)), names[label] if label >= 0 else None) for split, id, label in there)
+        return [(row, there) for row, there in labelled if row and (isinstance(row, Rejected) or row.label != there)]
 
     def _plan(self) -> list[shards.Shard]:
         rows, rejected = self.annotated.rows, self.annotated.rejected
