@@ -2,11 +2,13 @@
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
+from dnr_jax.data.annotations.rows import some
+from dnr_jax.data.transforms import mirrored_labels, without_mirror_image
 from dnr_jax.evaluation import metrics
 from dnr_jax.evaluation.results import describe
 from dnr_jax.files import AnyPath
@@ -33,7 +35,26 @@ def introduce(config: ConfigDict, setup: Setup, start_step: int) -> str:
         f'learning rate {rate:g}; steps {start_step} to {setup.total_steps}, {setup.steps_per_epoch} an epoch',
         f'validated {how_often(config)} by {describe(config, "validation", len(setup.validation))}',
     ]
+    lines += mirrored(config.augment, setup.train.label_names)
     return '\n'.join([*lines, *notes(config, setup), *continued(start_step, setup.total_steps, setup.steps_per_epoch)])
+
+
+def mirrored(augment: ConfigDict, label_names: Sequence[str]) -> Iterator[str]:
+    """Which classes mirrored clips exchange, and which do not though their names have a direction."""
+    if not (augment.flip and augment.flip_labels):
+        return
+    pairs = [
+        f'{label_names[one]} / {label_names[other]}'
+        for one, other in enumerate(mirrored_labels(label_names))
+        if one < other
+    ]
+    exchanged = f'the classes {some(pairs)}' if pairs else 'no classes, by their names'
+    yield f'{augment.flip:.0%} of the clips are mirrored, which exchanges {exchanged}'
+    if alone := without_mirror_image(label_names):
+        yield (
+            f'note: no class is the mirror image of {some(alone)} by its name, so mirrored clips keep that class; '
+            'where it is one of a direction, rename it and its opposite alike, or give --config.augment.flip=0'
+        )
 
 
 def how_often(config: ConfigDict) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from dnr_jax.data.transforms import mirrored_labels
+from dnr_jax.data.transforms import mirrored_labels, without_mirror_image
 
 
 def pairs(names):
@@ -36,6 +36,20 @@ def test_classes_of_something_something_in_any_order():
         ('Turning Hand Clockwise', 'Turning Hand Counterclockwise'),
         ('roll anti clockwise', 'roll clockwise'),
         ('left foot turns clockwise', 'right foot turns anticlockwise'),
+        ('TurnLeft', 'TurnRight'),
+        ('turnLeft', 'turnRight'),
+        ('RIGHTHook', 'LEFTHook'),
+        ('MoveLeftUp', 'MoveRightUp'),
+        ('Left2Right', 'Right2Left'),
+        ('move_left', 'move_right'),
+        ('left-hand', 'right-hand'),
+        ('RotateClockwise', 'RotateCounterClockwise'),
+        ('rotate_cw', 'rotate_ccw'),
+        ('moving leftward', 'moving rightward'),
+        ('Lefthook', 'Righthook'),
+        ('turnleft', 'turnright'),
+        ('bright light on the left', 'bright light on the right'),
+        ('BrightLightLeft', 'BrightLightRight'),
     ],
 )
 def test_directions(one, other):
@@ -46,13 +60,25 @@ def test_directions(one, other):
 @pytest.mark.parametrize(
     'names',
     [
-        ['leftovers', 'rightovers'],  # no whole words
-        ['bright', 'bleft'],
+        ['leftovers', 'bright', 'upright'],
         ['left', 'up'],  # no class to go to
         ['left to right', 'right to right'],  # all words are exchanged
         ['from left and right', 'rest'],
+        ['Left', 'left', 'up'],
+        ['vitamin l', 'vitamin r', 'clockwisely', 'counterclockwisely'],
         [],
     ],
 )
 def test_names_without_a_mirror_image_stay(names):
     assert mirrored_labels(names) == tuple(range(len(names)))
+
+
+def test_classes_of_a_direction_that_are_their_own_mirror_images():
+    names = ['TurnLeft', 'TurnRight', 'StepLeft', 'step to the right side', 'lefthook', 'rest', 'turn clockwise', 'cwm']
+    assert without_mirror_image(names) == ['StepLeft', 'step to the right side', 'lefthook', 'turn clockwise']
+
+
+@pytest.mark.parametrize('names', [['LEFT', 'left', 'right'], ['Left', 'right', 'RIGHT', 'left']])
+def test_names_that_differ_in_their_case_only_stay_an_exchange(names):
+    """Two classes never go to one, so that each class of a mirrored view is some class."""
+    pairs(names)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from dnr_jax.runs.stored import Checkpoint
 from dnr_jax.training import introduction
@@ -38,3 +39,27 @@ def test_the_end_says_what_was_tested_and_how_the_best_one_would_be():
 def test_the_end_where_there_is_no_better_one(best, end):
     tested, _ = introduction.conclude(Path('runs/a'), 96, best).split('\n')
     assert tested.endswith(end) and 'eval.py' not in tested
+
+
+@pytest.mark.parametrize(
+    ('flip', 'names', 'told'),
+    [
+        (0.0, ['TurnLeft', 'TurnRight'], []),
+        (0.5, ['run', 'L', 'R'], ['50% of the clips are mirrored, which exchanges no classes, by their names']),
+        (
+            0.5,
+            ['TurnLeft', 'run', 'TurnRight', 'StepLeft'],
+            [
+                "50% of the clips are mirrored, which exchanges the classes 'TurnLeft / TurnRight'",
+                "note: no class is the mirror image of 'StepLeft' by its name, so mirrored clips keep that class; "
+                'where it is one of a direction, rename it and its opposite alike, or give --config.augment.flip=0',
+            ],
+        ),
+    ],
+)
+def test_what_a_mirror_does_to_classes_is_told(flip, names, told):
+    """In silence, half of the clips of a class that has a direction would have the wrong label."""
+    augment = ConfigDict({'flip': flip, 'flip_labels': True})
+    assert list(introduction.mirrored(augment, names)) == told
+    augment.flip_labels = False
+    assert not list(introduction.mirrored(augment, names))

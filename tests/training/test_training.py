@@ -253,6 +253,12 @@ def test_a_moving_average_that_holds_the_untrained_parameters_is_told(config):
     assert 'moving average' not in introduction.introduce(config, setup.prepare(config), 0)
 
 
+def test_what_a_mirror_does_to_classes_is_told(config):
+    config.augment.flip = 0.5
+    told = introduction.introduce(config, setup.prepare(config), 0)
+    assert "50% of the clips are mirrored, which exchanges the classes 'move right / move left'" in told
+
+
 class Heard(Reporter):
     """A reporter that remembers its lines."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from dnr_jax.data.transforms.colors import ColorJitter
 from dnr_jax.data.transforms.crops import Box, eval_views, mirror, mirrored_crops, shown_by_centre, train_crop
 from dnr_jax.data.transforms.erasing import Erasing
-from dnr_jax.data.transforms.flips import mirrored_labels
+from dnr_jax.data.transforms.flips import mirrored_labels, without_mirror_image
 from dnr_jax.data.transforms.randaugment import RandAugment
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     'mirrored_labels',
     'shown_by_centre',
     'train_transform',
+    'without_mirror_image',
 ]
 
 
