@@ -22,7 +22,7 @@ from absl import logging
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import DATASETS, builder_class, cores, inventory
-from dnr_jax.data.annotations.rows import Annotated, Rejected, overlaps, some
+from dnr_jax.data.annotations.rows import Annotated, Rejected, counted, overlaps, some
 from dnr_jax.data.video import machine
 from dnr_jax.files import AnyPath, as_path, is_remote, listed
 from dnr_jax.registry import choose
@@ -77,9 +77,8 @@ def print_notes(annotated: Annotated, unseen: Sequence[str]) -> None:
     for note in annotated.notes:
         tell(f'note: {note}')
     if left_out := annotated.left_out:
-        told = ', '.join(f'{count:,} {suffix or "without suffix"}' for suffix, count in left_out)
         total = sum(count for _, count in left_out)
-        tell(f'note: {total:,} files are neither videos nor images by their names: {told}')
+        tell(f'note: {total:,} files are neither videos nor images by their names: {counted(left_out)}')
 
 
 def compare(builder, folder: AnyPath, refresh: bool) -> int:
@@ -241,7 +240,10 @@ def add_origin(parser: argparse.ArgumentParser) -> None:
     add('--workers', type=int, default=cores.allotted(), help='processes; default: cores it may use, %(default)s')
     add('--seconds', type=float, default=120, help='for one video, after which it is given up; default: %(default)g')
     add = parser.add_argument_group('how videos are stored').add_argument
-    add('--form', help='original (the default), video (encoded again) or jpeg (frames)')
+    add(
+        '--form',
+        help='original (the default; frames that are no JPEG become it), video (encoded again) or jpeg (frames)',
+    )
     add('--short_side', type=int, help='pixels of `video` and `jpeg`; default: as it is')
     add('--keyframe_interval', type=int, help='frames, of `video`; default: 16')
     add('--quality', type=int, help='of `video`, 0 (best) to 51, default 23; of JPEG images, to 100 (best), default 90')

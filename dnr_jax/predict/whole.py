@@ -19,7 +19,7 @@ from scipy.special import softmax
 
 from dnr_jax import parallel
 from dnr_jax.data import pipeline, storage
-from dnr_jax.data.annotations.clips import clips
+from dnr_jax.data.annotations.clips import KINDS, clips
 from dnr_jax.data.far import fetched, found_in
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
@@ -97,7 +97,7 @@ def find(paths: Sequence[str | AnyPath]) -> list[AnyPath]:
     for path in map(as_path, paths):
         inside = found_in(path, clips) if path.is_dir() else [path]
         if not inside:
-            raise ValueError(f"Expected videos or frames in the folder '{path}', got none.")
+            raise ValueError(f"Expected videos in the folder '{path}', got none. They are {KINDS}.")
         found |= dict.fromkeys(inside)
     return list(found)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 VIDEO_SUFFIXES = frozenset(
-    '.3g2 .3gp .asf .avi .divx .f4v .flv .m2ts .m2v .m4v .mkv .mov .mp4 .mpe .mpeg .mpg .mts .mxf .ogv .ts .vob .webm '
-    '.wmv'.split()
+    '.264 .265 .3g2 .3gp .3gpp .asf .avi .divx .f4v .flv .h264 .h265 .hevc .m1v .m2t .m2ts .m2v .m4v .mjpeg .mjpg .mkv '
+    '.mov .mp4 .mpe .mpeg .mpg .mts .mxf .ogv .qt .rm .rmvb .ts .vob .webm .wmv .y4m'.split()
 )
 IMAGE_SUFFIXES = frozenset('.bmp .jpeg .jpg .png .webp'.split())  # of the frames in a folder
+KINDS = f'files {" ".join(sorted(VIDEO_SUFFIXES))} and folders of images {" ".join(sorted(IMAGE_SUFFIXES))}'
 _FRAMES = frozenset('rgb img imgs image images frame frames color colour'.split())  # names of folders of them
 _NOWHERE = errno.ENOENT, errno.ENOTDIR, errno.ELOOP  # there is nothing; other errors are those of the machine
 _SUFFIX = re.compile(r'\.[a-z]\w{0,4}', re.IGNORECASE)  # of a file; a folder may be 'v1.2'

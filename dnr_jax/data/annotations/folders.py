@@ -3,9 +3,20 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from unicodedata import normalize
 
-from dnr_jax.data.annotations.clips import Tree, clip_id, clips, survey
-from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row, collect, located, some
+from dnr_jax.data.annotations.clips import KINDS, Tree, clip_id, clips, survey
+from dnr_jax.data.annotations.rows import (
+    UNKNOWN_LABEL,
+    Annotated,
+    Rejected,
+    Row,
+    collect,
+    counted,
+    located,
+    some,
+    suffixes,
+)
 
 # The names of the folder of each split, in small letters or in capitals.
 SPLITS = {'train': ('train', 'training'), 'validation': ('validation', 'valid', 'val'), 'test': ('test', 'testing')}
@@ -31,7 +42,11 @@ def read(source: Path) -> Annotated:
     named = labels['train'] if 'train' in labels else itertools.chain.from_iterable(labels.values())
     names = sorted({label for label in named if label is not None})
     if not names:
-        raise ValueError(f"Expected videos in '{source}/train/<class>/' or '{source}/<class>/', there are none.")
+        others = counted(suffixes(itertools.chain.from_iterable(tree.others for tree in trees.values())))
+        raise ValueError(
+            f"Expected videos in '{source}/train/<class>/' or '{source}/<class>/', there are none"
+            f'{others and f", but files of other names: {others}"}. Videos are {KINDS}; --list reads files of any name.'
+        )
     entries = (entry for split in folders for entry in _entries(source, split, trees[split], labels[split]))
     left_out = itertools.chain.from_iterable(tree.others for tree in trees.values())
     return collect(names, entries, left_out, _notes(source, folders, trees, labels))
@@ -45,7 +60,7 @@ def _notes(
         path
         for split, folder in folders.items()
         for path in sorted(folder.glob('[!.]*'))
-        if path.is_dir() and any(labels[split]) and path.name not in labels[split]
+        if path.is_dir() and any(labels[split]) and normalize('NFC', path.name) not in labels[split]
     ]
     told = {
         'folders without any video': empty,
@@ -83,7 +98,7 @@ def _split_folders(source: Path) -> dict[str, Path]:
 
 def _label(path: Path, folder: Path) -> str | None:
     parts = path.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else None
+    return normalize('NFC', parts[0]) if len(parts) > 1 else None  # accents as list files have them
 
 
 def _entries(source: Path, split: str, tree: Tree, labels: list[str | None]) -> Iterator[Row | Rejected]:

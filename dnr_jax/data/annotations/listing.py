@@ -48,7 +48,7 @@ def read(source: Path, *, lists: Mapping[str, Path], label_names: Path | None) -
 
     Raises:
       ValueError: if a file is missing or unreadable, for an unknown split, or if the labels do not tell the classes:
-        there are none, names beside numbers, or numbers from 1 beside `label_names`.
+        there are none, in lists or in `label_names`, names beside numbers, or numbers from 1 beside `label_names`.
     """
     unknown = lists.keys() - {'train', 'validation', 'test'}
     if unknown or not lists:
@@ -130,6 +130,8 @@ def _plain(label: str, names: Collection[str]) -> str:
 
 def _read_names(file: Path) -> list[str]:
     names = [normalize('NFC', name) for name in lines(file)]
+    if not names:
+        raise ValueError(f"'{file}' is empty: expected a class name a line. Write them, or leave out --labels.")
     check_label_names(names, count=len(names), origin=f"'{file}'")
     return names
 

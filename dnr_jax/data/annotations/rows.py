@@ -94,9 +94,18 @@ def collect(
         else:
             seen.add((split, id))
             rows.append(entry)
-    suffixes = Counter(_escaped(path.suffix.lower()) for path in left_out)
     told = tuple(Rejected(*map(_escaped, entry)) for entry in rejected)
-    return Annotated(names, tuple(rows), told, tuple(suffixes.most_common()), tuple(map(_escaped, notes)))
+    return Annotated(names, tuple(rows), told, suffixes(left_out), tuple(map(_escaped, notes)))
+
+
+def suffixes(paths: Iterable[Path]) -> tuple[tuple[str, int], ...]:
+    """Suffixes in small letters, and how many of these files have each, most first."""
+    return tuple(Counter(_escaped(path.suffix.lower()) for path in paths).most_common())
+
+
+def counted(suffixes: Iterable[tuple[str, int]]) -> str:
+    """What `suffixes` gives, to be read."""
+    return ', '.join(f'{count:,} {suffix or "without suffix"}' for suffix, count in suffixes)
 
 
 def some(items: Sequence[object], most: int = 5) -> str:

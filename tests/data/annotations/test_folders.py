@@ -1,5 +1,6 @@
 import errno
 import os
+from unicodedata import normalize
 
 import pytest
 
@@ -52,6 +53,22 @@ def test_files_that_are_left_out_are_counted(put):
     annotated = folders.read(source)
     assert [row.id for row in annotated.rows] == ['train/a/1']
     assert annotated.left_out == (('.gif', 3), ('.dat', 1), ('', 1))
+
+
+def test_files_that_are_left_out_are_named_where_there_is_no_other(put):
+    source = put(dict.fromkeys(['a/1.gif', 'a/2.GIF', 'b/3.gif', 'b/notes'], ''))
+    message = r'there are none, but files of other names: 3 .gif, 1 without suffix. Videos are files .* --list reads'
+    with pytest.raises(ValueError, match=message):
+        folders.read(source)
+
+
+@pytest.mark.parametrize('other', ['test', 'train'])
+def test_a_class_is_one_however_its_accents_are_written(read, other):
+    """As one letter, or as a letter and an accent, as some systems unpack names of files."""
+    one, two = (normalize(form, 'café') for form in ('NFC', 'NFD'))
+    names, rows, rejected = read(f'train/{two}/1.mp4', f'{other}/{one}/2.mp4', 'train/run/3.mp4')
+    assert names == (one, 'run') and rejected == []
+    assert {row[1].split('/')[-1]: row[3] for row in rows} == {'1': one, '2': one, '3': 'run'}
 
 
 def test_rejections(read):
@@ -162,7 +179,7 @@ def test_a_link_out_and_up(put, tmp_path_factory):
     assert [row.id for row in folders.read(source).rows] == ['train/a/1', 'train/b/2']
 
 
-@pytest.mark.parametrize('suffix', 'ts mts M2TS ogv wmv flv 3gp mpg mpeg m4v'.split())
+@pytest.mark.parametrize('suffix', 'ts mts M2TS ogv wmv flv 3gp mpg mpeg m4v qt h264 rmvb'.split())
 def test_suffixes_of_videos(read, suffix):
     assert [row[1] for row in read(f'a/1.{suffix}')[1]] == ['a/1']
 

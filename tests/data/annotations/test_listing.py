@@ -269,7 +269,9 @@ def test_trouble_of_the_machine_is_no_missing_video(read, monkeypatch):
 
 
 def test_lists_that_are_wrong(put):
-    source = put(VIDEOS | {'list.txt': 'a.mp4\n', 'big.txt': 'a.mp4 20240131\n', 'names.txt': 'run\nrun\n'})
+    source = put(
+        VIDEOS | {'list.txt': 'a.mp4\n', 'big.txt': 'a.mp4 20240131\n', 'names.txt': 'run\nrun\n', 'empty.txt': '\n'}
+    )
 
     def read(lists, names=None):
         listing.read(source, lists=lists, label_names=names)
@@ -286,5 +288,7 @@ def test_lists_that_are_wrong(put):
         read({'train': source / 'list.txt'})
     with pytest.raises(ValueError, match='numbers up to 20240131'):
         read({'train': source / 'big.txt'})
+    with pytest.raises(ValueError, match="empty.txt' is empty: expected a class name a line"):
+        read({'train': source / 'list.txt'}, source / 'empty.txt')
     with pytest.raises(ValueError, match=r'got 2 \(1 different\)'):
         read({'train': source / 'list.txt'}, source / 'names.txt')
