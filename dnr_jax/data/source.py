@@ -20,7 +20,7 @@ from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.cache import Cache, cache_folder
 from dnr_jax.data.video import machine
 from dnr_jax.data.video.decoding import Reason, VideoError
-from dnr_jax.files import AnyPath, as_path, is_remote
+from dnr_jax.files import AnyPath, as_path, is_remote, signature
 from dnr_jax.registry import choose
 
 KINDS = {'video': bytes, 'frame_ends': np.ndarray, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
@@ -65,7 +65,7 @@ class VideoSource:
         self._ranges = self._read_ends(cache) if is_remote(folder) else None
         if self._ranges is None:
             self._records = builder.as_data_source(split)
-            self._check_shards()
+            self._signatures, self._known = self._check_shards(), set()
         self._features = info.features
         counts = [found['splits'][part] for part in parts]
         self.frame_step = found['frame_step']
@@ -79,9 +79,14 @@ class VideoSource:
     def __len__(self) -> int:
         return self._ends[-1]
 
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {'_known': set()}  # another process opens the files for itself
+
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f'{self.name} has {len(self)} records, got index {index}.')
+        if self._ranges is None:
+            self._expect_same_file(bisect.bisect_right(self._ends, index))
         try:  # ArrayRecord checks a hash of every record
             record = self._records[index] if self._ranges is None else self._decoded(self._ranges[index])
             record |= {key: record[key].decode() for key in ('id', 'parameters')}
@@ -126,6 +131,22 @@ class VideoSource:
         error.id = id
         return error
 
+    def _expect_same_file(self, shard: int) -> None:
+        """ValueError where a file is another one than when the split was opened, before it is read in this process."""
+        if shard in self._known:
+            return
+        file = self._shards[shard].filename
+        try:
+            same = signature(file) == self._signatures[shard]
+        except OSError:  # as reading will tell
+            return
+        if not same:
+            raise ValueError(
+                f"'{os.fspath(file)}' is not the file that it was when {self.name} was opened: the data set was "
+                'refreshed or prepared anew meanwhile. Start again, to read it as it is now.'
+            )
+        self._known.add(shard)
+
     def _expect_video(self, record: dict[str, Any]) -> None:
         """Raises ValueError for a record whose features are not those of a video."""
         for key, kind in KINDS.items():
@@ -165,8 +186,9 @@ class VideoSource:
                 raise _damaged(shard.filename, f'{shard.examples_in_shard} records expected, {count} found')
         return ranges.Records(indices, list(map(_part, self._shards)), Cache(cache_folder(), cache))
 
-    def _check_shards(self) -> None:
-        """Opens every file of the split once, which shows those that were cut short."""
+    def _check_shards(self) -> list[tuple[int, int]]:
+        """The signatures of all files of the split. Opens each once, which shows those that were cut short."""
+        signatures = []
         for shard in self._shards:
             try:
                 reader = ArrayRecordReader(shard.filename)
@@ -179,6 +201,8 @@ class VideoSource:
                 raise trouble from error
             if found != shard.examples_in_shard:
                 raise _damaged(shard.filename, f'{shard.examples_in_shard} records expected, {found} found')
+            signatures.append(signature(shard.filename))
+        return signatures
 
 
 class Part(VideoSource):

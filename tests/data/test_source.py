@@ -1,3 +1,4 @@
+import os
 import pickle
 import shutil
 
@@ -152,6 +153,24 @@ def test_a_damaged_record_is_found_when_read(copied_dir):
             damaged += 1
             assert f"{TRAIN}', is damaged" in str(error) and 'hash mismatch' in str(error)
     assert damaged == 1
+
+
+@pytest.mark.parametrize('other', ['test', 'train'])
+def test_a_refresh_meanwhile_is_told_where_another_process_opens_the_files(copied_dir, other):
+    """It would read other records by the old numbers; a process that has opened them reads on."""
+    source = open_split('moving_shapes/tiny', copied_dir, 'train')
+    sent, first = pickle.dumps(source), source[0]['id']
+    shutil.move(copied_dir / FOLDER, copied_dir / 'old')
+    shutil.copytree(copied_dir / 'old', copied_dir / FOLDER, copy_function=os.link)  # shards that stay as they are
+    assert pickle.loads(sent)[0]['id'] == first
+    shutil.copy(copied_dir / TRAIN.replace('train', other), copied_dir / 'new')
+    (copied_dir / 'new').replace(copied_dir / TRAIN)
+    with pytest.raises(ValueError, match=f"{TRAIN}' is not the file that it was .*: the data set was refreshed"):
+        pickle.loads(sent)[40]
+    assert len({source[index]['id'] for index in range(96)}) == 96
+    (copied_dir / TRAIN).unlink()
+    with pytest.raises(OSError, match='No such file.* See whether its disk is mounted'):
+        pickle.loads(sent)[0]
 
 
 def test_labels_of_other_classes_are_those_of_the_same_names(tiny_dir):
