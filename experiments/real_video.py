@@ -93,15 +93,14 @@ class Part(NamedTuple):
 # What docs/real_video.md is made of.
 PAGE = (
     Part(('batch', 'dnr', 'clock, relay along layers'), seeds=5, timings=tuple(TIMINGS)),
-    Part(('timed',), seeds=5),
-    Part(('clock', 'conditional'), seeds=3),
+    Part(('timed',), seeds=5, timings=tuple(TIMINGS)),
+    Part(('clock', 'conditional'), seeds=5),
     Part(('layer', 'whole statistics', 'residual', 'residual, no relay', 'standardized', 'dropout'), seeds=1),
     Part(('batch renormalized', 'group', 'group, weights standardized'), seeds=1),
     Part(('group', 'group, weights standardized'), seeds=1, rates=(0.02,)),
-    Part(('timed',), seeds=1, timings=('moved', 'paced')),
     Part(('batch', 'dnr'), seeds=1, rates=(0.05, 0.2)),
     Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2,)),
-    Part(('batch', 'dnr'), seeds=1, backbones=('tsm_resnet18',)),
+    Part(('batch', 'dnr'), seeds=5, backbones=('tsm_resnet18',)),
 )
 
 

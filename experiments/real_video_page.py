@@ -167,8 +167,8 @@ ASKED = (
     ('dnr', 'clock', 'cut'),
     ('conditional', 'batch', 'cut'),
     ('dnr', 'conditional', 'cut'),
-    ('timed', CLOCK, 'cut'),
-    ('dnr', 'timed', 'cut'),
+    ('timed', CLOCK, ALL),
+    ('dnr', 'timed', ALL),
 )
 
 
@@ -229,7 +229,7 @@ def page(of: Recorded) -> str:
         'runs': str(len(found)),
         'hours': f'{hours:.1f}',
         'test': f'{TEST_CLIPS:,}',
-        'top1': tables.Lookup(lambda method, timing: share_of(group(scored, method, timing))),
+        'top1': tables.Lookup(lambda *asked: share_of(group(scored, *asked))),
         'over': tables.Lookup(lambda *asked: ahead(scored, *asked)),
         'scores': scores(scored, 'resnet18'),
         'scores_tsm': scores(scored, 'tsm_resnet18'),
