@@ -19,6 +19,7 @@ from dnr_jax.runs.agreement import all_or_none
 from dnr_jax.runs.identity import CHANGEABLE, completed, differences
 from dnr_jax.runs.lock import held
 
+OF_CHECKPOINTS = 'test', 'watched', 'study'  # folders of a work folder, and 'test-step=40' and so on
 SHOWN_WITHIN = 60.0  # seconds, in which a new file on a disk of the network is seen by all hosts
 
 
@@ -47,6 +48,21 @@ def begun(workdir: AnyPath) -> dict[str, Any]:
     """The config of the training that a work folder holds; empty if it has no checkpoint."""
     path = workdir / 'config.json'
     return read(path) if path.exists() and checkpoints.any_in(workdir / 'checkpoints') else {}
+
+
+def expect_no_other(workdir: AnyPath) -> None:
+    """Raises ValueError for scores and answers in a work folder without a checkpoint: they are of another training.
+
+    `eval.py --watch` would tell them as those of this one, whose checkpoints have the same steps.
+    """
+    if checkpoints.any_in(workdir / 'checkpoints') or not workdir.is_dir():
+        return
+    left = sorted(path.name for path in workdir.iterdir() if path.name.partition('-')[0] in OF_CHECKPOINTS)
+    if left:
+        raise ValueError(
+            f'Expected a new work folder, or one with checkpoints, got {workdir} with what is said of others: '
+            f'{", ".join(left[:3])}. Give another --workdir, or take these away.'
+        )
 
 
 @contextmanager

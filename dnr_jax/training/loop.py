@@ -31,6 +31,7 @@ from dnr_jax.runs.ownership import (
     as_json,
     begun,
     claimed,
+    expect_no_other,
     expect_same_state,
     expect_same_videos,
     expect_shared,
@@ -70,6 +71,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | AnyPath, allow_change:
         with all_or_none():
             setup = prepare(config)
             expect_replaceable(workdir / 'test')
+            expect_no_other(workdir)
             if config.init_from and not (workdir / 'config.json').exists():
                 initial_weights.of_config(config, setup)  # what does not fit is refused before the folder is claimed
         expect_alike({'videos': setup.fingerprints})

@@ -407,6 +407,15 @@ def test_files_of_ones_own_in_the_folder_for_results_are_refused_before_the_trai
     assert [path.name for path in tmp_path.rglob('*')] == ['test', 'notes.txt']
 
 
+@pytest.mark.parametrize('left', ['test-step=2', 'watched', 'study'])
+def test_what_is_said_of_another_training_is_not_taken_for_this_one(config, tmp_path, left):
+    """Where someone has taken the checkpoints away: a watch would tell the scores of the same steps of before."""
+    (tmp_path / left).mkdir()
+    with pytest.raises(ValueError, match=f'with what is said of others: {left}. Give another --workdir'):
+        loop.train_and_evaluate(config, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [left]
+
+
 def test_files_that_came_there_meanwhile_stay(config, tmp_path, monkeypatch):
     monkeypatch.setattr(validation.Scoring, '_predictions', lambda *_: None)
     monkeypatch.setattr(validation, 'write', never)
