@@ -8,7 +8,6 @@ import pytest
 from benchmarks.records import ROOT, provenance
 from experiments import real_video, real_video_page, small_batch
 from experiments.real_video_page import (
-    CLOCK,
     FROZEN,
     TEST_CLIPS,
     ahead,
@@ -20,7 +19,6 @@ from experiments.real_video_page import (
     differences,
     draw_costs,
     frozen,
-    group,
     in_small_sets,
     lost,
     mean_cost,
@@ -29,7 +27,6 @@ from experiments.real_video_page import (
     rates,
     recorded,
     scores,
-    share_of,
 )
 
 
@@ -176,10 +173,8 @@ def test_the_page_is_written_from_the_records():
     of = recorded()
     page = (ROOT / 'docs/real_video.md').read_text()
     of_two = counted(of.shapes)  # a row of the first page is a cell of this
-    first = re.search(r'counted into its set of 2 \| (.*?) \| (.*?) \|', (ROOT / 'README.md').read_text()).groups()
+    first = re.search(r'-into-their-sets\) should be \| (.*?) \| (.*?) \|', (ROOT / 'README.md').read_text()).groups()
     for method, score in zip(('batch', 'layer'), first, strict=True):
         (row,) = (row for row in of_two.splitlines() if row.startswith(f'| `tsm_resnet18` | {method} | 2 |'))
         assert row.endswith(f'| {score} |')
-    batch, relays, clock = (share_of(group(of.words, method, 'cut')) for method in ('batch', 'dnr', CLOCK))
-    assert f'(relays along layers beside a clock: {clock}) | {batch} | {relays} |' in (ROOT / 'README.md').read_text()
     assert page == real_video_page.page(of)
