@@ -94,7 +94,7 @@ class Part(NamedTuple):
 PAGE = (
     Part(('batch', 'dnr', 'clock, relay along layers'), seeds=5, timings=tuple(TIMINGS)),
     Part(('timed',), seeds=5, timings=tuple(TIMINGS)),
-    Part(('clock', 'conditional'), seeds=5),
+    Part(('clock', 'conditional'), seeds=3),
     Part(('layer', 'whole statistics', 'residual', 'residual, no relay', 'standardized', 'dropout'), seeds=1),
     Part(('batch renormalized', 'group', 'group, weights standardized'), seeds=1),
     Part(('group', 'group, weights standardized'), seeds=1, rates=(0.02,)),

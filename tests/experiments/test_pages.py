@@ -128,7 +128,7 @@ def test_the_results_of_the_first_page_are_those_of_the_records():
     for cells in (
         *(
             [real_video_page.share_of(real_video_page.group(real, of, 'cut', backbone)) for of in ('batch', method)]
-            for backbone, method in (('resnet18', 'dnr'), ('resnet18', real_video_page.CLOCK), ('tsm_resnet18', 'dnr'))
+            for backbone, method in (('resnet18', 'dnr'), ('resnet18', 'timed'), ('tsm_resnet18', 'dnr'))
         ),
         [of['top1']['tsn|batch|16'], of['top1']['tsn|dnr|16']],
         [of['top1']['tsm|batch|2'], of['top1']['tsm|layer|2']],
