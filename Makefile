@@ -4,7 +4,7 @@
 # all claims of the tour, a killed training, several processes that stop or stall together, and the commands of the
 # pages, typed.
 # make test-ahead: what compilers for TPUs and NVIDIA GPUs make of training steps, on any machine without either;
-#   make test-ahead-every: of scores and float32 too.
+#   make test-ahead-every: of batch norm, scores and float32 too.
 # make test-buckets: trainings, data and readers in gs:// and s3://, over emulators.
 # make test-beam: preparing data with Apache Beam, make test-torch: equality with PyTorch; these four have
 # virtual environments of their own.

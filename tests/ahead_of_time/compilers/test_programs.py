@@ -93,7 +93,7 @@ def test_the_demo(norms, platform):
 
 
 @pytest.mark.parametrize('platform', PLATFORMS)
-@pytest.mark.parametrize('norms', ['dnr', 'batch'])
+@pytest.mark.parametrize('norms', ['dnr', pytest.param('batch', marks=pytest.mark.every)])  # a part of `dnr`
 @pytest.mark.parametrize('backbone', FAMILIES)
 def test_a_family(backbone, norms, platform):
     """No loop for a relay; two exchanges, of what is averaged and no more; no activation in float32."""
