@@ -9,13 +9,12 @@ with commands.refusing():
 import argparse
 import subprocess
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dnr_jax.command import beside, refuse
+from dnr_jax.command import beside, faults, refuse
 
 
 def parser(about: str, records: Path) -> argparse.ArgumentParser:
@@ -55,7 +54,6 @@ def refusing() -> Iterator[None]:
             print(failed, file=sys.stderr)
         sys.exit(failed.returncode if failed.returncode > 0 else 128 - failed.returncode)
     except ValueError as error:
-        began_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).parents
-        if not {beside('dnr_jax'), Path(__file__).parent} & set(began_in):
+        if not faults.began_in(error, beside('dnr_jax'), Path(__file__).parent):
             raise
         refuse(str(error))

@@ -16,7 +16,7 @@ import pytest
 import dnr_jax
 from dnr_jax import __main__ as listing
 from dnr_jax import command
-from dnr_jax.command import running
+from dnr_jax.command import arguments
 from dnr_jax.data.builders.shapes import make_example
 
 ROOT = Path(__file__).parents[1]
@@ -72,18 +72,18 @@ def test_configs_are_found_from_every_folder(tmp_path, monkeypatch, flag):
     monkeypatch.chdir(tmp_path)
     beside = ROOT / 'configs/hmdb51.py'
     assert command.beside('configs/hmdb51.py') == beside
-    assert running.located(f'{flag}configs/hmdb51.py:resnet50,dnr') == f'{flag}{beside}:resnet50,dnr'
-    assert running.located(f'{flag}configs/hmdb51.py') == f'{flag}{beside}'
-    assert running.located(f'{flag}configs/mine.py:resnet50') == f'{flag}configs/mine.py:resnet50'
+    assert arguments.located(f'{flag}configs/hmdb51.py:resnet50,dnr') == f'{flag}{beside}:resnet50,dnr'
+    assert arguments.located(f'{flag}configs/hmdb51.py') == f'{flag}{beside}'
+    assert arguments.located(f'{flag}configs/mine.py:resnet50') == f'{flag}configs/mine.py:resnet50'
     (tmp_path / 'configs').mkdir()
     (tmp_path / 'configs/hmdb51.py').touch()  # what is there is meant
-    assert running.located(f'{flag}configs/hmdb51.py') == f'{flag}configs/hmdb51.py'
+    assert arguments.located(f'{flag}configs/hmdb51.py') == f'{flag}configs/hmdb51.py'
 
 
 @pytest.mark.parametrize('argument', ['--workdir=configs/hmdb51.py', 'configs/hmdb51.py', '--config.seed=1'])
 def test_other_arguments_stay(tmp_path, monkeypatch, argument):
     monkeypatch.chdir(tmp_path)
-    assert running.located(argument, before='--workdir') == argument
+    assert arguments.located(argument, before='--workdir') == argument
 
 
 @pytest.fixture(scope='module')

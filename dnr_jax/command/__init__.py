@@ -7,16 +7,9 @@ A user's mistake ends in one clear line, a bug in its traceback.
 """
 
 from dnr_jax.command import compiled
-from dnr_jax.command.running import (
-    beside,
-    define_config,
-    define_distributed,
-    end,
-    expect_no_more,
-    override,
-    refuse,
-    run,
-)
+from dnr_jax.command.arguments import beside, define_config, define_distributed, expect_no_more, override
+from dnr_jax.command.ending import end, refuse
+from dnr_jax.command.running import run
 
 __all__ = [
     'bars',
@@ -27,6 +20,7 @@ __all__ = [
     'define_distributed',
     'end',
     'expect_no_more',
+    'faults',
     'override',
     'refuse',
     'run',

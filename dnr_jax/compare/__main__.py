@@ -3,6 +3,7 @@
 import argparse
 import sys
 
+from dnr_jax.command import faults
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.compare import comparison
@@ -11,7 +12,7 @@ from dnr_jax.files import as_path, expect_writable
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 2 for a user's mistake."""
+    """Returns the exit status: 2 for a user's mistake, 1 for a bug."""
     parser = argparse.ArgumentParser(
         prog=as_called('python -m dnr_jax.compare'),
         description=as_called(comparison.__doc__.partition('Axes:')[0]),
@@ -30,9 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         tell(comparison.to_text(found, names))
         if out:
             comparison.write(out, found, names)
-    except (ValueError, OSError) as error:
-        tell(str(error), file=sys.stderr)
-        return 2
+    except Exception as error:
+        return faults.status(error)
     return 0
 
 

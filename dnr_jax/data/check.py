@@ -13,12 +13,12 @@ import functools
 import sys
 from typing import Any, NamedTuple
 
+from dnr_jax.command import faults
 from dnr_jax.command.bars import bar
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import inventory, prepare
 from dnr_jax.data.annotations.rows import Rejected
-from dnr_jax.data.video import machine
 from dnr_jax.files import AnyPath, as_path
 
 RECORDS_PER_TASK = 16
@@ -137,9 +137,8 @@ def main(arguments: list[str] | None = None) -> int:
             problems = check_source(options)
         else:
             problems = check_prepared(options.name, options.out, workers=options.workers, seconds=options.seconds)
-    except (ValueError, OSError) as error:
-        tell(machine.told(error), file=sys.stderr)
-        return 2
+    except Exception as error:
+        return faults.status(error)
     if not problems:
         tell('Nothing is wrong.')
         return 0

@@ -18,8 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dnr_jax.data.annotations.rows import Rejected
-from dnr_jax.data.video.machine import MachineError
-from dnr_jax.files import AnyPath, buckets, write_rows, written_whole
+from dnr_jax.files import AnyPath, MachineError, buckets, write_rows, written_whole
 
 INVENTORY, FAILURES = 'inventory.json', 'failures.csv'
 COUNTS = {'rows': int, 'records': int, 'unlabelled': int, 'rejected': dict, 'fingerprint': str}  # of a split

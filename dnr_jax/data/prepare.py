@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from absl import logging
 
+from dnr_jax.command import faults
 from dnr_jax.command.signals import ending_as_asked
 from dnr_jax.command.terminal import as_called, tell
 from dnr_jax.data import DATASETS, builder_class, cores, inventory
 from dnr_jax.data.annotations.rows import Annotated, Rejected, counted, overlaps, some
-from dnr_jax.data.video import machine
 from dnr_jax.files import AnyPath, as_path, is_remote, listed
 from dnr_jax.registry import choose
 
@@ -135,7 +135,9 @@ def open_builder(options: argparse.Namespace):
         raise ValueError(f'{options.name} is made by the project itself: expected no {", ".join(given) or "--list"}.')
     if options.variant is not None:
         choose(cls.builder_configs, options.variant, f'variant of {options.name}')
-    return cls(data_dir=out, config=options.variant or cls.default_config, file_format='array_record')
+    config = options.variant or cls.default_config
+    with inventory.told_as_damage(out / options.name / config):  # TFDS reads what lies there
+        return cls(data_dir=out, config=config, file_format='array_record')
 
 
 @contextlib.contextmanager
@@ -255,7 +257,7 @@ def add_origin(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Returns the exit status: 2 for a user's mistake."""
+    """Returns the exit status: 2 for a user's mistake, 1 for a bug."""
     parser = argparse.ArgumentParser(
         prog=as_called('python -m dnr_jax.data.prepare'),
         description=as_called(__doc__),
@@ -277,9 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
 
         effort = Effort(workers=options.workers, seconds=options.seconds, strict=options.strict, beam=options.beam)
         prepare(open_builder(options), effort, refresh=options.refresh)
-    except (ValueError, OSError) as error:
-        tell(machine.told(error), file=sys.stderr)
-        return 2
+    except Exception as error:
+        return faults.status(error)
     return 0
 
 

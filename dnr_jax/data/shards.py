@@ -31,8 +31,7 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 
 from dnr_jax.data.annotations.rows import DRAWN, Rejected, Row
 from dnr_jax.data.ranges import AT_ONCE, read_indices
-from dnr_jax.data.video import machine
-from dnr_jax.files import AnyPath, is_remote, listed, signature, written_whole
+from dnr_jax.files import AnyPath, is_remote, listed, machine, signature, written_whole
 
 CLIPS_PER_SHARD = 128
 MOST_SHARDS = 256  # of a split: each is an open file of every process that reads

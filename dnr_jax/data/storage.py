@@ -18,7 +18,7 @@ from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
 from dnr_jax.data.video import decoding, jpegs, orientation
 from dnr_jax.data.video.decoding import Limits, Reason, VideoError, check_pixels
 from dnr_jax.data.video.encoding import reencode, to_jpegs
-from dnr_jax.data.video.machine import MachineError
+from dnr_jax.files import MachineError
 from dnr_jax.registry import choose
 
 # What may be wrong with a path; any other error of reading is one of the machine.

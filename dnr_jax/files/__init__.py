@@ -8,6 +8,7 @@ Only what stands here knows of buckets; everything else takes what `as_path` giv
 """
 
 from dnr_jax.files.background import repeated
+from dnr_jax.files.machine import MachineError
 from dnr_jax.files.marks import Busy
 from dnr_jax.files.mirror import Mirror
 from dnr_jax.files.paths import (
@@ -31,6 +32,7 @@ __all__ = [
     'PACKAGES',
     'AnyPath',
     'Busy',
+    'MachineError',
     'Mirror',
     'absolute',
     'as_path',
@@ -41,6 +43,7 @@ __all__ = [
     'is_remote',
     'listed',
     'local_copy',
+    'machine',
     'make_folder',
     'marks',
     'removed',

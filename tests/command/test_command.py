@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import pytest
 
 from dnr_jax import parallel
-from dnr_jax.command import running
+from dnr_jax.command import arguments, faults
+from dnr_jax.data.workers import guarded_map
 from dnr_jax.files.buckets import BucketError
 
 ROOT = Path(__file__).parents[2]
@@ -26,44 +27,65 @@ GONE = 'UNKNOWN: Gloo all-reduce failed: Connection closed by peer [127.0.0.1]:4
 
 
 def test_a_process_that_is_gone(peers):
-    told = running.of_peer(jax.errors.JaxRuntimeError(GONE))
+    told = faults.of_peer(jax.errors.JaxRuntimeError(GONE))
     assert told.startswith('another process of the run has died') and 'goes on from the newest checkpoint' in told
 
 
 def test_a_process_that_is_gone_while_rows_are_gathered(peers, monkeypatch):
     error = raised(ValueError(GONE))  # as `multihost_utils.process_allgather` raises it
-    assert running.of_peer(error).startswith('another process of the run has died')
-    monkeypatch.setattr(running, 'HERE', Path(__file__).parent)  # as if it had begun in this package
-    assert running.of_peer(error) is None
+    assert faults.of_peer(error).startswith('another process of the run has died')
+    monkeypatch.setattr(faults, 'HERE', Path(__file__).parent)  # as if it had begun in this package
+    assert faults.of_peer(error) is None
 
 
 @pytest.mark.parametrize('error', [RuntimeError(GONE), jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')])
 def test_other_errors_of_one_of_several(peers, error):
-    assert running.of_peer(error) is None
+    assert faults.of_peer(error) is None
 
 
 def test_alone_nobody_is_gone():
-    assert running.of_peer(jax.errors.JaxRuntimeError(GONE)) is None
+    assert faults.of_peer(jax.errors.JaxRuntimeError(GONE)) is None
 
 
 def test_a_device_with_too_little_memory():
     with pytest.raises(jax.errors.JaxRuntimeError) as caught:
         jnp.zeros((2**25, 2**25), 'uint8').block_until_ready()  # a petabyte
-    told = running.of_device(caught.value)
+    told = faults.of_device(caught.value)
     assert 'too small for this (RESOURCE_EXHAUSTED: Out of memory allocating 1125899906842624 bytes.)' in told
     assert 'config.train.micro_batches' in told and '\n' not in told
     of_another = jax.errors.JaxRuntimeError('FAILED_PRECONDITION: DNN library initialization failed.\nIn convolution')
-    assert 'initialization failed.). Less' in running.of_device(raised(of_another))
-    assert running.of_device(raised(jax.errors.JaxRuntimeError('INTERNAL: Failed to launch'))) is None
-    assert running.of_device(raised(RuntimeError('RESOURCE_EXHAUSTED'))) is None
+    assert 'initialization failed.). Less' in faults.of_device(raised(of_another))
+    assert faults.of_device(raised(jax.errors.JaxRuntimeError('INTERNAL: Failed to launch'))) is None
+    assert faults.of_device(raised(RuntimeError('RESOURCE_EXHAUSTED'))) is None
 
 
 def test_a_disk_that_is_full():
     """Whatever library writes to it."""
-    told = running.of_disk(raised(OSError(errno.ENOSPC, 'No space left on device', 'runs/dnr/test')))
-    assert told.startswith("[Errno 28] No space left on device: 'runs/dnr/test': make room on that disk")
-    assert running.of_disk(raised(FileNotFoundError(errno.ENOENT, 'No such file', 'a'))) is None  # which may be a bug
-    assert running.of_disk(raised(BucketError(errno.ENOSPC, 'no room left', 'gs://a'))) is None  # it says so by itself
+    told = faults.of_disk(raised(OSError(errno.ENOSPC, 'No space left on device', 'runs/dnr/test')))
+    assert told.startswith("[Errno 28] No space left on device: 'runs/dnr/test'. Make room on the disk.")
+    not_ours = raised(PermissionError(errno.EACCES, 'Permission denied', 'runs/dnr/a'))
+    assert faults.of_disk(not_ours).endswith('See to whom it belongs. Then start the same command again.')
+    assert faults.of_disk(raised(FileNotFoundError(errno.ENOENT, 'No such file', 'a'))) is None  # which may be a bug
+    assert faults.of_disk(raised(BucketError(errno.ENOSPC, 'no room left', 'gs://a'))) is None  # it says so by itself
+
+
+def of_a_library(record):
+    return json.loads('neither this')  # raises a ValueError
+
+
+def of_ours(record):
+    raise ValueError('Expected a video, got none.')
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_bug_of_a_library_is_no_mistake_of_a_user_wherever_it_begins(workers, monkeypatch, capsys):
+    monkeypatch.setattr(faults, 'HERE', Path(__file__).parent)  # as if this were the package
+    for function, status, words in ((of_ours, 2, 'Expected a video'), (of_a_library, 1, 'this is a bug')):
+        with pytest.raises(ValueError) as caught:
+            list(guarded_map(function, [0], workers=workers, seconds=60))
+        assert faults.status(caught.value) == status
+        *before, last = capsys.readouterr().err.splitlines()
+        assert words in last and any(function.__name__ in line for line in before) == (status == 1)
 
 
 def raised(error):
@@ -76,10 +98,10 @@ def raised(error):
 ONE_AFTER_THE_OTHER = """
 import sys
 from ml_collections import ConfigDict
-from dnr_jax.command import running
+from dnr_jax.command import arguments
 for crops in (1, 3):
     config = ConfigDict({'test': {'clips': 1, 'crops': crops}})
-    print(running.override(config, sys.argv[1:]).to_json())
+    print(arguments.override(config, sys.argv[1:]).to_json())
 """
 
 
@@ -105,7 +127,7 @@ def test_the_configs_of_several_checkpoints_can_be_changed_one_after_the_other()
     ],
 )
 def test_what_is_wrong_with_flags(error, words):
-    told = running.of_flags(error)
+    told = arguments.of_flags(error)
     assert words in told and '\\n' not in told
 
 
@@ -120,7 +142,7 @@ def test_what_is_wrong_with_flags(error, words):
 def test_urls_that_cannot_be_reached_are_refused_whatever_they_are_for(argument, words, monkeypatch, capsys):
     monkeypatch.setattr('dnr_jax.files.paths.find_spec', lambda name: None)
     with pytest.raises(SystemExit):
-        running.at_home(argument)
+        arguments.at_home(argument)
     told = capsys.readouterr().err
     assert words in told and told.count('\n') == 1
 
@@ -133,4 +155,4 @@ def test_paths_of_flags(monkeypatch, bucket):
         ('rtsp://camera', 'rtsp://camera'),
         ('~/a', '~/a'),
     ):
-        assert running.at_home(argument) == expected
+        assert arguments.at_home(argument) == expected

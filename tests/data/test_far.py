@@ -117,7 +117,7 @@ def test_a_bucket_that_becomes_full(bucket, source, capsys):
     ROOM[:] = [sum(map(len, whole.values())) // 2]
     assert prepared(source, 'gs://bucket/out') == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith('gs://bucket/out/') and 'no room left for it' in told
+    assert ': gs://bucket/out/' in told and 'no room left for it' in told
     with pytest.raises(ValueError, match='No prepared data set videos'):
         open_split('videos', 'gs://bucket/out', 'train')
     ROOM.clear()

@@ -12,8 +12,7 @@ from dnr_jax.data import check, prepare, shards
 from dnr_jax.data.builders import moving_shapes
 from dnr_jax.data.pipeline import eval_batches, train_batches
 from dnr_jax.data.source import DamagedRecord, open_split
-from dnr_jax.data.video import machine
-from dnr_jax.data.video.machine import MachineError
+from dnr_jax.files import MachineError, machine
 
 
 @pytest.fixture

@@ -72,7 +72,9 @@ def test_every_option_of_a_path_is_refused_in_a_line(main, arguments, tmp_path, 
 
 
 ALLOWED = {  # what makes a local path of something else than text of a user, with its reason
-    'command/running.py': 'the place of the package, of this command, of a config file',
+    'command/arguments.py': 'the place of the package, of a config file',
+    'command/ending.py': 'the name of this command',
+    'command/faults.py': 'the place of the package, of what has raised an error',
     'command/terminal.py': 'the name of this command',
     'command/compiled.py': 'a cache folder of this user',
     'data/annotations/clips.py': 'what a listing of a local folder found',

@@ -67,7 +67,7 @@ def check(name: str, rest: Sequence[str]) -> None:
     """Config and words behind the flags; ValueError, or the exit of the program itself, for what is wrong with them."""
     from configs import base
     from dnr_jax import models
-    from dnr_jax.command import running
+    from dnr_jax.command import arguments
     from dnr_jax.data import builder_class
     from dnr_jax.registry import choose
     from dnr_jax.runs import config_ranges
@@ -79,11 +79,11 @@ def check(name: str, rest: Sequence[str]) -> None:
     if questions := getattr(sys.modules['__main__'], 'QUESTIONS', None):
         choose(questions, (words or [''])[0], 'question')
     if 'config' in flags.FLAGS:
-        running.expect_no_more(overrides)
+        arguments.expect_no_more(overrides)
         config = flags.FLAGS.config
         builder_class(config.data.name.partition('/')[0])
         models.build(**config.model.to_dict(), classes=2)
     else:
-        config = running.override(base.get_config(), overrides)
+        config = arguments.override(base.get_config(), overrides)
         config.data.name, config.model.backbone = 'moving_shapes', 'resnet18'
     config_ranges.expect(config, closed=False)

@@ -8,7 +8,7 @@ from untrained import make_config
 
 from configs import moving_shapes
 from dnr_jax import parallel
-from dnr_jax.command import running
+from dnr_jax.command import faults
 from dnr_jax.runs import manifest, ownership, reporting, trained_model
 from dnr_jax.study import commands
 
@@ -41,7 +41,7 @@ def load(workdir):
 def expect_refused(workdir):
     with pytest.raises(ValueError) as refused:
         load(workdir)
-    assert running.raised_here(refused.value) and len(str(refused.value).splitlines()) == 1
+    assert faults.began_in(refused.value, faults.HERE) and len(str(refused.value).splitlines()) == 1
 
 
 def put(told, key, value):

@@ -17,9 +17,8 @@ from jaxtyping import UInt8
 
 from dnr_jax.data.storage import ERRORS_OF_PATHS
 from dnr_jax.data.video.decoding import FILMED, Reason, VideoError, decoded, to_rgb
-from dnr_jax.data.video.machine import MachineError
 from dnr_jax.data.video.streams import best_video
-from dnr_jax.files import PACKAGES, as_path, buckets, local_copy
+from dnr_jax.files import PACKAGES, MachineError, as_path, buckets, local_copy
 
 Frame = UInt8[np.ndarray, 'H W C']
 

@@ -9,6 +9,8 @@ REMEDIES = {
     errno.ENFILE: 'All processes of the machine together have too many open files: end some.',
     errno.ENOSPC: 'Make room on the disk.',
     errno.EDQUOT: 'Make room on the disk, within your quota.',
+    errno.EFBIG: 'The disk takes no files so large: take another.',
+    errno.EROFS: 'The disk can only be read: take another, or mount it to be written.',
     errno.ENOMEM: 'Memory has run out: fewer workers take less.',
     errno.EACCES: 'See to whom it belongs.',
     errno.EPERM: 'See to whom it belongs.',
