@@ -28,10 +28,10 @@ import numpy as np
 
 from benchmarks import records
 from dnr_jax.evaluation import predictions
+from dnr_jax.files import Busy, held
 from dnr_jax.models import MODELS
 from dnr_jax.norms.words import NORMS, words_of
 from dnr_jax.registry import choose
-from dnr_jax.runs.lock import Busy, held
 from experiments import commands, sessions
 
 RECORDS = Path(__file__).parent / 'records/real_video.jsonl'
@@ -160,7 +160,7 @@ def carry_out(runs: Sequence[Run], folder: Path, data_dir: str, keep: bool, into
     for number, run in enumerate(runs):
         name = folder_of(run)
         try:
-            with held(folder / f'{name}.lock', name):
+            with held(folder / f'{name}.lock', name, tell=print):
                 if run not in map(key, records.read(into)):
                     measured = train(run, folder / name, data_dir, keep, into)
                     told = f'{measured["top1"]:.1%} ({measured["seconds"]:.0f} s)'

@@ -8,6 +8,7 @@ Only what stands here knows of buckets; everything else takes what `as_path` giv
 """
 
 from dnr_jax.files.background import repeated
+from dnr_jax.files.lock import held
 from dnr_jax.files.machine import MachineError
 from dnr_jax.files.marks import Busy
 from dnr_jax.files.mirror import Mirror
@@ -40,12 +41,12 @@ __all__ = [
     'expect_local',
     'expect_writable',
     'folder_written_whole',
+    'held',
     'is_remote',
     'listed',
     'local_copy',
     'machine',
     'make_folder',
-    'marks',
     'removed',
     'repeated',
     'scheme_of',

@@ -18,7 +18,7 @@ __all__ = [
     'copies',
     'guards',
     'identity',
-    'lock',
+   
     'manifest',
     'ownership',
     'reporting',

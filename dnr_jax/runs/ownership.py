@@ -12,12 +12,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from dnr_jax import parallel
+from dnr_jax.command.terminal import tell
 from dnr_jax.data.source import VideoSource
-from dnr_jax.files import AnyPath, is_remote, make_folder, written_whole
+from dnr_jax.files import AnyPath, held, is_remote, make_folder, written_whole
 from dnr_jax.runs import checkpoints
 from dnr_jax.runs.agreement import all_or_none
 from dnr_jax.runs.identity import CHANGEABLE, completed, differences
-from dnr_jax.runs.lock import held
 
 OF_CHECKPOINTS = 'test', 'watched', 'study'  # folders of a work folder, and 'test-step=40' and so on
 SHOWN_WITHIN = 60.0  # seconds, in which a new file on a disk of the network is seen by all hosts
@@ -77,7 +77,7 @@ def kept(file: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
             if parallel.is_leader():
                 try:
                     make_folder(file.parent)
-                    stack.enter_context(held(file, what, patient))
+                    stack.enter_context(held(file, what, patient, tell=tell))
                 except OSError as error:
                     raise ValueError(f'{what} must be one that can be written to: {error}') from error
         yield

@@ -8,9 +8,11 @@ import pytest
 from dnr_jax.files import (
     Busy,
     as_path,
+    bucket_lock,
     buckets,
     expect_writable,
     folder_written_whole,
+    held,
     listed,
     local_copy,
     marks,
@@ -81,13 +83,14 @@ def test_what_is_to_be_new_is_written_over_nothing(url):
 
 
 def test_one_of_many_gets_the_lock(url, monkeypatch):
-    for name, seconds in (('BEAT', 0.2), ('SILENCE', 2.0), ('SETTLED', 0.5)):
-        monkeypatch.setattr(marks, name, seconds)
+    monkeypatch.setattr(bucket_lock, 'BEAT', 0.2)
+    monkeypatch.setattr(bucket_lock, 'SILENCE', 2.0)
+    monkeypatch.setattr(marks, 'SETTLED', 0.5)
     path, ready, found = as_path(f'{url}/.lock'), threading.Event(), []
 
     def come():
         try:
-            with marks.held(path, 'it', patient=False, tell=lambda _: None):
+            with held(path, 'it', tell=lambda _: None):
                 found.append('held')
                 ready.wait(3)
         except Busy:

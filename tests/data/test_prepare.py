@@ -478,7 +478,7 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shards, 'write_missing', lambda *_: iter([prepare.main(same)]))
     assert prepare.main(same) == 1
     told = capsys.readouterr().err
-    assert 'Another process is preparing' in told and 'is gone' in told  # nothing was written in this test
+    assert 'is in use by process' in told and 'is gone' in told  # nothing was written in this test
 
 
 def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):

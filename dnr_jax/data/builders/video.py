@@ -7,7 +7,6 @@ refreshed in the same way: all of its shards are in the new folder from the begi
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -15,6 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from dnr_jax.data.ranges import AT_ONCE
 from dnr_jax.data.shards import Record
 from dnr_jax.data.video.decoding import VideoError
 from dnr_jax.data.workers import GivenUp, guarded_map
-from dnr_jax.files import AnyPath, as_path, is_remote, listed, marks, removed, scratch_folder, written_whole
+from dnr_jax.files import AnyPath, as_path, held, is_remote, listed, removed, scratch_folder, written_whole
 
 Example = dict[str, Any]
 VERSION = '1.1.0'  # of the features and of the order on disk
@@ -132,7 +132,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
             return self._prepare_in_bucket(folder, effort)
         unfinished = folder.with_name(f'incomplete.{folder.name}')
         unfinished.mkdir(parents=True, exist_ok=True)
-        with _alone(unfinished):
+        with _alone(folder):
             planned = self._plan()
             _share(folder, unfinished)
             self._write(planned, unfinished, effort)
@@ -153,7 +153,7 @@ class VideoBuilder(tfds.core.dataset_builder.FileReaderBuilder, skip_registratio
 
         Without it they are no data set, so one that is refreshed is none meanwhile.
         """
-        with marks.held(folder / _LOCK, f"The data set '{folder}'", patient=False, tell=tell):
+        with _alone(folder):
             planned = self._plan()
             removed(folder / inventory.INVENTORY)
             self._write(planned, folder, effort)
@@ -321,20 +321,12 @@ def _first(lost: Sequence[Rejected]) -> str:
     return f'for example {lost[0].path}, {lost[0].reason}.' if lost else 'there is none.'
 
 
-_LOCK, _REPLACED = '.lock', '.replaced'
+_REPLACED = '.replaced'
 
 
-@contextlib.contextmanager
-def _alone(folder: AnyPath) -> Iterator[None]:
-    """Holds the folder for this process; the lock ends with the process, however it ends."""
-    with (folder / _LOCK).open('w') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"Another process is preparing '{folder}'. Wait for it, or end it.") from None
-        except OSError:
-            pass  # some network file systems know no locks
-        yield
+def _alone(folder: AnyPath) -> AbstractContextManager[None]:
+    """Keeps the folder of a data set for this process, also while it is not there yet."""
+    return held(folder.with_name(f'.lock-{folder.name}'), f"The data set '{folder}'", tell=tell)
 
 
 def _share(folder: AnyPath, unfinished: Path) -> None:

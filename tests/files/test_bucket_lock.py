@@ -7,13 +7,14 @@ import time
 import pytest
 from bucket import FAULTS, OBJECTS
 
-from dnr_jax.files import Busy, buckets, marks
+from dnr_jax.files import Busy, bucket_lock, buckets, lock, marks
 
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    for name, seconds in (('BEAT', 0.05), ('SILENCE', 0.5), ('SETTLED', 0.02)):
-        monkeypatch.setattr(marks, name, seconds)
+    monkeypatch.setattr(bucket_lock, 'BEAT', 0.05)
+    monkeypatch.setattr(bucket_lock, 'SILENCE', 0.5)
+    monkeypatch.setattr(marks, 'SETTLED', 0.02)
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def path(bucket):
 
 
 def held(path, patient=False, tell=lambda _: None):
-    return marks.held(path, 'it', patient, tell)
+    return lock.held(path, 'it', patient, tell=tell)
 
 
 def write(path, **changes):

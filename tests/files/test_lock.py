@@ -11,8 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dnr_jax.files import marks
-from dnr_jax.runs import lock
+from dnr_jax.files import Busy, lock, marks
 
 
 @pytest.fixture
@@ -37,12 +36,16 @@ def disk_without_locks(monkeypatch):
     monkeypatch.setattr(lock.fcntl, 'flock', flock)
 
 
+def held(path, patient=False):
+    return lock.held(path, 'it', patient, tell=lambda _: None)
+
+
 @contextmanager
 def holder(path):
     """Another process that holds the lock until it is killed."""
     program = (
-        'import sys, pathlib; from dnr_jax.runs import lock; lock.BEAT = 0.1\n'
-        "with lock.held(pathlib.Path(sys.argv[1]), 'it'): print('ready', flush=True); sys.stdin.read()"
+        'import sys, pathlib; from dnr_jax.files import lock; lock.BEAT = 0.1\n'
+        "with lock.held(pathlib.Path(sys.argv[1]), 'it', tell=print): print('ready', flush=True); sys.stdin.read()"
     )
     pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
     with subprocess.Popen([sys.executable, '-c', program, str(path)], **pipes) as child:
@@ -53,25 +56,25 @@ def holder(path):
 
 def test_one_at_a_time(path):
     with holder(path) as child:
-        with pytest.raises(lock.Busy, match=f'^it is in use by process {child.pid} on .*, since 20'):
-            with lock.held(path, 'it'):
+        with pytest.raises(Busy, match=f'^it is in use by process {child.pid} on .*, since 20'):
+            with held(path):
                 pass
         child.kill()
         child.wait()
-        with lock.held(path, 'it'):
+        with held(path):
             pass
     assert not path.exists()
 
 
 def test_one_at_a_time_on_a_disk_without_locks(path, disk_without_locks):
     with holder(path) as child:
-        with pytest.raises(lock.Busy, match=f'^it is in use by process {child.pid} on '), lock.held(path, 'it'):
+        with pytest.raises(Busy, match=f'^it is in use by process {child.pid} on '), held(path):
             pass
         assert json.loads(path.read_text())['process'] == child.pid  # it is still the other's
         child.kill()
         child.wait()
         started = time.monotonic()
-        with lock.held(path, 'it'):
+        with held(path):
             assert time.monotonic() - started < 0.9  # one of this machine that has ended is not listened for
     assert not path.exists()
 
@@ -81,10 +84,10 @@ def test_of_two_that_come_at_once_on_a_disk_without_locks_one_has_it(path, disk_
 
     def come():
         try:
-            with lock.held(path, 'it'):
+            with held(path):
                 found.append('held')
                 time.sleep(2)
-        except lock.Busy:
+        except Busy:
             found.append('busy')
 
     threads = [threading.Thread(target=come) for _ in range(3)]
@@ -96,7 +99,7 @@ def test_of_two_that_come_at_once_on_a_disk_without_locks_one_has_it(path, disk_
 
 
 def test_one_that_was_taken_for_gone_leaves_the_lock_to_the_other(path):
-    with lock.held(path, 'it'):
+    with held(path):
         of_another_host(path)
     assert json.loads(path.read_text())['host'] == 'gpu9'
 
@@ -105,16 +108,16 @@ def test_a_patient_one_waits(path):
     with holder(path) as child:
         threading.Timer(0.5, child.stdin.close).start()
         started = time.monotonic()
-        with lock.held(path, 'it', patient=True):
+        with held(path, patient=True):
             assert time.monotonic() - started > 0.4
-            with pytest.raises(lock.Busy), lock.held(path, 'it'):
+            with pytest.raises(Busy), held(path):
                 pass
 
 
 def test_it_is_given_back_where_something_goes_wrong(path):
-    with pytest.raises(KeyError), lock.held(path, 'it'):
+    with pytest.raises(KeyError), held(path):
         raise KeyError
-    with lock.held(path, 'it'):
+    with held(path):
         assert json.loads(path.read_text())['process'] == os.getpid()
 
 
@@ -134,7 +137,7 @@ def test_another_host_that_is_heard(path):
     thread = threading.Thread(target=beat)
     thread.start()
     try:
-        with pytest.raises(lock.Busy, match='process 7 on gpu9, since noon'), lock.held(path, 'it'):
+        with pytest.raises(Busy, match='process 7 on gpu9, since noon'), held(path):
             pass
     finally:
         done.set()
@@ -147,14 +150,14 @@ def test_a_patient_one_waits_for_another_host_too(path):
     beats = [threading.Timer(seconds, os.utime, [path]) for seconds in (0.3, 0.6)]
     for beat in beats:
         beat.start()
-    with lock.held(path, 'it', patient=True):
+    with held(path, patient=True):
         assert json.loads(path.read_text())['process'] == os.getpid()
 
 
 def test_another_host_that_is_gone(path):
     of_another_host(path)
     started = time.monotonic()
-    with lock.held(path, 'it'):
+    with held(path):
         assert time.monotonic() - started >= 1
         assert json.loads(path.read_text())['process'] == os.getpid()
 
@@ -163,12 +166,12 @@ def test_another_host_that_is_long_gone(path):
     of_another_host(path)
     os.utime(path, (0, 0))
     started = time.monotonic()
-    with lock.held(path, 'it'):
+    with held(path):
         assert time.monotonic() - started < 0.5
 
 
 def test_the_holder_is_heard(path):
-    with lock.held(path, 'it'):
+    with held(path):
         before = path.stat().st_mtime_ns
         time.sleep(0.5)
         assert path.stat().st_mtime_ns > before
@@ -177,7 +180,7 @@ def test_the_holder_is_heard(path):
 @pytest.mark.parametrize('content', ['', '{', '[1]', 'null', '\x00' * 8])
 def test_a_file_that_says_nothing(path, content):
     path.write_text(content)
-    with lock.held(path, 'it'):
+    with held(path):
         pass
 
 
@@ -187,7 +190,7 @@ def test_many_at_once_are_one_after_the_other(path):
 
     def enter():
         nonlocal inside
-        with lock.held(path, 'it', patient=True):
+        with held(path, patient=True):
             inside += 1
             most.append(inside)
             time.sleep(0.01)

@@ -1,6 +1,6 @@
 """One process at a time: a lock that a killed process gives back, and that a host which is gone does not keep.
 
-    with held(workdir / '.lock', what='The work folder runs/dnr'):
+    with held(workdir / '.lock', 'The work folder runs/dnr', tell=print):
         ...                           # Busy, which says by whom, if another process is in here
 
 The kernel holds it (flock), so it ends with its process, however that ends. Not every shared disk tells other hosts of
@@ -10,18 +10,19 @@ or has been silent for long enough.
 """
 
 import fcntl
-import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dnr_jax.command.terminal import tell
-from dnr_jax.files import AnyPath, Busy, is_remote, marks, repeated
+from dnr_jax.files import bucket_lock, marks
+from dnr_jax.files.background import repeated
+from dnr_jax.files.marks import Busy
+from dnr_jax.files.paths import AnyPath, is_remote
 
 BEAT = 5.0  # seconds from one sign of life to the next
 SILENCE = 30.0  # seconds after which a host is gone
@@ -29,18 +30,18 @@ LONG_AGO = 600.0  # seconds: a file so old is not waited for, whatever the clock
 
 
 @contextmanager
-def held(path: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
+def held(path: AnyPath, what: str, patient: bool = False, *, tell: Callable[[str], None]) -> Iterator[None]:
     """Holds the lock of the file `path` within the block; the file is made, and taken away at the end.
 
-    Busy, which begins with `what`, if another process holds it; a patient one waits instead. OSError if the file cannot
-    be written. In a bucket an object is the lock, see `files.marks`.
+    Busy, which begins with `what`, if another process holds it; a patient one waits instead. `tell` takes a line where
+    that takes a while. OSError if the file cannot be written.
     """
     if is_remote(path):
-        with marks.held(path, what, patient, tell):
+        with bucket_lock.held(path, what, patient, tell):
             yield
         return
     mark = marks.this_process() | {'token': uuid.uuid4().hex}
-    descriptor = _opened(path, mark, what, patient)
+    descriptor = _opened(path, mark, what, patient, tell)
     try:
         with repeated(partial(os.utime, descriptor), BEAT):
             yield
@@ -50,14 +51,14 @@ def held(path: AnyPath, what: str, patient: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _opened(path: Path, mark: dict[str, Any], what: str, patient: bool) -> int:
+def _opened(path: Path, mark: dict[str, Any], what: str, patient: bool, tell: Callable[[str], None]) -> int:
     """The file, which is ours."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         with ExitStack() as stack:
             stack.callback(os.close, descriptor)
             try:
-                if _taken(descriptor, path, mark, what):
+                if _taken(descriptor, path, mark, what, tell):
                     stack.pop_all()
                     return descriptor
             except Busy:
@@ -66,14 +67,14 @@ def _opened(path: Path, mark: dict[str, Any], what: str, patient: bool) -> int:
                 time.sleep(BEAT / 5)
 
 
-def _taken(descriptor: int, path: Path, mark: dict[str, Any], what: str) -> bool:
+def _taken(descriptor: int, path: Path, mark: dict[str, Any], what: str, tell: Callable[[str], None]) -> bool:
     """Whether the file is ours now; False to try again, as where its last holder has taken it away meanwhile."""
     kernel_tells = _locked(descriptor, what)
     if not path.exists() or not os.path.samestat(os.fstat(descriptor), path.stat()):
         return False
-    _expect_silence(descriptor, what, kernel_tells)
+    _expect_silence(descriptor, what, kernel_tells, tell)
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(mark).encode(), 0)
+    os.pwrite(descriptor, marks.encoded(mark), 0)
     if not kernel_tells:
         time.sleep(marks.SETTLED)  # another may have found it as silent as we did
     return _is_ours(path, mark)
@@ -90,7 +91,7 @@ def _locked(descriptor: int, what: str) -> bool:
     return True
 
 
-def _expect_silence(descriptor: int, what: str, kernel_tells: bool) -> None:
+def _expect_silence(descriptor: int, what: str, kernel_tells: bool, tell: Callable[[str], None]) -> None:
     """Raises Busy if a holder that no kernel tells of, on another host for one, is heard within SILENCE."""
 
     def touched() -> float:
