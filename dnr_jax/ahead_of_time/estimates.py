@@ -17,7 +17,7 @@ from dnr_jax.ahead_of_time.compilation import EPOCH, Answer, ask, train_step
 from dnr_jax.ahead_of_time.hlo import Program
 from dnr_jax.ahead_of_time.largest import largest
 from dnr_jax.command.terminal import tell
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import split_of
 from dnr_jax.evaluation.batches import steps_per_epoch, training_shape, views_shape
 from dnr_jax.runs.reporting import as_time
 from dnr_jax.runs.state import parameter_count
@@ -77,7 +77,7 @@ def estimate(config: ConfigDict, accelerators: str, classes: int | None, largest
 def of_data(config: ConfigDict, classes: int | None) -> tuple[int, int | None]:
     """Classes and steps per epoch of the data set; those asked for, and None, where it is not prepared."""
     try:
-        train = open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache)
+        train = split_of(config.data, config.data.train_split)
     except ValueError as error:
         if classes is None:
             raise ValueError(f'{error} Or give --classes=NUMBER, for that is all of it that matters here.') from error

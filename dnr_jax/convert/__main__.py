@@ -49,10 +49,10 @@ def label_names() -> list[str] | None:
     if CLASSES.value:
         return read_names(CLASSES.value)
     if DATA.value:
-        from dnr_jax.data.source import open_split
+        from dnr_jax.data.source import split_of
 
         data = CONFIG.value.data
-        return list(open_split(data.name, data.dir, data.train_split, data.cache).label_names)
+        return list(split_of(data, data.train_split).label_names)
     return None
 
 

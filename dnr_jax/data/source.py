@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
+from ml_collections import ConfigDict
 
 from dnr_jax.data import builder_class, inventory, metadata, ranges, shards
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
@@ -248,6 +249,11 @@ def open_split(name: str, dir: str | os.PathLike, split: str, cache: int = 0) ->
         it is truncated or missing. A record that is damaged inside its file raises when it is read.
     """
     return VideoSource(find_folder(name, dir), split, cache)
+
+
+def split_of(data: ConfigDict, split: str) -> VideoSource:
+    """A split of the data set that the section `data` of a config names, see `open_split`."""
+    return open_split(data.name, data.dir, split, data.cache)
 
 
 def find_folder(name: str, dir: str | os.PathLike) -> AnyPath:

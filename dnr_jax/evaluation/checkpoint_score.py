@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.terminal import tell
-from dnr_jax.data.source import VideoSource, open_split
+from dnr_jax.data.source import VideoSource, split_of
 from dnr_jax.evaluation import multi_view
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.evaluation.precise_statistics import expect_sets, make_observe, scored_model
@@ -50,9 +50,7 @@ class Scorer:
         found = trained_model.load(self._workdir, which, self._adapt, mesh)
         config = found.config
         multi_view.expect(config.test, 'test')
-        source = of_classes(
-            open_split(config.data.name, config.data.dir, config.test.split, config.data.cache), found.label_names
-        )
+        source = of_classes(split_of(config.data, config.test.split), found.label_names)
         folder = absolute(as_path(self._out) if self._out else self._workdir / folder_name(which, found, source))
         expect_alike({'config': as_json(config), 'step': found.step, 'out': str(folder), 'videos': source.fingerprint})
         expect_replaceable(folder)
@@ -99,7 +97,7 @@ def as_scored(found: trained_model.Trained, mesh: parallel.Mesh) -> trained_mode
     expect_sets(config)
     if not config.run.precise_batches:
         return found
-    train = open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache)
+    train = split_of(config.data, config.data.train_split)
     if found.fingerprints.get(train.split, train.fingerprint) != train.fingerprint:
         raise ValueError(
             f'Precise statistics are of the videos that a model was trained on, and {train.name} holds others: give '

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import streaming
 from dnr_jax.command import compiled
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import split_of
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.eval_step import eval_step
 from dnr_jax.export import alone
@@ -39,7 +39,7 @@ def clips_of(config: ConfigDict, wanted: int) -> tuple[np.ndarray, str]:
         shape = RANDOM_CLIPS, config.clip.frames, size, size, 3
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8), f'{RANDOM_CLIPS} random clips'
     try:
-        source = open_split(config.data.name, config.data.dir, config.test.split, config.data.cache)
+        source = split_of(config.data, config.test.split)
     except ValueError:
         clips, _ = clips_of(config, 0)
         return clips, f'{RANDOM_CLIPS} random clips, for there is no {config.data.name} in {config.data.dir}'

@@ -18,7 +18,6 @@ __all__ = [
     'copies',
     'guards',
     'identity',
-   
     'manifest',
     'ownership',
     'reporting',

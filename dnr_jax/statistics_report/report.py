@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import figures, parallel
 from dnr_jax.command.bars import bar
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import split_of
 from dnr_jax.evaluation import metrics, precise_statistics
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import of_classes
@@ -96,9 +96,7 @@ def read(
 
     Videos that cannot be read, or have no label, are not among them.
     """
-    source = of_classes(
-        open_split(config.data.name, config.data.dir, config.validation.split, config.data.cache), label_names
-    )
+    source = of_classes(split_of(config.data, config.validation.split), label_names)
     batch_size = parallel.per_process(config.train.batch_size, mesh, 'train.batch_size')
     reading = {'batch_size': batch_size, 'workers': config.run.workers}
     batches = centre_views(source, config, 'validation', **reading)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.bars import bar
-from dnr_jax.data.source import Part, VideoSource, open_split
+from dnr_jax.data.source import Part, VideoSource, split_of
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.files import AnyPath
@@ -45,9 +45,7 @@ def load(
     """
     found = trained_model.load(workdir, which, adapt, mesh)
     config = found.config
-    source = of_classes(
-        open_split(config.data.name, config.data.dir, config.test.split, config.data.cache), found.label_names
-    )
+    source = of_classes(split_of(config.data, config.test.split), found.label_names)
     return found, source
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from dnr_jax import parallel
 from dnr_jax.compare.comparison import expect_same_classes
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import split_of
 from dnr_jax.evaluation import metrics
 from dnr_jax.evaluation.checkpoint_score import as_scored
 from dnr_jax.files import AnyPath, as_path
@@ -234,9 +234,7 @@ def distill(asked: Asked) -> str:
     """The network as a clock, see `distillation`, by the means over training clips; `clock` is a work folder."""
     study = begin(asked)
     found, config = study.found, study.found.config
-    train = clips.of_classes(
-        open_split(config.data.name, config.data.dir, config.data.train_split, config.data.cache), found.label_names
-    )
+    train = clips.of_classes(split_of(config.data, config.data.train_split), found.label_names)
     several = clips.draw(train, config, asked.clips)
 
     def handed_out(variables, clip, number):

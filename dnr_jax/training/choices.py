@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.data import inventory
-from dnr_jax.data.source import find_folder, open_split, parts_of
+from dnr_jax.data.source import find_folder, parts_of, split_of
 from dnr_jax.evaluation.batches import SCORED, steps_per_epoch
 from dnr_jax.evaluation.precise_statistics import clips_per_statistic
 from dnr_jax.runs import config_ranges
@@ -101,7 +101,7 @@ def look_at(config: ConfigDict) -> Data:
             f'{name} has no videos with a label to train on, only {there}. It is there to score a model on: python '
             f'eval.py --workdir=... --config.data.name={name} --config.test.split={next(iter(labelled))}'
         )
-    train = open_split(name, dir, split or 'train', config.data.cache)
+    train = split_of(config.data, split or 'train')
     places = range(0, len(train), max(1, len(train) // SAMPLED))
     frames = round(median(train[place]['num_frames'] for place in places))
     return Data(labelled, len(train), frames, train.frame_step)

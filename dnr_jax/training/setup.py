@@ -9,7 +9,7 @@ import jax
 from ml_collections import ConfigDict
 
 from dnr_jax import models, parallel
-from dnr_jax.data.source import open_split
+from dnr_jax.data.source import split_of
 from dnr_jax.evaluation import batches
 from dnr_jax.evaluation.precise_statistics import clips_per_statistic, make_observe
 from dnr_jax.evaluation.scoring import make_predicts
@@ -23,8 +23,7 @@ def prepare(config: ConfigDict) -> Setup:
     mesh = parallel.make_mesh()
     checks.expect_sound(config, mesh)
     train, validation, test = (
-        open_split(config.data.name, config.data.dir, split, config.data.cache)
-        for split in (config.data.train_split, config.validation.split, config.test.split)
+        split_of(config.data, split) for split in (config.data.train_split, config.validation.split, config.test.split)
     )
     checks.expect_videos(config, train)
     classes = len(train.label_names)

@@ -83,7 +83,7 @@ def test_clips_are_counted_into_no_sets_that_training_did_not_standardize_by(
     def open_split(*_):
         raise OSError('opened')
 
-    monkeypatch.setattr(checkpoint_score, 'open_split', open_split)
+    monkeypatch.setattr(checkpoint_score, 'split_of', open_split)
     config.model.norms = norms
     config.run.update({'precise_batches': 1, 'self_inclusive': clips})
     with pytest.raises(error, match=words):
@@ -134,7 +134,7 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
     mesh = parallel.make_mesh(jax.devices()[:devices])
     shapes = jax.eval_shape(partial(model.init, train=False), jax.random.key(0), jnp.zeros((1, 2, 4, 4, 3)))
     variables = jax.tree.map(jnp.zeros_like, shapes)
-    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: FakeSource())
+    monkeypatch.setattr(checkpoint_score, 'split_of', lambda *_: FakeSource())
     scored = checkpoint_score.as_scored(trained_model.Trained(model, variables, config, tuple('ab'), {}, 7), mesh)
     found = scored.variables['batch_stats']['norm']['statistics']
     clips = np.stack([batch['clip'] for batch in batches])
@@ -144,7 +144,7 @@ def test_precise_statistics_are_of_whole_batches_on_any_devices(config, monkeypa
 
 
 def test_precise_statistics_of_other_videos(config, monkeypatch):
-    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: FakeSource())
+    monkeypatch.setattr(checkpoint_score, 'split_of', lambda *_: FakeSource())
     config.run.precise_batches = 2
     found = trained_model.Trained(nn.Dense(8), {}, config, tuple('ab'), {'test': 'other'}, 7)
     with pytest.raises(ValueError, match='shapes test holds others: .* config.run.precise_batches=0'):

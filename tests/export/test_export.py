@@ -223,7 +223,7 @@ def test_precise_statistics_are_exported_where_scores_are_taken_with_them(random
     found.config.run.precise_batches = 4
     train = VideoSource.__new__(VideoSource)
     train.name, train.split, train.fingerprint = 'moving_shapes', 'train', 'of these videos'
-    monkeypatch.setattr(checkpoint_score, 'open_split', lambda *_: train)
+    monkeypatch.setattr(checkpoint_score, 'split_of', lambda *_: train)
     monkeypatch.setattr(scoring, 'training_batches', lambda *_, **__: (n for n in range(9)))
     monkeypatch.setattr(scoring, 'of_every_hop', lambda observe, variables, batches, mesh: list(batches))
     monkeypatch.setattr(scoring, 'as_running', lambda per_hop, running: per_hop)
