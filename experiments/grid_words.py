@@ -39,8 +39,9 @@ import cv2
 import numpy as np
 
 from dnr_jax.command.bars import bar
-from dnr_jax.data.video.decoding import FILMED, every_frame
+from dnr_jax.data.video.decoding import every_frame
 from dnr_jax.data.video.encoding import encode
+from dnr_jax.data.video.errors import FILMED
 from dnr_jax.files import written_whole
 from experiments import commands
 

@@ -15,7 +15,7 @@ from scipy.special import softmax
 import dnr_jax
 from dnr_jax import parallel
 from dnr_jax.data.builders.shapes import make_example
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.errors import VideoError
 from dnr_jax.predict import whole
 
 STORED = Path(__file__).parent / 'runs/work_folders/resnet18_dnr.zip'

@@ -106,7 +106,7 @@ def _source(folder: AnyPath, split: str) -> Any:
 def check_part(part: Part) -> Found:
     """Decodes every frame of these records."""
     from dnr_jax.data import storage
-    from dnr_jax.data.video.decoding import VideoError
+    from dnr_jax.data.video.errors import VideoError
 
     source, found = _source(part.folder, part.split), Found([], [])
     for index in range(part.first, part.end):

@@ -17,7 +17,7 @@ from dnr_jax.data.order import Order
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.transforms import TrainTransform, eval_views
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.errors import VideoError
 from dnr_jax.registry import choose
 
 Clip = dict[str, np.ndarray]  # one of a `pipeline.Batch`

@@ -155,7 +155,7 @@ def origin(options: argparse.Namespace):
     """Where the videos come from and how they are stored. Raises ValueError for what cannot be."""
     from dnr_jax.data.builders.recorded import Origin
     from dnr_jax.data.storage import Storage
-    from dnr_jax.data.video.decoding import Limits
+    from dnr_jax.data.video.errors import Limits
 
     if options.source is None:
         raise ValueError(f'{options.name} is made of videos you have: expected --source=FOLDER.')

@@ -19,7 +19,7 @@ from dnr_jax.data import builder_class, inventory, metadata, ranges, shards
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.cache import Cache, cache_folder
-from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video.errors import Reason, VideoError
 from dnr_jax.files import AnyPath, as_path, is_remote, machine, signature
 from dnr_jax.registry import choose
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from dnr_jax.data.annotations.clips import IMAGE_SUFFIXES
 from dnr_jax.data.video import decoding, jpegs, orientation
-from dnr_jax.data.video.decoding import Limits, Reason, VideoError, check_pixels
 from dnr_jax.data.video.encoding import reencode, to_jpegs
+from dnr_jax.data.video.errors import UNLIMITED, Limits, Reason, VideoError, check_indices, check_pixels
 from dnr_jax.files import MachineError
 from dnr_jax.registry import choose
 
@@ -108,7 +108,7 @@ def read_frames(record: Mapping[str, Any], indices: Sequence[int] | np.ndarray, 
       ValueError: if `indices` are not N > 0 whole numbers from 0.
       VideoError: if the record is damaged or has too few frames.
     """
-    indices = decoding.check_indices(indices) // frame_step
+    indices = check_indices(indices) // frame_step
     if len(record['frame_ends']):
         return jpegs.read_frames(record['video'], record['frame_ends'], indices)
     return decoding.read_frames(record['video'], indices, num_stored(record['num_frames'], frame_step))
@@ -122,9 +122,9 @@ def num_stored(num_frames: int, frame_step: int) -> int:
 def verify(record: Mapping[str, Any], frame_step: int) -> None:
     """Decodes all of a record; VideoError if it is damaged, or holds other frames than it says."""
     if len(record['frame_ends']):
-        found = jpegs.inspect(record['video'], record['frame_ends'], decoding.UNLIMITED).num_frames
+        found = jpegs.inspect(record['video'], record['frame_ends'], UNLIMITED).num_frames
     else:
-        found = decoding.inspect(record['video'], decoding.UNLIMITED, groups=ALL_GROUPS).num_frames
+        found = decoding.inspect(record['video'], UNLIMITED, groups=ALL_GROUPS).num_frames
     expected = num_stored(record['num_frames'], frame_step)
     if found != expected:
         raise VideoError(f'{expected} frames expected, {found} found.', Reason.DAMAGED)
@@ -152,7 +152,7 @@ def _as_video(path: pathlib.Path, storage: Storage, limits: Limits, groups: int)
         keyframe_interval=storage.keyframe_interval,
         quality=storage.quality,
     )
-    stored = decoding.inspect(video, decoding.UNLIMITED, groups=groups).num_frames
+    stored = decoding.inspect(video, UNLIMITED, groups=groups).num_frames
     assert stored == num_stored(num_frames, storage.frame_step)
     return video, _NO_FRAMES, num_frames
 
@@ -160,7 +160,7 @@ def _as_video(path: pathlib.Path, storage: Storage, limits: Limits, groups: int)
 def _as_jpeg(path: pathlib.Path, storage: Storage, limits: Limits, groups: int) -> Packed:
     num_frames, frames = _open(path, storage.frame_step, limits)
     video, frame_ends = jpegs.pack(to_jpegs(frames, short_side=storage.short_side, quality=storage.quality))
-    stored = jpegs.inspect(video, frame_ends, decoding.UNLIMITED).num_frames
+    stored = jpegs.inspect(video, frame_ends, UNLIMITED).num_frames
     assert stored == num_stored(num_frames, storage.frame_step)
     return video, frame_ends, num_frames
 

@@ -19,7 +19,7 @@ from dnr_jax import parallel
 from dnr_jax.command.bars import bar
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource
-from dnr_jax.data.video.decoding import Reason
+from dnr_jax.data.video.errors import Reason
 from dnr_jax.evaluation import multi_view
 from dnr_jax.evaluation.batches import SCORED, called_before, scored_batches, training_batches
 from dnr_jax.evaluation.eval_step import make_predict

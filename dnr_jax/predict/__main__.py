@@ -176,7 +176,7 @@ def print_streams(
         groups that pass the network at once. format, protocols: see `live`.
     """
     from dnr_jax.data.video import live
-    from dnr_jax.data.video.decoding import VideoError
+    from dnr_jax.data.video.errors import VideoError
     from dnr_jax.predict import running
 
     horizon = running.groups_of_clip(found) if horizon is None else horizon

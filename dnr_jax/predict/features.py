@@ -17,7 +17,7 @@ from jax import Array
 from jaxtyping import Float
 
 from dnr_jax import parallel
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.errors import VideoError
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import AnyPath, write_rows, written_whole
 from dnr_jax.models.layers import pooled

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.special import softmax
 
 from dnr_jax.command.terminal import printable, tell
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.errors import VideoError
 
 DIGITS = 6  # of probabilities, in JSON
 

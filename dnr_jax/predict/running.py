@@ -27,6 +27,7 @@ from dnr_jax.data import storage
 from dnr_jax.data.sampling import SAMPLINGS, as_taken, pace_of_streams
 from dnr_jax.data.transforms import Box, eval_views, shown_by_centre
 from dnr_jax.data.video import decoding, encoding
+from dnr_jax.data.video.errors import FILMED, VideoError
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.files import AnyPath
 from dnr_jax.models.pixels import normalize_pixels
@@ -60,12 +61,12 @@ def every_frame(path: AnyPath) -> Iterator[Frame]:
     record = read(path)
     if len(record['frame_ends']):  # a folder of images
         return (storage.read_frames(record, [i], AS_IT_IS.frame_step)[0] for i in range(record['num_frames']))
-    return decoding.every_frame(record['video'], step=1, limits=decoding.FILMED)
+    return decoding.every_frame(record['video'], step=1, limits=FILMED)
 
 
 def frame_rate(path: AnyPath) -> Fraction | int:
     """Frames of a video a second, those of `encoding.FPS` where it does not say."""
-    rate = None if path.is_dir() else decoding.frame_rate(read(path)['video'], decoding.FILMED)
+    rate = None if path.is_dir() else decoding.frame_rate(read(path)['video'], FILMED)
     return rate or encoding.FPS
 
 
@@ -129,7 +130,7 @@ def parts(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
             if len(part) == size:
                 yield part
                 part = []
-    except decoding.VideoError as error:
+    except VideoError as error:
         failed = error
     if part:
         yield part

@@ -23,7 +23,7 @@ from dnr_jax.data.annotations.clips import KINDS, clips
 from dnr_jax.data.far import fetched, found_in
 from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
-from dnr_jax.data.video.decoding import FILMED, Reason, VideoError
+from dnr_jax.data.video.errors import FILMED, Reason, VideoError
 from dnr_jax.evaluation import multi_view, scoring
 from dnr_jax.evaluation.batches import protocol
 from dnr_jax.evaluation.checkpoint_score import as_scored

@@ -15,7 +15,7 @@ from test_imports import PACKAGE, SOURCES
 from dnr_jax import command
 from dnr_jax.__main__ import COMMANDS
 from dnr_jax.command.terminal import as_called, printable, tell
-from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video.errors import Reason, VideoError
 from dnr_jax.predict.output import Output
 
 

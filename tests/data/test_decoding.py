@@ -11,7 +11,8 @@ from joined_videos import FRAMES, JOINT, RECORDINGS, join
 from numbered_videos import decode_everything, make_video, read, remux
 
 from dnr_jax.data.video import decoding, groups
-from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError, count_frames, every_frame, inspect, read_frames
+from dnr_jax.data.video.decoding import count_frames, every_frame, inspect, read_frames
+from dnr_jax.data.video.errors import UNLIMITED, Reason, VideoError
 
 FILES = {
     'every frame a keyframe': dict(gop=1),

@@ -8,8 +8,9 @@ import pytest
 import simplejpeg
 from numbered_videos import draw, read
 
-from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError, count_frames, frame_rate, read_frames
+from dnr_jax.data.video.decoding import count_frames, frame_rate, read_frames
 from dnr_jax.data.video.encoding import FPS, encode, reencode, to_jpegs
+from dnr_jax.data.video.errors import UNLIMITED, Reason, VideoError
 
 
 def clip(frames=6, height=32, width=48, seed=0):

@@ -5,7 +5,7 @@ import simplejpeg
 from numbered_videos import draw, read
 
 from dnr_jax.data.video import jpegs
-from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError
+from dnr_jax.data.video.errors import UNLIMITED, Reason, VideoError
 
 
 def encode(image, **settings):

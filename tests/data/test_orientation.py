@@ -10,7 +10,8 @@ from numbered_videos import draw, make_video
 
 from dnr_jax.data import storage
 from dnr_jax.data.video import orientation
-from dnr_jax.data.video.decoding import UNLIMITED, every_frame, inspect, read_frames
+from dnr_jax.data.video.decoding import every_frame, inspect, read_frames
+from dnr_jax.data.video.errors import UNLIMITED
 
 # By the numbers of EXIF: the picture as it is to be shown, and the upper left of its display matrix, by rows.
 SHOWN = {

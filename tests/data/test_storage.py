@@ -14,7 +14,7 @@ from numbered_videos import decode_everything, draw, make_video, read, remux
 
 from dnr_jax.data.storage import FORMS, Storage, check, name, read_frames, store, verify
 from dnr_jax.data.video import decoding, groups
-from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError
+from dnr_jax.data.video.errors import UNLIMITED, Reason, VideoError
 from dnr_jax.files import MachineError
 
 ORIGINAL = Storage('original', short_side=0, keyframe_interval=1, quality=95, frame_step=1)

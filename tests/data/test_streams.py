@@ -6,7 +6,8 @@ from av.stream import Disposition
 from numbered_videos import draw, make_video, read
 
 from dnr_jax.data.video import live
-from dnr_jax.data.video.decoding import UNLIMITED, Reason, VideoError, inspect, read_frames
+from dnr_jax.data.video.decoding import inspect, read_frames
+from dnr_jax.data.video.errors import UNLIMITED, Reason, VideoError
 
 
 def sound(container):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from dnr_jax.data.annotations import folders
-from dnr_jax.data.video.decoding import FILMED, every_frame
+from dnr_jax.data.video.decoding import every_frame
 from dnr_jax.data.video.encoding import encode
+from dnr_jax.data.video.errors import FILMED
 from experiments import grid_words
 from experiments.grid_words import (
     Sentence,

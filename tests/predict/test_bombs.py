@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 
 from dnr_jax.data.video import live
-from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video.errors import Reason, VideoError
 from dnr_jax.predict import whole
 
 SIDE = 30_000  # of an image of 2.7 GB

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from test_commands import ROOT, attempt, environment
 
-from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video.errors import Reason, VideoError
 from dnr_jax.predict.__main__ import above_all, places_below_one, print_streams
 from dnr_jax.predict.output import Output
 

@@ -13,7 +13,7 @@ from small_networks import normal, short
 from configs import moving_shapes
 from dnr_jax import parallel
 from dnr_jax.data.transforms import Box
-from dnr_jax.data.video import decoding
+from dnr_jax.data.video import decoding, errors
 from dnr_jax.data.video.encoding import encode
 from dnr_jax.predict import annotation, pictures, running, saliency
 from dnr_jax.predict.whole import Prediction
@@ -146,7 +146,7 @@ def test_an_annotated_video_keeps_its_frame_rate(make_found, tmp_path):
     (tmp_path / 'slow.mp4').write_bytes(encode(frames, 12, quantizer=20, keyframe_interval=4))
     draw, _ = pictures.annotating(make_found(), top=1, mesh=parallel.make_mesh())
     draw(Prediction(tmp_path / 'slow.mp4', np.zeros(8, np.float32), None), tmp_path / 'out')
-    assert decoding.frame_rate((tmp_path / 'out.running.mp4').read_bytes(), decoding.UNLIMITED) == 12
+    assert decoding.frame_rate((tmp_path / 'out.running.mp4').read_bytes(), errors.UNLIMITED) == 12
 
 
 def test_pictures_of_a_video(make_found, video, tmp_path):
@@ -154,7 +154,7 @@ def test_pictures_of_a_video(make_found, video, tmp_path):
     prediction = Prediction(video, np.arange(8, dtype=np.float32), None)
     draw, _ = pictures.annotating(found, top=3, mesh=parallel.make_mesh())
     draw(prediction, tmp_path / 'out')
-    drawn = decoding.inspect((tmp_path / 'out.running.mp4').read_bytes(), decoding.UNLIMITED)
+    drawn = decoding.inspect((tmp_path / 'out.running.mp4').read_bytes(), errors.UNLIMITED)
     assert (drawn.num_frames, drawn.width, drawn.height) == (24, 480, 480 + 2 * 10 + 3 * 32)
     pictures.mapping(found, layer=None, label='grow')(prediction, tmp_path / 'out')
     assert Path(tmp_path / 'out.maps.png').read_bytes().startswith(b'\x89PNG')

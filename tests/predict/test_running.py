@@ -13,9 +13,9 @@ from numbered_videos import make_video
 from small_networks import normal
 
 from dnr_jax import parallel, streaming
-from dnr_jax.data.video import decoding, live
-from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video import decoding, errors, live
 from dnr_jax.data.video.encoding import encode
+from dnr_jax.data.video.errors import Reason, VideoError
 from dnr_jax.predict import running, whole
 from dnr_jax.streaming import endless
 
@@ -112,7 +112,7 @@ def test_what_came_before_an_error_is_handed_on(size, expected):
 def test_a_stream_does_not_depend_on_its_chunks(make_found, video):
     """Nor on its horizon, as long as that is not behind it."""
     found = make_found()
-    frames = list(decoding.every_frame(video.read_bytes(), step=1, limits=decoding.UNLIMITED))
+    frames = list(decoding.every_frame(video.read_bytes(), step=1, limits=errors.UNLIMITED))
     plain = list(running.stream(found, horizon=0, groups_at_once=1)(frames))
     chunks = list(running.stream(found, horizon=6, groups_at_once=4)(frames))
     assert [seen for seen, _ in plain] == [seen for seen, _ in chunks] == [3, 7, 11, 15, 19, 23]
@@ -139,7 +139,7 @@ def test_a_stream_keeps_no_frame(make_found):
 
 
 def test_live_frames_are_those_of_the_file(video):
-    expected = decoding.every_frame(video.read_bytes(), step=1, limits=decoding.UNLIMITED)
+    expected = decoding.every_frame(video.read_bytes(), step=1, limits=errors.UNLIMITED)
     np.testing.assert_array_equal(list(live.frames(str(video), format='')), list(expected))
 
 

@@ -9,7 +9,7 @@ import pytest
 from bucket import FAULTS, OBJECTS
 
 from dnr_jax.data.video import live
-from dnr_jax.data.video.decoding import Reason, VideoError
+from dnr_jax.data.video.errors import Reason, VideoError
 from dnr_jax.files import MachineError
 from dnr_jax.files.buckets import BucketError
 

@@ -5,8 +5,8 @@ import pytest
 
 from dnr_jax import parallel
 from dnr_jax.data.source import open_split
-from dnr_jax.data.video.decoding import Reason
 from dnr_jax.data.video.encoding import to_jpegs
+from dnr_jax.data.video.errors import Reason
 from dnr_jax.evaluation import scoring
 from dnr_jax.evaluation.eval_step import make_predict
 from dnr_jax.predict import whole

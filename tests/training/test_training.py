@@ -20,7 +20,7 @@ from dnr_jax.data import prepare
 from dnr_jax.data.builders.shapes import make_example
 from dnr_jax.data.pipeline import LoaderError
 from dnr_jax.data.source import VideoSource
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.errors import VideoError
 from dnr_jax.evaluation import checkpoint_score
 from dnr_jax.evaluation.batches import training_shape, views_shape
 from dnr_jax.evaluation.checkpoint_score import evaluate_checkpoint

@@ -34,7 +34,7 @@ class Rejected(NamedTuple):
     split: str
     id: str  # the line itself where no id can be read from it
     path: str  # where the video was expected
-    reason: str  # of REASONS, or why its video could not be stored, as `decoding.Reason` has it
+    reason: str  # of REASONS, or why its video could not be stored, as `errors.Reason` has it
     detail: str
 
 

@@ -19,7 +19,7 @@ from dnr_jax.data.annotations.rows import Annotated, Rejected, Row, outside, som
 from dnr_jax.data.builders.video import VideoBuilder
 from dnr_jax.data.far import Near, fetched
 from dnr_jax.data.storage import Storage, store
-from dnr_jax.data.video.decoding import Limits, Reason, VideoError
+from dnr_jax.data.video.errors import Limits, Reason, VideoError
 from dnr_jax.files import AnyPath, MachineError
 from dnr_jax.registry import choose
 

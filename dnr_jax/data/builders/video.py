@@ -27,7 +27,7 @@ from dnr_jax.data import inventory, shards
 from dnr_jax.data.annotations.rows import UNKNOWN_LABEL, Annotated, Rejected, Row
 from dnr_jax.data.ranges import AT_ONCE
 from dnr_jax.data.shards import Record
-from dnr_jax.data.video.decoding import VideoError
+from dnr_jax.data.video.errors import VideoError
 from dnr_jax.data.workers import GivenUp, guarded_map
 from dnr_jax.files import AnyPath, as_path, held, is_remote, listed, removed, scratch_folder, written_whole
 

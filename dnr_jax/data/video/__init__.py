@@ -1,3 +1,3 @@
 """Encoded videos: which of a file's streams is the video, which frames can be had alone, and how they are shown."""
 
-__all__ = ['decoding', 'encoding', 'jpegs', 'live', 'orientation', 'parameter_sets', 'streams']
+__all__ = ['decoding', 'encoding', 'errors', 'jpegs', 'live', 'orientation', 'parameter_sets', 'streams']

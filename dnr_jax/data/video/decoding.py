@@ -7,72 +7,31 @@ skipped.
 """
 
 import contextlib
-import enum
 import io
 import itertools
-import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import NamedTuple
 
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from dnr_jax.data.video import matroska
+from dnr_jax.data.video.errors import (
+    UNLIMITED,
+    Inspected,
+    Limits,
+    Reason,
+    VideoError,
+    check_indices,
+    check_pixels,
+    check_sizes,
+)
 from dnr_jax.data.video.groups import closed_groups, needed
 from dnr_jax.data.video.orientation import is_transposed, of_frame, of_image, upright
 from dnr_jax.data.video.streams import best_video
 
-
-class Reason(enum.StrEnum):
-    """Why a video is no good, for counting; the message of the error tells the details."""
-
-    MISSING = 'missing'  # no such file
-    EMPTY = 'empty'  # no bytes, or no frame
-    UNREADABLE = 'unreadable'  # not a file of video or image
-    NO_VIDEO_STREAM = 'no video stream'
-    DAMAGED = 'damaged'
-    TOO_SHORT = 'too short'
-    TOO_LARGE = 'too large'
-    SIZES_DIFFER = 'sizes differ'  # from frame to frame
-    MISSING_FRAMES = 'missing frames'  # gaps in a folder of frames
-
-
-class VideoError(ValueError):
-    """A video that cannot be decoded, or that is not what it has to be.
-
-    Attributes:
-      reason: a Reason.
-    """
-
-    def __init__(self, message: str, reason: Reason):
-        super().__init__(message, reason)  # both, so that the error can travel between processes
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return self.args[0]
-
-
-class Limits(NamedTuple):
-    """What a video may cost. A few bytes can claim to be millions of pixels."""
-
-    pixels: int  # of one frame
-    frames: int
-    bytes: int  # of the file, or of all frame images
-
-
-UNLIMITED = Limits(pixels=2**31 - 1, frames=sys.maxsize, bytes=sys.maxsize)  # the decoder's own limit of pixels
-FILMED = UNLIMITED._replace(pixels=8192 * 4320, bytes=2**32)  # what is filmed; larger ones are made to fill memories
 FRAME_RATES = 1, 1000  # least and most a second that are believed
-
-
-class Inspected(NamedTuple):
-    """What decoding a whole video has shown; height and width are those of upright frames."""
-
-    num_frames: int
-    height: int
-    width: int
 
 
 def read_frames(video: bytes, indices: Sequence[int] | np.ndarray, num_frames: int | None = None) -> np.ndarray:
@@ -169,26 +128,6 @@ def count_frames(video: bytes) -> int:
       VideoError: as `inspect` does.
     """
     return inspect(video, UNLIMITED).num_frames
-
-
-def check_indices(indices: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Returns frame indices as an array [N]; raises ValueError if they are not N > 0 whole numbers from 0."""
-    indices = np.asarray(indices)
-    if indices.ndim != 1 or indices.size == 0 or indices.dtype.kind not in 'iu' or indices.min() < 0:
-        raise ValueError(f'Frame indices must be a non-empty list of whole numbers from 0, got {indices!r}.')
-    return indices
-
-
-def check_sizes(sizes: Collection[tuple[int, int]]) -> None:
-    """Raises VideoError if a set of (height, width) holds more than one."""
-    if len(sizes) > 1:
-        raise VideoError(f'all frames must have one size, got {sorted(sizes)}.', Reason.SIZES_DIFFER)
-
-
-def check_pixels(height: int, width: int, pixels: int) -> None:
-    """Raises VideoError if a frame has more than `pixels` pixels."""
-    if height * width > pixels:
-        raise VideoError(f'a frame of {height} x {width} has more than {pixels} pixels.', Reason.TOO_LARGE)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import simplejpeg
 from av.video.reformatter import VideoReformatter
 
-from dnr_jax.data.video.decoding import Reason, VideoError, check_sizes
+from dnr_jax.data.video.errors import Reason, VideoError, check_sizes
 
 FPS = 30  # of re-encoded videos, whose timestamps are frame numbers
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import simplejpeg
 
-from dnr_jax.data.video.decoding import Inspected, Limits, Reason, VideoError, check_indices, check_pixels, check_sizes
+from dnr_jax.data.video.errors import Inspected, Limits, Reason, VideoError, check_indices, check_pixels, check_sizes
 
 START = b'\xff\xd8'  # of every JPEG image
 

@@ -16,7 +16,8 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from dnr_jax.data.storage import ERRORS_OF_PATHS
-from dnr_jax.data.video.decoding import FILMED, Reason, VideoError, decoded, to_rgb
+from dnr_jax.data.video.decoding import decoded, to_rgb
+from dnr_jax.data.video.errors import FILMED, Reason, VideoError
 from dnr_jax.data.video.streams import best_video
 from dnr_jax.files import PACKAGES, MachineError, as_path, buckets, local_copy
 
