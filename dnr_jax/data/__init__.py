@@ -27,6 +27,7 @@ __all__ = [
     'storage',
     'transforms',
     'video',
+    'videos',
 ]
 
 # Where each builder class is; imported on demand, since tensorflow-datasets is slow to import.

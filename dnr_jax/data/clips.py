@@ -15,9 +15,10 @@ import numpy as np
 from dnr_jax.data import storage
 from dnr_jax.data.order import Order
 from dnr_jax.data.sampling import SAMPLINGS
-from dnr_jax.data.source import DamagedRecord, VideoSource
+from dnr_jax.data.source import VideoSource
 from dnr_jax.data.transforms import TrainTransform, eval_views
 from dnr_jax.data.video.errors import VideoError
+from dnr_jax.data.videos import DamagedRecord, Videos
 from dnr_jax.registry import choose
 
 Clip = dict[str, np.ndarray]  # one of a `pipeline.Batch`
@@ -32,7 +33,7 @@ class Reading(NamedTuple):
     batch: int
     after: int
 
-    def ahead(self, source: VideoSource, number: int, position: Callable[[int], int | None]) -> None:
+    def ahead(self, source: Videos, number: int, position: Callable[[int], int | None]) -> None:
         """Before the first clip of a batch: fetches what is not here, of this batch and of the next one."""
         if number % self.batch == 0:
             for first in (number, number + self.after):
@@ -83,7 +84,7 @@ class TrainClip:
 class EvalClips:
     """Number to all views of a video, V = clips * crops."""
 
-    source: VideoSource
+    source: Videos
     reading: Reading
     sample: Callable[..., np.ndarray]
     frames: int
@@ -117,7 +118,7 @@ class EvalClips:
         return views.swapaxes(0, 1).reshape(-1, *views.shape[2:])
 
 
-def _read(source: VideoSource, position: int, record: dict[str, Any], indices: np.ndarray) -> np.ndarray:
+def _read(source: Videos, position: int, record: dict[str, Any], indices: np.ndarray) -> np.ndarray:
     try:
         return storage.read_frames(record, indices, source.frame_step)
     except VideoError as error:
@@ -134,7 +135,7 @@ def _element(clip: np.ndarray, *, label: int, id: str, mask: bool, damaged: int)
     }
 
 
-def expect_stored(source: VideoSource, sampling: str, frames: int, stride: int) -> None:
+def expect_stored(source: Videos, sampling: str, frames: int, stride: int) -> None:
     """Raises ValueError where a window would not be evenly spaced, for only every so many frames are stored."""
     distance = choose(SAMPLINGS, sampling, 'sampling').pace(frames=frames, stride=stride)
     if distance and distance % source.frame_step:

@@ -24,6 +24,7 @@ from dnr_jax.data.order import Order
 from dnr_jax.data.sampling import SAMPLINGS
 from dnr_jax.data.source import VideoSource
 from dnr_jax.data.transforms import mirrored_crops, train_transform
+from dnr_jax.data.videos import Videos
 from dnr_jax.data.workers import clean_up_in_silence, expect_importable_main, start_worker
 from dnr_jax.registry import choose
 
@@ -99,7 +100,7 @@ def train_batches(
 
 
 def eval_batches(
-    source: VideoSource,
+    source: Videos,
     *,
     sampling: str,
     frames: int,

@@ -19,30 +19,20 @@ from dnr_jax.data import builder_class, inventory, metadata, ranges, shards
 from dnr_jax.data.annotations.rows import DUPLICATE_ID
 from dnr_jax.data.builders.video import VERSION
 from dnr_jax.data.cache import Cache, cache_folder
-from dnr_jax.data.video.errors import Reason, VideoError
+from dnr_jax.data.video.errors import Reason
+from dnr_jax.data.videos import DamagedRecord, Videos
 from dnr_jax.files import AnyPath, as_path, is_remote, machine, signature
 from dnr_jax.registry import choose
 
 KINDS = {'video': bytes, 'frame_ends': np.ndarray, 'label': int, 'id': str, 'num_frames': int, 'parameters': str}
 
 
-class DamagedRecord(VideoError):
-    """A record that cannot be read. `id` is that of its video, where it is known."""
-
-    id: str = ''
-
-
-class VideoSource:
-    """The records of one split: `len(source)`, and `source[i]` for i from 0.
-
-    A record is a dict: `video` bytes, `frame_ends` int64 [F], `label` int, `id` str, `num_frames` int, `parameters`
-    str (JSON or empty); see `builders.video.video_features`.
+class VideoSource(Videos):
+    """The records of one split.
 
     Attributes:
       name: data set, configuration and split, for messages. split: as it was asked for.
-      label_names: names of the classes, in the order of the labels. own_names: those of the data set itself, which are
-        others where `of_classes` has given it others.
-      frame_step: frames of the original video from one stored frame to the next.
+      own_names: of the classes of the data set itself, which are others where `of_classes` has given it others.
       expected: videos that the annotations list for this split, with those that could not be prepared; None for a part
         of a split, of which that is not known.
       failures: why these could not.
@@ -121,7 +111,7 @@ class VideoSource:
         other.label_names, other._labels = tuple(label_names), tuple(numbers.get(name, -1) for name in self.own_names)
         return other
 
-    def damaged(self, index: int, what: object, id: str = '') -> 'DamagedRecord':
+    def damaged(self, index: int, what: object, id: str = '') -> DamagedRecord:
         """The error for a record that cannot be read; names its file."""
         error = DamagedRecord(
             f"Record {index} of {self.name}, in '{self._file_of(index)}', is damaged: {what} Prepare the data set "
@@ -203,26 +193,6 @@ class VideoSource:
                 raise _damaged(shard.filename, f'{shard.examples_in_shard} records expected, {found} found')
             signatures.append(signature(shard.filename))
         return signatures
-
-
-class Part(VideoSource):
-    """Some records of a split, by their numbers."""
-
-    def __init__(self, whole: VideoSource, numbers: Sequence[int]):
-        self.name, self.label_names, self.frame_step = whole.name, whole.label_names, whole.frame_step
-        self._whole, self._numbers = whole, numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        return self._whole[self._numbers[index]]
-
-    def ahead(self, batch: Hashable, positions: Iterable[int]) -> None:
-        self._whole.ahead(batch, (self._numbers[position] for position in positions))
-
-    def damaged(self, index: int, what: object, id: str = '') -> DamagedRecord:
-        return self._whole.damaged(self._numbers[index], what, id)
 
 
 def _part(shard: Any) -> slice:

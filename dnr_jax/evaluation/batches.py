@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from dnr_jax import parallel
 from dnr_jax.data import pipeline
 from dnr_jax.data.source import VideoSource
+from dnr_jax.data.videos import Videos
 
 SCORED = ('validation', 'test')  # sections of the config that say how a score is taken
 
@@ -67,7 +68,7 @@ def scored_batches(config: ConfigDict, source: VideoSource, section: str, mesh: 
 
 
 def centre_views(
-    source: VideoSource, config: ConfigDict, section: str, *, batch_size: int, workers: int
+    source: Videos, config: ConfigDict, section: str, *, batch_size: int, workers: int
 ) -> pipeline.EvalBatches:
     """Batches of every video in one view, [B 1 T H W C], the centre as that section of the config takes it.
 

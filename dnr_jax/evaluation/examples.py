@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from scipy.special import softmax
 
 from dnr_jax import figures
-from dnr_jax.data.source import Part, VideoSource
+from dnr_jax.data.videos import Part, Videos
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.predictions import Predictions
 
@@ -28,7 +28,7 @@ class Examples(NamedTuple):
     id: np.ndarray  # [N] of str
 
 
-def read(source: VideoSource, config: ConfigDict, section: str) -> Examples:
+def read(source: Videos, config: ConfigDict, section: str) -> Examples:
     """At most MOST clips, spread evenly over the split, but for those that cannot be read."""
     count = min(MOST, len(source))
     numbers = [(2 * number + 1) * len(source) // (2 * count) for number in range(count)]

@@ -21,9 +21,9 @@ from dnr_jax import parallel
 from dnr_jax.data import pipeline, storage
 from dnr_jax.data.annotations.clips import KINDS, clips
 from dnr_jax.data.far import fetched, found_in
-from dnr_jax.data.source import DamagedRecord, VideoSource
 from dnr_jax.data.storage import Storage
 from dnr_jax.data.video.errors import FILMED, Reason, VideoError
+from dnr_jax.data.videos import DamagedRecord, Videos
 from dnr_jax.evaluation import multi_view, scoring
 from dnr_jax.evaluation.batches import protocol
 from dnr_jax.evaluation.checkpoint_score import as_scored
@@ -48,15 +48,14 @@ class Prediction(NamedTuple):
         return softmax(self.logits)
 
 
-class Files(VideoSource):
+class Files(Videos):
     """Videos as they lie on a disk, in place of the records of a split; their labels are not known.
 
     Attributes:
       errors: by their positions, why videos cannot be read; filled while they are.
     """
 
-    name, split, frame_step = 'files', '', 1
-    _ranges = None  # of no bucket
+    name, label_names, frame_step = 'files', (), 1
 
     def __init__(self, paths: Sequence[AnyPath]):
         self.paths, self.errors = paths, {}

@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 from dnr_jax import parallel
 from dnr_jax.command.bars import bar
-from dnr_jax.data.source import Part, VideoSource, split_of
+from dnr_jax.data.source import VideoSource, split_of
+from dnr_jax.data.videos import Part, Videos
 from dnr_jax.evaluation.batches import centre_views
 from dnr_jax.evaluation.checkpoint_score import of_classes
 from dnr_jax.files import AnyPath
@@ -78,7 +79,7 @@ def choose_clip(source: VideoSource, config: ConfigDict, label: str | None, id: 
     return read(Part(source, [number]), config)
 
 
-def read(source: VideoSource, config: ConfigDict) -> Clips:
+def read(source: Videos, config: ConfigDict) -> Clips:
     """All labelled clips of the source, in its order; ValueError if there is none."""
     with bar(len(source), 'reading', ' clips', leave=False) as progress:
         rows = []

@@ -11,7 +11,8 @@ from numbered_videos import make_video
 from dnr_jax.data import check, prepare, shards
 from dnr_jax.data.builders import moving_shapes
 from dnr_jax.data.pipeline import eval_batches, train_batches
-from dnr_jax.data.source import DamagedRecord, open_split
+from dnr_jax.data.source import open_split
+from dnr_jax.data.videos import DamagedRecord
 from dnr_jax.files import MachineError, machine
 
 

@@ -10,7 +10,8 @@ from data.test_source import FOLDER, TRAIN
 from tensorflow_datasets.proto import tf_example_pb2
 
 from dnr_jax.data import check, inventory, prepare
-from dnr_jax.data.source import DamagedRecord, open_split
+from dnr_jax.data.source import open_split
+from dnr_jax.data.videos import DamagedRecord
 
 TINY = ['moving_shapes', '--variant', 'tiny', '--workers', '0']
 

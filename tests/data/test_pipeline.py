@@ -18,9 +18,10 @@ from grain.python import SharedMemoryArray
 from dnr_jax.data import cores, pipeline
 from dnr_jax.data.pipeline import LoaderError, eval_batches, train_batches
 from dnr_jax.data.sampling import SAMPLINGS
-from dnr_jax.data.source import DamagedRecord, open_split
+from dnr_jax.data.source import open_split
 from dnr_jax.data.transforms import eval_views, train_transform
 from dnr_jax.data.video.decoding import read_frames
+from dnr_jax.data.videos import DamagedRecord
 
 AUGMENT = dict(
     crop='multi_scale',

@@ -10,7 +10,8 @@ from bucket import ASKED, FAULTS, OBJECTS
 
 from dnr_jax.data import pipeline, ranges
 from dnr_jax.data.cache import Cache
-from dnr_jax.data.source import DamagedRecord, open_split
+from dnr_jax.data.source import open_split
+from dnr_jax.data.videos import DamagedRecord
 from dnr_jax.files import buckets
 
 SIZES = [1, 10, 70_000, 65_536, 3, 200_000, 0] + [5] * 300  # bytes of records, some longer than a block
