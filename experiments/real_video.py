@@ -9,8 +9,8 @@ Each run is one training of configs/grid_words.py by `train.py`, which scores it
 experiments/records/real_video.jsonl, or of the file that --records names. Started again, it goes on with what is
 missing, a stopped training from its last checkpoint; started several times, each takes what the others have not.
 
-The learning rate is 0.1 for all methods: of 0.05, 0.1 and 0.2 it was looked at on validation, for `batch` and `dnr`
-with one seed, and no other was tried for the rest.
+The learning rate is 0.1 for all methods: of 0.05, 0.1 and 0.2 it was looked at on validation, for `batch`, `dnr`,
+`clock, relay along layers`, `timed` and `layer` with one seed, and no other was tried for the rest.
 """
 
 import hashlib
@@ -94,12 +94,13 @@ class Part(NamedTuple):
 PAGE = (
     Part(('batch', 'dnr', 'clock, relay along layers'), seeds=5, timings=tuple(TIMINGS)),
     Part(('timed',), seeds=5, timings=tuple(TIMINGS)),
-    Part(('clock', 'conditional'), seeds=3),
+    Part(('clock', 'conditional'), seeds=5),
     Part(('layer', 'whole statistics', 'residual', 'residual, no relay', 'standardized', 'dropout'), seeds=1),
     Part(('batch renormalized', 'group', 'group, weights standardized'), seeds=1),
     Part(('group', 'group, weights standardized'), seeds=1, rates=(0.02,)),
-    Part(('batch', 'dnr'), seeds=1, rates=(0.05, 0.2)),
-    Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2,)),
+    Part(('batch', 'dnr', 'clock, relay along layers', 'timed', 'layer'), seeds=1, rates=(0.05, 0.2)),
+    Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2, 8)),
+    Part(('batch', 'dnr', 'layer'), seeds=1, backbones=('tsm_resnet18',), clips=(2,)),
     Part(('batch', 'dnr'), seeds=5, backbones=('tsm_resnet18',)),
 )
 

@@ -4,6 +4,7 @@ The words stand in real_video.template.md, with braces where a figure comes: `{t
 words that are cut, `{over[dnr|batch|cut]}` how far it is ahead of `batch`, over the seeds of both.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,19 +78,21 @@ def rates(found: Records) -> str:
 
 
 def in_small_sets(found: Records) -> str:
-    """Top-1 of the methods that were trained on fewer clips a statistic: running averages, and counted into a set.
+    """Top-1 of what was trained on fewer clips a statistic: running averages, and counted into a set.
 
     Beside them, that of the same seeds with all clips.
     """
     rows = []
-    for clips in sorted({record['clips'] for record in found} - {CLIPS}):
-        for method in METHODS:
-            if of := group(found, method, 'cut', clips=clips):
-                seeds = {record['seed'] for record in of}
-                all_clips = [record for record in group(found, method, 'cut') if record['seed'] in seeds]
-                ways = (of, [record['counted'] for record in of if 'counted' in record], all_clips)
-                rows.append([method, str(clips), *(tables.share([record['top1'] for record in way]) for way in ways)])
-    return tables.table(['method', 'clips', 'running', 'counted into its set', f'{CLIPS} clips, running'], rows, left=1)
+    fewer = sorted({record['clips'] for record in found} - {CLIPS})
+    for backbone, clips, method in itertools.product(real_video.BACKBONES, fewer, METHODS):
+        if of := group(found, method, 'cut', backbone, clips):
+            seeds = {record['seed'] for record in of}
+            all_clips = [record for record in group(found, method, 'cut', backbone) if record['seed'] in seeds]
+            ways = (of, [record['counted'] for record in of if 'counted' in record], all_clips)
+            shares = (tables.share([record['top1'] for record in way]) for way in ways)
+            rows.append([f'`{backbone}`', method, str(clips), *shares])
+    header = ['backbone', 'method', 'clips', 'running', 'counted into its set', f'{CLIPS} clips, running']
+    return tables.table(header, rows, left=2)
 
 
 def difference(
@@ -167,6 +170,8 @@ ASKED = (
     ('dnr', 'clock', 'cut'),
     ('conditional', 'batch', 'cut'),
     ('dnr', 'conditional', 'cut'),
+    ('clock', 'conditional', 'cut'),
+    (CLOCK, 'clock', 'cut'),
     ('timed', CLOCK, ALL),
     ('dnr', 'timed', ALL),
 )
@@ -191,9 +196,9 @@ def ordered(of_relays: Records, timing: str, name: str) -> str:
     return f'{100 * np.mean([record["order"][name] for record in group(of_relays, "dnr", timing)]):.1f}'
 
 
-def of_every_timing(of_relays: Records) -> list[dict[str, Any]]:
-    """What was asked of the networks that the page is about."""
-    return [record for timing in TIMINGS for record in group(of_relays, 'dnr', timing)]
+def of_every_timing(of_relays: Records, backbone: str = 'resnet18') -> list[dict[str, Any]]:
+    """What was asked of the networks of `dnr` of a backbone."""
+    return [record for timing in TIMINGS for record in group(of_relays, 'dnr', timing, backbone)]
 
 
 def dearest(of_relays: Records, layers: str, ablated: str) -> str:
@@ -202,9 +207,9 @@ def dearest(of_relays: Records, layers: str, ablated: str) -> str:
     return f'{100 * max(of["cost"] for of in costs if (of["layers"], of["ablation"]) == (layers, ablated)):.1f}'
 
 
-def mean_cost(of_relays: Records, layers: str, ablated: str) -> str:
+def mean_cost(of_relays: Records, layers: str, ablated: str, backbone: str = 'resnet18') -> str:
     """'30.1', in points: what an ablation of these layers costs the networks, on average."""
-    costs = [of for record in of_every_timing(of_relays) for of in record['costs']]
+    costs = [of for record in of_every_timing(of_relays, backbone) for of in record['costs']]
     return f'{100 * np.mean([of["cost"] for of in costs if (of["layers"], of["ablation"]) == (layers, ablated)]):.1f}'
 
 

@@ -69,9 +69,11 @@ def test_small_sets_stand_beside_the_usual_ones():
     found = [record('batch', 0, 120, clips=2) | {'counted': record('batch', 0, 360)}, record('batch', 0, 480)]
     found.append(record('batch', 1, 600))
     found.append(record('group', 0, 240, clips=2))  # which has no sets to be counted into
+    found.append(record('batch', 0, 600, clips=2, backbone='tsm_resnet18'))
     assert in_small_sets(found).splitlines()[2:] == [
-        '| batch | 2 | 10.0 (1) | 30.0 (1) | 40.0 (1) |',
-        '| group | 2 | 20.0 (1) |  |  |',
+        '| `resnet18` | batch | 2 | 10.0 (1) | 30.0 (1) | 40.0 (1) |',
+        '| `resnet18` | group | 2 | 20.0 (1) |  |  |',
+        '| `tsm_resnet18` | batch | 2 | 50.0 (1) |  |  |',
     ]
 
 
