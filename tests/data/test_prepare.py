@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import pathlib
 import re
@@ -16,6 +17,7 @@ from numbered_videos import make_video
 from dnr_jax.data import DATASETS, builder_class, check, inventory, prepare, shards
 from dnr_jax.data.builders import moving_shapes, shapes
 from dnr_jax.data.source import open_split
+from dnr_jax.files import lock
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -472,13 +474,21 @@ def test_what_fails_unexpectedly_names_its_row(tmp_path, monkeypatch, capsys):
     assert re.search(r"Input/output error, while '\w+-\d+' was made of", capsys.readouterr().err)
 
 
-def test_two_at_once_are_refused(tmp_path, monkeypatch, capsys):
+def of_no_disk(descriptor, how):
+    raise OSError(errno.ENOSYS, 'Function not implemented')
+
+
+@pytest.mark.parametrize('flock', [lock.fcntl.flock, of_no_disk], ids=['with locks', 'a disk without locks'])
+def test_two_at_once_are_refused(flock, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(lock.fcntl, 'flock', flock)
+    monkeypatch.setattr(lock, 'BEAT', 0.1)
     monkeypatch.setitem(moving_shapes.SIZES, 'tiny', {'train': 8})
     same = ['moving_shapes', '--variant', 'tiny', '--out', str(tmp_path), '--workers', '0']
     monkeypatch.setattr(shards, 'write_missing', lambda *_: iter([prepare.main(same)]))
     assert prepare.main(same) == 1
     told = capsys.readouterr().err
     assert 'is in use by process' in told and 'is gone' in told  # nothing was written in this test
+    assert not list(tmp_path.rglob('.lock*'))
 
 
 def test_what_other_settings_left_is_removed(tmp_path, monkeypatch):
