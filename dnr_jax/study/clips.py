@@ -94,7 +94,7 @@ def read(source: Videos, config: ConfigDict) -> Clips:
     return Clips(*map(np.stack, zip(*rows, strict=True)))
 
 
-def labelled(source: VideoSource, config: ConfigDict) -> Iterator[tuple[np.ndarray, int, str]]:
+def labelled(source: Videos, config: ConfigDict) -> Iterator[tuple[np.ndarray, int, str]]:
     """Clip, label and id of every video that can be read and has a label."""
     one_batch = len(source) <= config.test.batch_size
     reading = {
