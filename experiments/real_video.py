@@ -100,7 +100,7 @@ PAGE = (
     Part(('group', 'group, weights standardized'), seeds=1, rates=(0.02,)),
     Part(('batch', 'dnr', 'clock, relay along layers', 'timed', 'layer'), seeds=1, rates=(0.05, 0.2)),
     Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2, 8)),
-    Part(('batch', 'dnr', 'layer'), seeds=1, backbones=('tsm_resnet18',), clips=(2,)),
+    Part(('batch', 'dnr', 'layer'), seeds=5, backbones=('tsm_resnet18',), clips=(2,)),
     Part(('batch', 'dnr'), seeds=5, backbones=('tsm_resnet18',)),
 )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from dnr_jax.command import compiled
 from dnr_jax.command.config_table import flat
 from dnr_jax.command.ending import refuse
 from dnr_jax.files import as_path
@@ -59,6 +60,16 @@ def define_distributed() -> Callable[[], None]:
         connect(flags.FLAGS.coordinator, flags.FLAGS.processes, flags.FLAGS.process)
 
     return connect
+
+
+def define_compilation_cache() -> None:
+    """The flag of every command that says where compiled programs are kept."""
+    flags.DEFINE_string(
+        'compilation_cache',
+        None,
+        "Folder that keeps compiled programs for the next command; '' for none. Default: JAX_COMPILATION_CACHE_DIR, or "
+        f'{compiled.folder_of_user()}, at most {compiled.MOST_BYTES // 2**20:,} MiB, of a process that is alone.',
+    )
 
 
 def parse_flags(argv: list[str]) -> list[str]:

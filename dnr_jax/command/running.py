@@ -6,7 +6,7 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 from dnr_jax.command import compiled, faults
-from dnr_jax.command.arguments import help_text, parse_flags
+from dnr_jax.command.arguments import define_compilation_cache, help_text, parse_flags
 from dnr_jax.command.ending import end, name
 from dnr_jax.command.signals import Stopped, ending_as_asked
 from dnr_jax.command.terminal import tell
@@ -31,12 +31,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         except Exception as error:
             end(*faults.verdict(error))
 
-    flags.DEFINE_string(
-        'compilation_cache',
-        None,
-        "Folder that keeps compiled programs for the next command; '' for none. Default: JAX_COMPILATION_CACHE_DIR, or "
-        f'{compiled.folder_of_user()}, at most {compiled.MOST_BYTES // 2**20:,} MiB, of a process that is alone.',
-    )
+    define_compilation_cache()
     with ending_as_asked(name()):
         if {'--help', '-h'} & set(sys.argv[1:]):
             tell(help_text(sys.modules[main.__module__].__doc__))

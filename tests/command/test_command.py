@@ -156,3 +156,11 @@ def test_paths_of_flags(monkeypatch, bucket):
         ('~/a', '~/a'),
     ):
         assert arguments.at_home(argument) == expected
+
+
+def test_help_lists_the_flags_of_every_command():
+    """And those of several processes, but none of libraries."""
+    done = subprocess.run([sys.executable, 'eval.py', '--help'], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith('  --')}
+    assert {'--workdir', '--checkpoint', '--compilation_cache', '--coordinator', '--config.KEY=VALUE'} <= listed
+    assert not {'--verbosity', '--logtostderr'} & listed
