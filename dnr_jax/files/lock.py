@@ -6,7 +6,7 @@
 The kernel holds it (flock), so it ends with its process, however that ends. Not every shared disk tells other hosts of
 such locks, and some know none. So the holder also writes into the file who it is and touches it every few seconds: who
 finds another host in it, or a process of this one of which no kernel tells, listens until it is heard, and is refused,
-or has been silent for long enough.
+or has been silent for long enough. In a bucket an object is the lock, see `bucket_lock`.
 """
 
 import fcntl
