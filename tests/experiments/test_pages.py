@@ -120,17 +120,6 @@ def test_what_the_findings_quote_from_another_page_stands_there():
     assert f'costs {study[3]} points' in (pages.DOCS / 'findings.md').read_text()
 
 
-def in_sets_of_shapes(method):
-    """Of TSM on drawn shapes, two clips a statistic, each scored as one of two."""
-    of = (record for record in read_records(small_batch.RECORDS) if 'self_inclusive' in record['top1'])
-    of = [
-        of['top1']['self_inclusive']
-        for of in of
-        if (of['backbone'], of['method'], of['clips']) == ('tsm_resnet18', method, 2)
-    ]
-    return tables.share(of).rpartition(' (')[0]
-
-
 def test_the_results_of_the_first_page_are_those_of_the_records():
     """The table of README.md."""
     text = (ROOT / 'README.md').read_text()
@@ -142,7 +131,6 @@ def test_the_results_of_the_first_page_are_those_of_the_records():
             for backbone, method in (('resnet18', 'dnr'), ('resnet18', 'timed'), ('tsm_resnet18', 'dnr'))
         ),
         [of['top1']['tsn|batch|16'], of['top1']['tsn|dnr|16']],
-        [in_sets_of_shapes(method) for method in ('batch', 'layer')],
         [real_video_page.counted_words(real, method, 'tsm_resnet18', '2') for method in ('batch', 'layer')],
     ):
         assert f'| {" | ".join(cells)} |' in text
