@@ -96,12 +96,14 @@ PAGE = (
     Part(('timed',), seeds=5, timings=tuple(TIMINGS)),
     Part(('clock', 'conditional'), seeds=5),
     Part(('layer', 'whole statistics', 'residual', 'residual, no relay', 'standardized', 'dropout'), seeds=1),
+    Part(('temporal', 'clock, scale from 1/4', 'residual, along frames'), seeds=1),
     Part(('batch renormalized', 'group', 'group, weights standardized'), seeds=1),
     Part(('group', 'group, weights standardized'), seeds=1, rates=(0.02,)),
     Part(('batch', 'dnr', 'clock, relay along layers', 'timed', 'layer'), seeds=1, rates=(0.05, 0.2)),
     Part(('batch', 'dnr', 'layer'), seeds=1, clips=(2, 8)),
     Part(('batch', 'dnr', 'layer'), seeds=5, backbones=('tsm_resnet18',), clips=(2,)),
     Part(('batch', 'dnr'), seeds=5, backbones=('tsm_resnet18',)),
+    Part(('layer',), seeds=1, backbones=('tsm_resnet18',)),
 )
 
 

@@ -14,8 +14,8 @@ def refuse(message: str) -> None:
 
 def name() -> str:
     """Of this command: 'train.py', 'predict'."""
-    path = Path(sys.argv[0])
-    return path.parent.name if path.name == '__main__.py' else path.name
+    spec = getattr(sys.modules['__main__'], '__spec__', None)  # of `python -m`
+    return spec.name.removesuffix('.__main__').rpartition('.')[2] if spec else Path(sys.argv[0]).name
 
 
 def as_line(message: str) -> str:

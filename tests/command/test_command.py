@@ -164,3 +164,18 @@ def test_help_lists_the_flags_of_every_command():
     listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith('  --')}
     assert {'--workdir', '--checkpoint', '--compilation_cache', '--coordinator', '--config.KEY=VALUE'} <= listed
     assert not {'--verbosity', '--logtostderr'} & listed
+
+
+@pytest.mark.parametrize(
+    ('command', 'name'),
+    [
+        ('eval.py --workdir=none', 'eval.py'),
+        ('-m dnr_jax.evaluation --workdir=none', 'evaluation'),
+        ('-m dnr_jax.compare a b', 'compare'),
+        ('-m dnr_jax.data.prepare nosuch', 'prepare'),
+        ('-m dnr_jax.data.check nosuch', 'check'),
+    ],
+)
+def test_a_mistake_is_one_line_that_begins_with_the_name_of_the_command(command, name):
+    done = subprocess.run([sys.executable, *command.split()], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith(f'{name}: ') and done.stderr.count('\n') == 1
