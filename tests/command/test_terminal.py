@@ -62,6 +62,7 @@ def test_files_and_classes_of_predictions(capsys):
 
 def test_mistakes_are_one_line(capsys, monkeypatch):
     monkeypatch.setattr(sys, 'argv', ['eval.py'])
+    monkeypatch.setattr(sys.modules['__main__'], '__spec__', None)  # as of a script
     with pytest.raises(SystemExit):
         command.refuse("none at '\x1b[31ma\nb'")
     assert capsys.readouterr().err == "eval.py: none at '\\x1b[31ma b'\n"
