@@ -66,7 +66,7 @@ def began_in(error: BaseException, *folders: Path) -> bool:
         return False
     place = traceback.extract_tb(error.__traceback__)[-1].filename
     if type(error.__cause__).__name__ in OF_ANOTHER_PROCESS:
-        place = re.findall('File "(.+?)", line', str(error.__cause__))[-1]
+        place = ['', *re.findall('File "(.+?)", line', str(error.__cause__))][-1]
     return any(folder in Path(place).parents for folder in folders)
 
 

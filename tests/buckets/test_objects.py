@@ -4,9 +4,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from contenders import come_at_once
 
 from dnr_jax.files import (
-    Busy,
     as_path,
     bucket_lock,
     buckets,
@@ -86,23 +86,9 @@ def test_one_of_many_gets_the_lock(url, monkeypatch):
     monkeypatch.setattr(bucket_lock, 'BEAT', 0.2)
     monkeypatch.setattr(bucket_lock, 'SILENCE', 2.0)
     monkeypatch.setattr(marks, 'SETTLED', 0.5)
-    path, ready, found = as_path(f'{url}/.lock'), threading.Event(), []
-
-    def come():
-        try:
-            with held(path, 'it', tell=lambda _: None):
-                found.append('held')
-                ready.wait(3)
-        except Busy:
-            found.append('busy')
-            ready.set()
-
-    threads = [threading.Thread(target=come) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == ['busy', 'held'] and listed(path) == {}
+    path = as_path(f'{url}/.lock')
+    found = come_at_once(lambda: held(path, 'it', tell=lambda _: None), 2, 3)
+    assert found == ['busy', 'held'] and listed(path) == {}
 
 
 def test_a_server_that_is_away_is_told_with_the_object(url, monkeypatch):

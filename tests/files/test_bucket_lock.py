@@ -6,6 +6,7 @@ import time
 
 import pytest
 from bucket import FAULTS, OBJECTS
+from contenders import come_at_once
 
 from dnr_jax.files import Busy, bucket_lock, buckets, lock, marks
 
@@ -70,22 +71,7 @@ def test_one_that_is_gone_is_not_waited_for_long(path, changes, seconds):
 
 def test_of_two_that_find_it_silent_one_takes_it(path):
     write(path, machine='another')
-    found = []
-
-    def come():
-        try:
-            with held(path):
-                found.append('held')
-                time.sleep(0.3)
-        except Busy:
-            found.append('busy')
-
-    threads = [threading.Thread(target=come) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == ['busy', 'busy', 'held']
+    assert come_at_once(lambda: held(path), 3, 0.3) == ['busy', 'busy', 'held']
 
 
 def test_one_that_was_taken_over_does_not_take_the_lock_away(path):

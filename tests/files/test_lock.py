@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from contenders import come_at_once
 
 from dnr_jax.files import Busy, lock, marks
 
@@ -80,22 +81,7 @@ def test_one_at_a_time_on_a_disk_without_locks(path, disk_without_locks):
 
 
 def test_of_two_that_come_at_once_on_a_disk_without_locks_one_has_it(path, disk_without_locks):
-    found = []
-
-    def come():
-        try:
-            with held(path):
-                found.append('held')
-                time.sleep(2)
-        except Busy:
-            found.append('busy')
-
-    threads = [threading.Thread(target=come) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(found) == ['busy', 'busy', 'held'] and not path.exists()
+    assert come_at_once(lambda: held(path), 3, 2) == ['busy', 'busy', 'held'] and not path.exists()
 
 
 def test_one_that_was_taken_for_gone_leaves_the_lock_to_the_other(path):
